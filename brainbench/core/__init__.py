@@ -1,0 +1,1 @@
+"""What things are: facts, labelled arrays, splits, scores. numpy, pandas and xarray; no torch."""

@@ -1,0 +1,161 @@
+"""Labelled arrays at the edges: how recordings are shaped, checked and taken apart.
+
+Dimension names are fixed: responses are (presentation, neuroid) or (presentation, neuroid, time), RDMs are
+(subject, session, stimulus, stimulus_). Rows of two arrays meet only in `take`, by stimulus id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from brainbench.errors import AlignmentError, InputError, listed
+
+
+def take(ids: Sequence[str], wanted: Sequence[str], *, what: str) -> np.ndarray:
+    """Positions of `wanted` in `ids`: the only way rows of two sources are brought together.
+
+    `what` names the source of `ids` in messages. Raises AlignmentError if `ids` holds a name twice or lacks a
+    wanted one, or if either holds anything but strings.
+    """
+    index = pd.Index(_strings(ids, what))
+    if not index.is_unique:
+        twice = index[index.duplicated()].unique()
+        raise AlignmentError(f"{what} holds {len(twice)} stimulus ids more than once: {listed(twice)}")
+    positions = index.get_indexer(pd.Index(_strings(wanted, "the request")))
+    if (positions < 0).any():
+        missing = [name for name, at in zip(wanted, positions) if at < 0]
+        raise AlignmentError(
+            f"{what} lacks {len(missing)} of the {len(wanted)} stimuli asked for: {listed(missing)}. "
+            f"It holds {len(index)}, such as {listed(index, 3)}. Rows are joined by stimulus id, never by position."
+        )
+    return positions
+
+
+def _strings(ids: Iterable, what: str) -> list[str]:
+    ids = list(ids)
+    wrong = next((name for name in ids if not isinstance(name, str)), None)
+    if wrong is not None:
+        raise AlignmentError(
+            f"stimulus ids of {what} must be strings, got {wrong!r} ({type(wrong).__name__}): "
+            "1 and '1' and '0001' would be three stimuli. Convert them where they are read."
+        )
+    return ids
+
+
+def responses_array(
+    values: np.ndarray,
+    *,
+    stimulus_id: Sequence[str],
+    repetition: Sequence[int],
+    session: Sequence[str],
+    neuroid_id: Sequence[str],
+    region: Sequence[str],
+    time_s: Sequence[float] | None = None,
+    **neuroid_coordinates: Sequence,
+) -> xr.DataArray:
+    """Single presentations as a float32 DataArray (presentation, neuroid[, time]); NaN where nothing was measured.
+
+    Raises InputError where a coordinate does not fit the values or a neuroid id occurs twice.
+    """
+    dims = ("presentation", "neuroid", "time")[: values.ndim]
+    coordinates: dict = {
+        "stimulus_id": ("presentation", np.asarray(_strings(stimulus_id, "the responses"), dtype=object)),
+        "repetition": ("presentation", np.asarray(repetition, dtype=np.int64)),
+        "session": ("presentation", np.asarray(session, dtype=object)),
+        "neuroid_id": ("neuroid", np.asarray(neuroid_id, dtype=object)),
+        "region": ("neuroid", np.asarray(region, dtype=object)),
+    }
+    coordinates |= {name: ("neuroid", np.asarray(value)) for name, value in neuroid_coordinates.items()}
+    if time_s is not None:
+        coordinates["time_s"] = ("time", np.asarray(time_s, dtype=np.float64))
+    sizes = dict(zip(dims, values.shape))
+    for name, (dim, value) in coordinates.items():
+        if len(value) != sizes.get(dim):
+            raise InputError(
+                f"coordinate {name!r} has {len(value)} entries, the responses have {sizes.get(dim)} along {dim!r}"
+            )
+    if len(set(neuroid_id)) != len(neuroid_id):
+        raise InputError("neuroid ids must be unique within a subject")
+    return xr.DataArray(np.asarray(values, dtype=np.float32), dims=dims, coords=coordinates, name="responses")
+
+
+def rdms_array(
+    values: np.ndarray, *, subject: Sequence[str], session: Sequence[str], stimulus_id: Sequence[str]
+) -> xr.DataArray:
+    """RDMs as a float64 DataArray (subject, session, stimulus, stimulus_): square, symmetric, zero diagonal.
+
+    Raises InputError where they are not; a session a subject lacks is all NaN.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    n = len(_strings(stimulus_id, "the RDMs"))
+    if values.shape != (len(subject), len(session), n, n):
+        raise InputError(f"RDMs of shape {values.shape} do not fit {len(subject)} subjects x {len(session)} x {n}²")
+    if not np.array_equal(values, np.swapaxes(values, -1, -2), equal_nan=True):
+        raise InputError("an RDM is not symmetric")
+    if np.nanmax(np.abs(np.diagonal(values, axis1=-2, axis2=-1)), initial=0.0) > 1e-6:
+        raise InputError("an RDM has a diagonal that is not 0: is it a similarity matrix?")
+    coordinates = {
+        "subject": np.asarray(subject, dtype=object),
+        "session": np.asarray(session, dtype=object),
+        "stimulus_id": ("stimulus", np.asarray(stimulus_id, dtype=object)),
+    }
+    return xr.DataArray(values, dims=("subject", "session", "stimulus", "stimulus_"), coords=coordinates, name="rdms")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Neuroids that were measured on the same stimuli: (stimulus, repetition, neuroid[, time]), padded with NaN.
+
+    A recording falls into several blocks where its sessions showed different stimuli to different neuroids.
+    """
+
+    stimulus_ids: tuple[str, ...]
+    neuroid_ids: tuple[str, ...]
+    regions: tuple[str, ...]
+    values: np.ndarray
+
+    def mean(self) -> np.ndarray:
+        """Mean over the repetitions that exist: float64 (stimulus, neuroid[, time]); NaN where none does."""
+        count = np.isfinite(self.values).sum(axis=1)
+        total = np.where(np.isfinite(self.values), self.values, 0.0).sum(axis=1, dtype=np.float64)
+        return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def blocks(responses: xr.DataArray) -> list[Block]:
+    """The recording taken apart into sets of neuroids that share their stimuli, stimuli in order of their ids.
+
+    A neuroid belongs to the stimuli for which it has at least one number. A neuroid without any is kept, in the
+    block of its session's other neuroids where there is one, so that it is counted and named, not lost: a value
+    that is missing for single stimuli only makes the neuroid incomplete, never the block smaller.
+    """
+    values = responses.values
+    stimulus_of, names = pd.factorize(responses["stimulus_id"].values, sort=True)
+    session_of, sessions = pd.factorize(responses["session"].values, sort=True)
+    finite = np.isfinite(values).reshape(values.shape[0], values.shape[1], -1).any(axis=2)
+    in_session = np.stack([finite[session_of == s].any(axis=0) for s in range(len(sessions))], axis=1)
+    if in_session.any():
+        in_session[~in_session.any(axis=1)] = in_session[in_session.any(axis=1)][0]
+    else:
+        in_session[:] = True
+    result = []
+    for pattern in np.unique(in_session, axis=0):
+        neuroids = np.flatnonzero((in_session == pattern).all(axis=1))
+        rows = np.flatnonzero(pattern[session_of])
+        shown = np.unique(stimulus_of[rows])
+        slot = pd.Series(rows).groupby(stimulus_of[rows]).cumcount().to_numpy()
+        stacked = np.full((len(shown), slot.max() + 1, len(neuroids), *values.shape[2:]), np.nan, dtype=np.float32)
+        stacked[np.searchsorted(shown, stimulus_of[rows]), slot] = values[rows][:, neuroids]
+        result.append(
+            Block(
+                stimulus_ids=tuple(names[shown]),
+                neuroid_ids=tuple(responses["neuroid_id"].values[neuroids]),
+                regions=tuple(responses["region"].values[neuroids]),
+                values=stacked,
+            )
+        )
+    return result

@@ -1,0 +1,73 @@
+"""Score and Ceiling: numbers that carry their scale, and the one table that converts between scales."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from brainbench.core.specs import Scale
+from brainbench.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceiling:
+    """The best score any model could reach, one value a neuroid (or a subject's RDM), estimated without a model.
+
+    `scale` says what `value` is: "r2" is a share of variance (a reliability), "r" a correlation. `upper` is the
+    second bound of methods that have two. NaN entries have their `reason`.
+    """
+
+    value: np.ndarray
+    scale: Scale
+    method: str
+    upper: np.ndarray | None = None
+    reason: tuple[str, ...] = ()
+
+
+# (scale of the raw score, scale of the ceiling) -> signed share of the explainable variance that is explained
+_NORMALIZED: dict[tuple[Scale, Scale], Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    ("r", "r2"): lambda raw, ceiling: np.sign(raw) * raw**2 / ceiling,
+    ("r", "r"): lambda raw, ceiling: np.sign(raw) * raw**2 / ceiling**2,
+    ("r2", "r2"): lambda raw, ceiling: raw / ceiling,
+}
+
+
+def normalized(raw: np.ndarray, scale: Scale, ceiling: Ceiling) -> np.ndarray:
+    """Signed share of the explainable variance: sign(r) r² / ceiling on the r² scale, never clipped.
+
+    NaN where raw or ceiling is NaN or the ceiling is not above 0. Raises UsageError for a pair of scales that has
+    no conversion (an R² against a ceiling in r), because dividing them would be a number without a meaning.
+    """
+    try:
+        convert = _NORMALIZED[(scale, ceiling.scale)]
+    except KeyError:
+        raise UsageError(
+            f"no conversion from a score on scale {scale!r} to a ceiling on scale {ceiling.scale!r}"
+        ) from None
+    usable = np.isfinite(ceiling.value) & (ceiling.value > 0)
+    return np.where(usable, convert(raw, np.where(usable, ceiling.value, 1.0)), np.nan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How well one layer agrees with one target: V columns (neuroids, or subjects' RDMs), F folds.
+
+    `folds` (F, V) is the score on each fold's test stimuli, `train` (F, V) the cross-validated score inside each
+    fold's training stimuli, on which layers are chosen. `resample` gives, for multiplicities (B, n) of the n
+    stimuli of the split, the scores (B, F, V) of the same predictions: nothing is fitted again. `reason` names,
+    for each column, why it is NaN ("" where it is not). `extras` holds further (V,) or (F, V) arrays.
+    """
+
+    scale: Scale
+    folds: np.ndarray
+    train: np.ndarray
+    resample: Callable[[np.ndarray], np.ndarray]
+    reason: tuple[str, ...]
+    extras: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def raw(self) -> np.ndarray:
+        """Mean over folds of the per-fold score (V,); NaN where any fold is."""
+        return self.folds.mean(axis=0)

@@ -1,0 +1,122 @@
+"""Splits of stimuli into folds in which nothing that is the same stands on both sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from brainbench.core.arrays import take
+from brainbench.errors import InputError, LeakageError, listed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """Stimulus ids to fit and choose on, and stimulus ids to score on."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Folds over stimuli, and the group each stimulus belongs to (inner folds must respect it too).
+
+    `unit` maps a stimulus id to its resampling unit: its group where there is one, else its content.
+    """
+
+    folds: tuple[Fold, ...]
+    unit: dict[str, str]
+
+    def restrict(self, ids: tuple[str, ...]) -> Split:
+        """The same folds over only `ids`. Raises InputError where a fold would keep fewer than 2 stimuli a side."""
+        keep = set(ids)
+        take(list(self.unit), ids, what="the split")
+        folds = tuple(
+            Fold(train=tuple(i for i in f.train if i in keep), test=tuple(i for i in f.test if i in keep))
+            for f in self.folds
+        )
+        for number, fold in enumerate(folds):
+            if min(len(fold.train), len(fold.test)) < 2:
+                raise InputError(
+                    f"fold {number} would train on {len(fold.train)} and test on {len(fold.test)} of the "
+                    f"{len(ids)} stimuli: both need 2 at least. Use fewer folds, or more stimuli."
+                )
+        return Split(folds=folds, unit={i: self.unit[i] for i in ids})
+
+
+def grouped_folds(table: pd.DataFrame, *, n_folds: int, n_repeats: int = 1, seed: int) -> Split:
+    """Folds over the stimuli of `table` (see StimulusSet): every stimulus is tested once in each repeat.
+
+    Stimuli that share their content (`sha256`) or their `group` always fall into one fold. Units are dealt out in
+    a seeded random order, each to the fold that has least of its `stratum` so far, so strata are spread evenly.
+    Raises InputError where there are fewer units than folds, and LeakageError if the result leaks.
+    """
+    units = leakage_units(table)
+    if n_folds < 2 or units.nunique() < n_folds:
+        raise InputError(
+            f"{units.nunique()} units of stimuli (identical pictures and groups count once) cannot make "
+            f"{n_folds} folds; at least 2 folds and a unit for each are needed"
+        )
+    stratum = table["stratum"].astype(str) if "stratum" in table else pd.Series("", index=table.index)
+    members = {unit: rows.to_numpy() for unit, rows in units.groupby(units).groups.items()}
+    ids = np.asarray(table.index, dtype=object)
+    folds = []
+    for repeat in range(n_repeats):
+        order = np.random.default_rng([seed, repeat]).permutation(sorted(members))
+        order = sorted(order, key=lambda unit: stratum[members[unit][0]])  # stable: random within a stratum
+        fold_of = pd.Series(-1, index=table.index)
+        total = np.zeros(n_folds, dtype=int)
+        within: dict[str, np.ndarray] = {}
+        for unit in order:
+            counts = within.setdefault(stratum[members[unit][0]], np.zeros(n_folds, dtype=int))
+            fold = np.lexsort((total, counts))[0]
+            fold_of[members[unit]] = fold
+            counts[fold] += len(members[unit])
+            total[fold] += len(members[unit])
+        assigned = fold_of.to_numpy()
+        folds += [
+            Fold(train=tuple(ids[assigned != number]), test=tuple(ids[assigned == number])) for number in range(n_folds)
+        ]
+    split = Split(folds=tuple(folds), unit=dict(zip(table.index, units)))
+    check_leakage(split, table)
+    return split
+
+
+def leakage_units(table: pd.DataFrame) -> pd.Series:
+    """For each stimulus the name of the smallest set that may not be torn apart: joined by content and by group."""
+    parent: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        while parent.setdefault(key, key) != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    has_group = "group" in table
+    for row in range(len(table)):
+        content = f"content:{table['sha256'].iloc[row]}"
+        group = f"group:{table['group'].iloc[row]}" if has_group else content
+        first, second = sorted((root(content), root(group)))
+        parent[first] = second  # "group:" sorts last, so a unit with a group is named after one
+    return pd.Series([root(f"content:{digest}") for digest in table["sha256"]], index=table.index)
+
+
+def check_leakage(split: Split, table: pd.DataFrame) -> None:
+    """Raises LeakageError, listing pairs, where a fold has an id, a content or a group on both sides."""
+    columns = {"content": table["sha256"]} | ({"group": table["group"]} if "group" in table else {})
+    for number, fold in enumerate(split.folds):
+        both = sorted(set(fold.train) & set(fold.test))
+        if both:
+            raise LeakageError(f"fold {number} trains and tests on the same stimuli: {listed(both)}")
+        for what, column in columns.items():
+            train, test = column[list(fold.train)], column[list(fold.test)]
+            shared = test[test.isin(set(train))]
+            if len(shared):
+                first_with = {value: name for name, value in train.items()}
+                pairs = [f"{first_with[value]} ~ {name}" for name, value in shared.items()]
+                raise LeakageError(
+                    f"fold {number} has the same {what} in training and test ({len(pairs)} test stimuli): "
+                    f"{listed(pairs)}. Make folds with grouped_folds, or give the stimuli one `group`."
+                )

@@ -1,0 +1,55 @@
+"""StimulusSet: what was shown, one row a stimulus, and the pictures behind the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pandas as pd
+from PIL import Image
+
+from brainbench.core.arrays import take
+from brainbench.core.specs import fingerprint
+from brainbench.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class StimulusSet:
+    """Stimuli of one dataset.
+
+    `table` has the unique string index `stimulus_id` and the column `sha256` (of the picture's bytes); optional
+    columns are `group` (stimuli that must stay on one side of a split, such as the frames of a movie), `stratum`
+    (spread evenly over folds, such as a category or session), and whatever else the release tells. `open` gives
+    the picture of an id as its file holds it: modes and sizes are the preprocessing's business. `size_deg` is the
+    width on the subject's retina in degrees of visual angle, None where it is not known.
+    """
+
+    name: str
+    table: pd.DataFrame
+    open: Callable[[str], Image.Image] = field(repr=False)
+    size_deg: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.table.index.name != "stimulus_id" or "sha256" not in self.table:
+            raise InputError(f"the table of {self.name} needs an index named 'stimulus_id' and a column 'sha256'")
+        take(list(self.table.index), [], what=f"the stimulus table of {self.name}")
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All stimulus ids, in the table's order."""
+        return tuple(self.table.index)
+
+    def image(self, stimulus_id: str) -> Image.Image:
+        """The picture of one stimulus. Raises AlignmentError for an unknown id, InputError for a broken picture."""
+        take(self.ids, [stimulus_id], what=f"the stimulus set {self.name}")
+        return self.open(stimulus_id)
+
+    def select(self, ids: tuple[str, ...]) -> StimulusSet:
+        """The same set with only `ids`, in that order. Raises AlignmentError if one is missing."""
+        rows = take(self.ids, ids, what=f"the stimulus set {self.name}")
+        return StimulusSet(name=self.name, table=self.table.iloc[rows], open=self.open, size_deg=self.size_deg)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of ids and contents in order: what features of this set depend on, and nothing else."""
+        return fingerprint([[name, digest] for name, digest in zip(self.table.index, self.table["sha256"])])

@@ -1,0 +1,71 @@
+"""Every exception brainbench raises on purpose, with the exit code the command line returns for it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BrainbenchError(Exception):
+    """Base of all; `exit_code` is what `brainbench` exits with when one escapes a command."""
+
+    exit_code = 70
+
+
+class UsageError(BrainbenchError):
+    """The call itself is wrong: an option, a name, a combination."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A name that is not registered; the message holds the nearest ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]):
+        super().__init__(f"unknown {kind} {name!r}.{did_you_mean(name, known)}")
+
+
+class InputError(BrainbenchError):
+    """A file, an array or an image does not hold what it should."""
+
+    exit_code = 3
+
+
+class AlignmentError(InputError):
+    """Rows that should meet by stimulus id do not: an id is missing, repeated, or of the wrong type."""
+
+
+class LeakageError(InputError):
+    """The same stimulus, content or group stands on both sides of a split."""
+
+
+class AccessError(BrainbenchError):
+    """Data or weights that are not on this machine, or whose terms nobody has accepted."""
+
+    exit_code = 4
+
+
+class ResourceError(BrainbenchError):
+    """Disk or memory ran out."""
+
+    exit_code = 6
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'a', 'b'?`, or ` Known: ...` when nothing is near; empty when nothing is known."""
+    names = sorted(set(known))
+    by_case = {n.lower(): n for n in names}
+    near = [by_case[n] for n in difflib.get_close_matches(name.lower(), by_case, n=3, cutoff=0.6)]
+    if near:
+        return f" Did you mean {', '.join(repr(n) for n in near)}?"
+    if not names:
+        return ""
+    shown = ", ".join(names[:12])
+    return f" Known: {shown}{', ...' if len(names) > 12 else ''}."
+
+
+def listed(items: Iterable[str], limit: int = 5) -> str:
+    """The first `limit` items and how many more there are, for messages."""
+    items = list(items)
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return ", ".join(items[:limit]) + more

@@ -1,0 +1,1 @@
+"""Networks: one source a file."""

@@ -1,0 +1,1 @@
+"""Notions of agreement: one a file."""
