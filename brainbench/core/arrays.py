@@ -127,35 +127,44 @@ class Block:
 
 
 def blocks(responses: xr.DataArray) -> list[Block]:
-    """The recording taken apart into sets of neuroids that share their stimuli, stimuli in order of their ids.
+    """The recording taken apart into sets of neuroids that were shown the same stimuli, in order of stimulus id.
 
-    A neuroid belongs to the stimuli for which it has at least one number. A neuroid without any is kept, in the
-    block of its session's other neuroids where there is one, so that it is counted and named, not lost: a value
-    that is missing for single stimuli only makes the neuroid incomplete, never the block smaller.
+    A neuroid was shown what its sessions showed: those in which it has at least one number. So a value missing for
+    single stimuli makes the neuroid incomplete, never the block smaller; and a neuroid without any number is kept,
+    with the first neuroid's sessions, so that it is counted and named, not lost.
     """
     values = responses.values
     stimulus_of, names = pd.factorize(responses["stimulus_id"].values, sort=True)
     session_of, sessions = pd.factorize(responses["session"].values, sort=True)
-    finite = np.isfinite(values).reshape(values.shape[0], values.shape[1], -1).any(axis=2)
-    in_session = np.stack([finite[session_of == s].any(axis=0) for s in range(len(sessions))], axis=1)
-    if in_session.any():
-        in_session[~in_session.any(axis=1)] = in_session[in_session.any(axis=1)][0]
-    else:
-        in_session[:] = True
+    finite = np.isfinite(values).reshape(*values.shape[:2], -1).any(axis=2)
+    measured = np.stack([finite[session_of == s].any(axis=0) for s in range(len(sessions))], axis=1)
+    silent = ~measured.any(axis=1)
+    measured[silent] = measured[~silent][0] if not silent.all() else True
+    shows = np.stack([np.isin(np.arange(len(names)), stimulus_of[session_of == s]) for s in range(len(sessions))])
+    shown_to = measured @ shows  # (neuroid, stimulus): any of its sessions showed it
     result = []
-    for pattern in np.unique(in_session, axis=0):
-        neuroids = np.flatnonzero((in_session == pattern).all(axis=1))
-        rows = np.flatnonzero(pattern[session_of])
-        shown = np.unique(stimulus_of[rows])
-        slot = pd.Series(rows).groupby(stimulus_of[rows]).cumcount().to_numpy()
-        stacked = np.full((len(shown), slot.max() + 1, len(neuroids), *values.shape[2:]), np.nan, dtype=np.float32)
-        stacked[np.searchsorted(shown, stimulus_of[rows]), slot] = values[rows][:, neuroids]
+    for shown in np.unique(shown_to, axis=0):
+        neuroids = np.flatnonzero((shown_to == shown).all(axis=1))
+        rows = np.flatnonzero(measured[neuroids].any(axis=0)[session_of])
         result.append(
             Block(
                 stimulus_ids=tuple(names[shown]),
                 neuroid_ids=tuple(responses["neuroid_id"].values[neuroids]),
                 regions=tuple(responses["region"].values[neuroids]),
-                values=stacked,
+                values=_stack_repetitions(values[rows][:, neuroids], stimulus_of[rows]),
             )
         )
     return result
+
+
+def _stack_repetitions(values: np.ndarray, stimulus: np.ndarray) -> np.ndarray:
+    """(presentation, neuroid, ...) -> (stimulus, repetition, neuroid, ...): what was measured first, then NaN."""
+    shown, at = np.unique(stimulus, return_inverse=True)
+    slot = pd.Series(at).groupby(at).cumcount().to_numpy()
+    stacked = np.full((len(shown), slot.max() + 1, *values.shape[1:]), np.nan, dtype=np.float32)
+    stacked[at, slot] = values
+    missing = np.isnan(stacked)
+    longest = int((~missing).sum(axis=1).max(initial=1))
+    if longest < stacked.shape[1]:  # sessions of other neuroids took slots: close the gaps
+        stacked = np.take_along_axis(stacked, np.argsort(missing, axis=1, kind="stable"), axis=1)[:, :longest]
+    return stacked
