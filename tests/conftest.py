@@ -1,0 +1,20 @@
+"""Shapes are checked in every test run; recordings are looked for once."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+hook = install_import_hook("brainbench.numerics", "beartype.beartype")
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder with the recordings, one folder a dataset id; tests that need it are skipped where it is absent."""
+    root = Path(os.environ.get("BRAINBENCH_DATA", SHARED))
+    if not root.is_dir():
+        pytest.skip("no recordings: set BRAINBENCH_DATA to the folder that holds them")
+    return root
