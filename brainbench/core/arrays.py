@@ -62,6 +62,7 @@ def responses_array(
 
     Raises InputError where a coordinate does not fit the values or a neuroid id occurs twice.
     """
+    values = np.asarray(values, dtype=np.float32)
     dims = ("presentation", "neuroid", "time")[: values.ndim]
     coordinates: dict = {
         "stimulus_id": ("presentation", np.asarray(_strings(stimulus_id, "the responses"), dtype=object)),
@@ -81,7 +82,7 @@ def responses_array(
             )
     if len(set(neuroid_id)) != len(neuroid_id):
         raise InputError("neuroid ids must be unique within a subject")
-    return xr.DataArray(np.asarray(values, dtype=np.float32), dims=dims, coords=coordinates, name="responses")
+    return xr.DataArray(values, dims=dims, coords=coordinates, name="responses")
 
 
 def rdms_array(
