@@ -127,6 +127,15 @@ class Block:
         return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RDMs:
+    """One RDM a subject over the same stimuli: values (subject, stimulus, stimulus), NaN where not measured."""
+
+    stimulus_ids: tuple[str, ...]
+    subjects: tuple[str, ...]
+    values: np.ndarray
+
+
 def blocks(responses: xr.DataArray) -> list[Block]:
     """The recording taken apart into sets of neuroids that were shown the same stimuli, in order of stimulus id.
 

@@ -1,1 +1,24 @@
 """Notions of agreement: one a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from brainbench.core.protocols import Scorer
+from brainbench.core.registry import Registry
+from brainbench.errors import UsageError
+
+SCORERS = Registry(
+    kind="scorer",
+    own={"ridge": "brainbench.scorers.ridge:Ridge", "rsa": "brainbench.scorers.rsa:RSA"},
+    group="brainbench.scorers",
+)
+
+
+def load(name: str, params: dict[str, Any]) -> Scorer:
+    """The scorer `name` with its parameters set. Raises UsageError for a parameter that it does not have."""
+    kind = SCORERS[name]
+    try:
+        return kind(**params)
+    except TypeError as error:
+        raise UsageError(f"scorer {name!r} does not take these parameters: {params} ({error})") from None

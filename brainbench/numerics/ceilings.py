@@ -1,0 +1,67 @@
+"""How well any model could do, estimated from the recording alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from brainbench.numerics._shapes import Float
+from brainbench.numerics.correlation import pearson
+from brainbench.numerics.rdm import compare, pooled
+
+
+def spearman_brown(rho: Float[Tensor, "*v"], k: int | float) -> Float[Tensor, "*v"]:
+    """Reliability of the mean of k measurements of reliability rho: k rho / (1 + (k - 1) rho)."""
+    return k * rho / (1 + (k - 1) * rho)
+
+
+def split_half(values: Float[Tensor, "n r v"], *, n_splits: int, generator: torch.Generator) -> Float[Tensor, " v"]:
+    """Reliability of each neuroid's mean over its repetitions: on the r² scale, the ceiling for that mean.
+
+    Repetitions (NaN where there is none) are halved at random for every stimulus, the halves' means correlated over
+    stimuli, the correlations averaged over `n_splits` halvings, and Spearman-Brown brings the half back to the
+    whole. Stimuli with one repetition have no halves and are left out; NaN where fewer than 3 remain, or where a
+    half is constant.
+    """
+    present = torch.isfinite(values)
+    count = present.sum(dim=1)
+    filled = values.nan_to_num()
+    total = filled.sum(dim=1)
+    usable = count >= 2
+    sums = torch.zeros(values.shape[2], dtype=values.dtype, device=values.device)
+    for _ in range(n_splits):
+        keys = torch.rand(values.shape[:2], generator=generator).to(values.device)
+        order = keys.argsort(dim=1)[..., None].expand_as(values)
+        shuffled = present.gather(1, order)
+        # the first half of the repetitions that exist, in shuffled order; an odd one out goes to either side in turn
+        half = (count + (keys[:, 0, None] < 0.5)) // 2
+        first = shuffled & (shuffled.cumsum(dim=1) <= half[:, None])
+        total_first = (filled.gather(1, order) * first).sum(dim=1)
+        mean_first = total_first / half.clamp_min(1)
+        mean_second = (total - total_first) / (count - half).clamp_min(1)
+        sums += _masked_pearson(mean_first, mean_second, usable)
+    return spearman_brown(sums / n_splits, 2)
+
+
+def _masked_pearson(x: Tensor, y: Tensor, usable: Tensor) -> Tensor:
+    if usable.all():
+        return pearson(x, y)
+    out = torch.full((x.shape[1],), torch.nan, dtype=x.dtype, device=x.device)
+    for column in range(x.shape[1]):
+        rows = usable[:, column]
+        if rows.sum() >= 3:
+            out[column] = pearson(x[rows, column, None], y[rows, column, None])[0]
+    return out
+
+
+def leave_one_out(rdms: Float[Tensor, "q s"], how: str) -> tuple[Float[Tensor, " s"], Float[Tensor, " s"]]:
+    """For each subject's condensed RDM, its agreement with the others' pooled RDM (lower) and with everybody's (upper).
+
+    Their means over subjects bracket what the true RDM would reach (Nili et al. 2014). NaN for a single subject.
+    """
+    s = rdms.shape[1]
+    if s < 2:
+        return torch.full((s,), torch.nan, dtype=torch.float64), torch.full((s,), torch.nan, dtype=torch.float64)
+    others = [pooled(rdms[:, [j for j in range(s) if j != i]], how) for i in range(s)]
+    lower = torch.stack([compare(others[i], rdms[:, i, None], how)[0] for i in range(s)])
+    return lower, compare(pooled(rdms, how), rdms, how)

@@ -1,0 +1,78 @@
+"""Agreement of predictions with responses, column by column, and under stimulus multiplicities.
+
+Every function returns NaN for a column that is constant on either side: a correlation is not defined there, and 0
+would be a score.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from brainbench.numerics._shapes import Bool, Float
+
+
+def constant(x: Float[Tensor, "n k"]) -> Bool[Tensor, " k"]:
+    """True for columns whose entries are all the same number."""
+    return x.amax(dim=0) == x.amin(dim=0)
+
+
+def pearson(x: Float[Tensor, "n k"], y: Float[Tensor, "n k"]) -> Float[Tensor, " k"]:
+    """Pearson correlation of each column of x with the same column of y; NaN where either is constant."""
+    xc, yc = x - x.mean(dim=0), y - y.mean(dim=0)
+    r = (xc * yc).sum(dim=0) / (xc.norm(dim=0) * yc.norm(dim=0))
+    return torch.where(constant(x) | constant(y), torch.nan, r)
+
+
+def r2(predicted: Float[Tensor, "n k"], y: Float[Tensor, "n k"]) -> Float[Tensor, " k"]:
+    """1 - sum of squared errors / sum of squares around the mean of y itself; NaN where y is constant."""
+    residual = (y - predicted).square().sum(dim=0)
+    return torch.where(constant(y), torch.nan, 1 - residual / (y - y.mean(dim=0)).square().sum(dim=0))
+
+
+def explained_variance(predicted: Float[Tensor, "n k"], y: Float[Tensor, "n k"]) -> Float[Tensor, " k"]:
+    """1 - var(y - predicted) / var(y): R² forgiven a wrong mean, so never below it; NaN where y is constant."""
+    error = (y - predicted).var(dim=0, correction=0)
+    return torch.where(constant(y), torch.nan, 1 - error / y.var(dim=0, correction=0))
+
+
+def weighted_pearson(
+    x: Float[Tensor, "n k"], y: Float[Tensor, "n k"], weights: Float[Tensor, "b n"]
+) -> Float[Tensor, "b k"]:
+    """Pearson correlation of each column pair under each row of multiplicities, as five matrix products.
+
+    Equal to repeating row i of x and y `weights[b, i]` times. NaN where a column is constant on the rows that have
+    weight, up to rounding: a variance below 1e-12 (float64) or 1e-6 (float32) of the unweighted one counts as none.
+    """
+    xc, yc = x - x.mean(dim=0), y - y.mean(dim=0)  # keeps the sums below from cancelling
+    total = weights.sum(dim=1, keepdim=True)
+    mean_x, mean_y = weights @ xc / total, weights @ yc / total
+    var_x = weights @ xc.square() / total - mean_x.square()
+    var_y = weights @ yc.square() / total - mean_y.square()
+    cov = weights @ (xc * yc) / total - mean_x * mean_y
+    tiny = 1e-12 if x.dtype == torch.float64 else 1e-6
+    undefined = (var_x <= tiny * xc.square().mean(dim=0)) | (var_y <= tiny * yc.square().mean(dim=0))
+    undefined |= constant(x) | constant(y)
+    return torch.where(undefined, torch.nan, cov / (var_x.clamp_min(0) * var_y.clamp_min(0)).sqrt())
+
+
+def midranks(x: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+    """Ranks 1..n down each column, ties sharing their mean rank, as float64."""
+    return weighted_midranks(x, torch.ones(1, len(x), dtype=torch.float64, device=x.device))[0]
+
+
+def weighted_midranks(x: Float[Tensor, "n k"], weights: Float[Tensor, "b n"]) -> Float[Tensor, "b n k"]:
+    """Midranks of the sample in which row i occurs `weights[b, i]` times, as float64; sorted once for all samples.
+
+    The rank of a value is the weight of all smaller ones plus half of (the weight of its ties + 1).
+    """
+    n, k = x.shape
+    out = torch.empty(len(weights), n, k, dtype=torch.float64, device=x.device)
+    for column in range(k):
+        values, order = x[:, column].sort()
+        _, tie, counts = torch.unique_consecutive(values, return_inverse=True, return_counts=True)
+        last = counts.cumsum(0) - 1
+        upto = weights.to(torch.float64)[:, order].cumsum(dim=1)[:, last]  # (b, ties): weight up to each tie's end
+        below = torch.nn.functional.pad(upto, (1, 0))[:, :-1]
+        out[:, order, column] = ((below + upto + 1) / 2)[:, tie]
+    return out

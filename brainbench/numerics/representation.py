@@ -1,0 +1,139 @@
+"""Representation: the features of one layer, and what every scorer needs of them, each computed once.
+
+Ridge in its dual form, RSA, CKA, kernel analysis and spectra need no more of n x p features than their Gram matrix
+G = X Xᵀ and the mean over units of each row. So a layer with more units than stimuli is kept as its Gram matrix,
+and scored exactly, whatever p is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from brainbench.errors import InputError, UsageError
+from brainbench.numerics._shapes import Float, Int
+
+GRAM_COLUMNS = 4096  # units multiplied in the features' own precision before they are summed in float64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eigenbasis:
+    """Eigenvectors (n, k) and eigenvalues (k, descending) of a centred training Gram matrix, float64."""
+
+    rows: Int[Tensor, " n"]
+    vectors: Float[Tensor, "n k"]
+    values: Float[Tensor, " k"]
+
+    @property
+    def n(self) -> int:
+        """How many training stimuli there are."""
+        return len(self.rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Representation:
+    """One layer's features for n stimuli: G (n, n), the unit means (n,) and p; the features themselves where kept.
+
+    Build it with `from_features` or `from_gram`. Rows are named by `stimulus_ids`; callers find theirs with
+    `core.arrays.take`.
+    """
+
+    stimulus_ids: tuple[str, ...]
+    gram: Float[Tensor, "n n"]
+    unit_mean: Float[Tensor, " n"]
+    n_units: int
+    features: Float[Tensor, "n p"] | None = None
+    _bases: dict[bytes, Eigenbasis] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_features(cls, features: Float[Tensor, "n p"], stimulus_ids: Sequence[str]) -> Representation:
+        """From the features (n, p) themselves, which are kept. Raises InputError where a feature is not finite."""
+        if len(features) != len(stimulus_ids):
+            raise InputError(f"{len(features)} rows of features for {len(stimulus_ids)} stimulus ids")
+        if not torch.isfinite(features).all():
+            raise InputError("features hold NaN or infinity")
+        return cls(
+            stimulus_ids=tuple(stimulus_ids),
+            gram=cross_gram(features, features),
+            unit_mean=features.mean(dim=1, dtype=torch.float64),
+            n_units=features.shape[1],
+            features=features,
+        )
+
+    @classmethod
+    def from_gram(
+        cls, gram: Float[Tensor, "n n"], unit_mean: Float[Tensor, " n"], n_units: int, stimulus_ids: Sequence[str]
+    ) -> Representation:
+        """From G and the mean over units of each row. Raises InputError where they are not finite."""
+        if not (torch.isfinite(gram).all() and torch.isfinite(unit_mean).all()):
+            raise InputError("the Gram matrix holds NaN or infinity")
+        return cls(stimulus_ids=tuple(stimulus_ids), gram=gram.double(), unit_mean=unit_mean.double(), n_units=n_units)
+
+    def eigh(self, rows: Int[Tensor, " m"]) -> Eigenbasis:
+        """The eigenbasis of the Gram matrix of `rows`, centred on their mean; decomposed once per set of rows.
+
+        Primal (p x p) where the features are kept and have fewer units than rows, else dual (m x m): the same basis.
+        Components beyond the rank, or below 1e-10 of the largest eigenvalue, are rounding and left out.
+        """
+        key = rows.cpu().numpy().tobytes()
+        if key not in self._bases:
+            rank = min(self.n_units, len(rows) - 1)  # what centred features can have; the rest is rounding
+            if self.features is not None and self.n_units < len(rows):
+                x = self.features[rows].double()
+                x = x - x.mean(dim=0)
+                values, directions = _leading(x.T @ x, rank)
+                vectors = x @ directions / values.sqrt()
+            else:
+                values, vectors = _leading(_centre(self.gram[rows][:, rows]), rank)
+            self._bases[key] = Eigenbasis(rows=rows, vectors=vectors, values=values)
+        return self._bases[key]
+
+    def cross(self, basis: Eigenbasis, rows: Int[Tensor, " m"]) -> Float[Tensor, "m k"]:
+        """Products of `rows`, centred on the mean of the training rows, with the training rows, in their eigenbasis."""
+        block = self.gram[rows][:, basis.rows]
+        block = block - self.gram[basis.rows][:, basis.rows].mean(dim=0)
+        return block @ basis.vectors  # a constant along a row needs no centring: eigenvectors sum to 0
+
+    def rdm(self, kind: str, rows: Int[Tensor, " m"] | None = None) -> Float[Tensor, "m m"]:
+        """Dissimilarity of every two stimuli, float64 with a zero diagonal.
+
+        `correlation`: 1 - Pearson correlation over units; NaN for a stimulus to which all units respond alike.
+        `euclidean`: the distance, not its square.
+        """
+        gram = self.gram if rows is None else self.gram[rows][:, rows]
+        if kind == "euclidean":
+            square = gram.diagonal()[:, None] + gram.diagonal()[None] - 2 * gram
+            distances = square.clamp_min(0).sqrt()
+        elif kind == "correlation":
+            mean = self.unit_mean if rows is None else self.unit_mean[rows]
+            cov = gram - self.n_units * mean[:, None] * mean[None]
+            scale = cov.diagonal().clamp_min(0).sqrt()
+            scale = torch.where(scale > 1e-7 * gram.diagonal().clamp_min(0).sqrt(), scale, torch.nan)
+            distances = 1 - cov / (scale[:, None] * scale[None])
+        else:
+            raise UsageError(f"no RDM kind {kind!r}; there are 'correlation' and 'euclidean'")
+        return distances.clone().fill_diagonal_(0.0)
+
+
+def cross_gram(x: Float[Tensor, "n p"], y: Float[Tensor, "m p"]) -> Float[Tensor, "n m"]:
+    """x yᵀ in float64, multiplied in the inputs' precision over blocks of units: float32 speed, error near 1e-7."""
+    out = torch.zeros(len(x), len(y), dtype=torch.float64, device=x.device)
+    for start in range(0, x.shape[1], GRAM_COLUMNS):
+        out += x[:, start : start + GRAM_COLUMNS] @ y[:, start : start + GRAM_COLUMNS].T
+    return out
+
+
+def _leading(matrix: Float[Tensor, "n n"], rank: int) -> tuple[Float[Tensor, " k"], Float[Tensor, "n k"]]:
+    values, vectors = torch.linalg.eigh(matrix)
+    values, vectors = values.flip(0)[:rank], vectors.flip(1)[:, :rank]
+    keep = values > 1e-10 * values[0].clamp_min(1e-300)
+    return values[keep], vectors[:, keep]
+
+
+def _centre(gram: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
+    mean = gram.mean(dim=0)
+    centred = gram - mean[:, None] - mean[None] + mean.mean()
+    return (centred + centred.T) / 2

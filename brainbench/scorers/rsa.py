@@ -1,0 +1,77 @@
+"""Representational similarity: how alike the dissimilarities of a layer and of a brain region are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from brainbench.core.arrays import RDMs, take
+from brainbench.core.score import Score
+from brainbench.core.specs import ScorerSpec
+from brainbench.core.splits import Split
+from brainbench.errors import UsageError
+from brainbench.numerics.rdm import COMPARISONS, compare, compare_weighted, pair_weights, upper
+from brainbench.numerics.representation import Representation
+
+RDM_KINDS = ("correlation", "euclidean")
+REPLICATES_AT_ONCE = 128  # bounds the (replicates, pairs) matrices
+
+
+@dataclass(frozen=True, kw_only=True)
+class RSA:
+    """Agreement of the layer's RDM with each subject's, over pairs of a fold's test stimuli.
+
+    `rdm` is how the layer's dissimilarities (and those of responses, where no RDMs were released) are measured,
+    `comparison` how two RDMs are compared. Nothing is fitted; the training stimuli of a fold serve to choose a layer
+    on: `Score.train` is the same comparison over their pairs. `extras["all_pairs"]` (S,) compares over all stimuli.
+    """
+
+    spec: ClassVar[ScorerSpec] = ScorerSpec(name="rsa", version=1, scale="r", requires="rdms", trains=False)
+
+    rdm: str = "correlation"
+    comparison: str = "spearman"
+
+    def __post_init__(self) -> None:
+        for value, known, what in ((self.rdm, RDM_KINDS, "RDM"), (self.comparison, COMPARISONS, "comparison")):
+            if value not in known:
+                raise UsageError(f"no {what} {value!r}; there are {', '.join(known)}")
+
+    def score(self, representation: Representation, target: RDMs, split: Split, *, seed: int, device: str) -> Score:
+        """Agreement with every subject of `target`; a subject whose RDM has gaps is NaN with a reason."""
+        at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"))
+        model = representation.rdm(self.rdm, at)
+        brain = torch.as_tensor(target.values, dtype=torch.float64)
+        row_of = {name: row for row, name in enumerate(target.stimulus_ids)}
+        rows = [(as_rows(fold.train, row_of), as_rows(fold.test, row_of)) for fold in split.folds]
+
+        def pairs(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return upper(model[rows][:, rows]), upper(brain[:, rows][:, :, rows]).T
+
+        def resample(weights: np.ndarray) -> np.ndarray:
+            w = torch.as_tensor(weights, dtype=torch.float64)
+            out = torch.empty(len(w), len(rows), len(brain), dtype=torch.float64)
+            for fold, (_, test) in enumerate(rows):
+                x, y = pairs(test)
+                for start in range(0, len(w), REPLICATES_AT_ONCE):
+                    some = slice(start, start + REPLICATES_AT_ONCE)
+                    out[some, fold] = compare_weighted(x, y, pair_weights(w[some][:, test]), self.comparison)
+            return out.numpy()
+
+        gaps = ~np.isfinite(target.values).all(axis=(1, 2))
+        model_gap = not torch.isfinite(model).all()
+        return Score(
+            scale="r",
+            folds=torch.stack([compare(*pairs(test), self.comparison) for _, test in rows]).numpy(),
+            train=torch.stack([compare(*pairs(train), self.comparison) for train, _ in rows]).numpy(),
+            resample=resample,
+            reason=tuple("constant-features" if model_gap else "missing-stimuli" if gap else "" for gap in gaps),
+            extras={"all_pairs": compare(upper(model), upper(brain).T, self.comparison).numpy()},
+        )
+
+
+def as_rows(ids: tuple[str, ...], row_of: dict[str, int]) -> torch.Tensor:
+    """Row numbers of stimulus ids."""
+    return torch.as_tensor([row_of[i] for i in ids])

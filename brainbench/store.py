@@ -1,0 +1,128 @@
+"""Content-addressed arrays on disk that are either whole or not there.
+
+A key is a mapping of everything that can change the arrays. Its entry is a folder with a blob (safetensors) and
+`entry.json`, which holds the blob's size and sha256 and is written last: it is the commit point. Each file is
+written under a temporary name, synced, and moved into place. Size and hash are checked on the first read of a blob
+in a process; an entry that fails is moved to `quarantine/` and treated as absent. Correctness rests on this alone:
+two writers of one key write the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from brainbench.core.specs import fingerprint
+from brainbench.errors import ResourceError
+
+SCHEMA = 1
+log = logging.getLogger("brainbench.store")
+
+
+class Store:
+    """The store under `root`, made on first use."""
+
+    def __init__(self, root: Path):
+        self.root = Path(root)
+        self._checked: dict[Path, tuple[int, int]] = {}
+
+    def _folder(self, key: Mapping[str, Any]) -> Path:
+        name = fingerprint({"schema": SCHEMA, **key})
+        return self.root / name[:2] / name
+
+    def put(self, key: Mapping[str, Any], arrays: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> None:
+        """Write `arrays` under `key`. Raises ResourceError where the disk is full or cannot be written."""
+        folder = self._folder(key)
+        temporary = folder / f".tmp-{uuid.uuid4().hex}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
+                digest = _sha256(temporary)
+                blob = f"{digest}.safetensors"
+                size = temporary.stat().st_size
+                _commit(temporary, folder / blob)
+                entry = {"schema": SCHEMA, "blob": blob, "sha256": digest, "bytes": size, "key": dict(key)}
+                entry["provenance"] = dict(provenance)
+                temporary.write_text(json.dumps(entry, indent=1, default=list))
+                _commit(temporary, folder / "entry.json")
+            finally:
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+        except (OSError, SafetensorError) as error:
+            full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "space" in str(error)
+            cause = "the disk is full" if full else str(error)
+            raise ResourceError(
+                f"cannot write to the feature store {self.root}: {cause}. What was stored before is whole. Free space, "
+                "or point BRAINBENCH_CACHE at another folder, and run again: finished work is not repeated."
+            ) from error
+
+    def get(self, key: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, np.ndarray] | None:
+        """The arrays under `key` (only `names`, if given), or None where there is no whole entry."""
+        folder = self._folder(key)
+        try:
+            entry = json.loads((folder / "entry.json").read_text())
+            blob = folder / Path(entry["blob"]).name
+            self._verify(blob, entry["bytes"], entry["sha256"])
+            with safe_open(blob, framework="numpy") as file:
+                return {name: file.get_tensor(name) for name in (names or file.keys())}
+        except FileNotFoundError:
+            if not (folder / "entry.json").exists():
+                return None
+            self._quarantine(folder, "its blob is gone")
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            self._quarantine(folder, str(error))
+        return None
+
+    def drop(self, key: Mapping[str, Any]) -> None:
+        """Remove the entry under `key`, its commit point first; nothing happens where there is none."""
+        folder = self._folder(key)
+        (folder / "entry.json").unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _verify(self, blob: Path, size: int, digest: str) -> None:
+        status = blob.stat()
+        if self._checked.get(blob) == (status.st_mtime_ns, status.st_size):
+            return
+        if status.st_size != size:
+            raise ValueError(f"its blob has {status.st_size} bytes, {size} were written")
+        if _sha256(blob) != digest:
+            raise ValueError("its blob does not match its sha256")
+        self._checked[blob] = (status.st_mtime_ns, status.st_size)
+
+    def _quarantine(self, folder: Path, why: str) -> None:
+        log.warning("store entry %s is damaged (%s): moved to quarantine, computed again", folder.name[:12], why)
+        aside = self.root / "quarantine" / f"{folder.name}-{uuid.uuid4().hex[:8]}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            folder.replace(aside)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _commit(temporary: Path, final: Path) -> None:
+    """Sync the file, move it into place, sync the folder: after this the name holds the whole file or the old one."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(final)
+    folder = os.open(final.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+import torch
+
+from brainbench.numerics.ceilings import spearman_brown, split_half
+
+
+def trials(n, r, v, explainable, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    signal = torch.randn(n, 1, v, generator=generator) * explainable**0.5
+    return signal + torch.randn(n, r, v, generator=generator) * (1 - explainable) ** 0.5
+
+
+def generator():
+    return torch.Generator().manual_seed(1)
+
+
+def test_spearman_brown_closed_form():
+    assert float(spearman_brown(torch.tensor(0.5), 2)) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("m", [2, 4, 7])
+@pytest.mark.parametrize("rho", [0.1, 0.4])
+def test_split_half_is_the_reliability_of_the_mean_of_m(m, rho):
+    """Not that of a single presentation, rho: the mean of m has m rho / (1 + (m - 1) rho)."""
+    estimate = split_half(trials(4000, m, 12, rho), n_splits=20, generator=generator()).mean()
+    assert float(estimate) == pytest.approx(m * rho / (1 + (m - 1) * rho), abs=0.02)
+
+
+def test_unequal_repetitions_and_single_ones():
+    values = trials(3000, 8, 10, 0.3)
+    values[:1000, 4:] = torch.nan  # 1000 stimuli with 4 repetitions
+    both = split_half(values, n_splits=10, generator=generator()).mean()
+    assert 4 * 0.3 / 1.9 < float(both) < 8 * 0.3 / 3.1
+    values[2000:, 1:] = torch.nan  # 1000 with one: no halves, so they cannot count
+    np.testing.assert_allclose(split_half(values, n_splits=10, generator=generator()).mean(), float(both), atol=0.05)
+
+
+def test_no_repetition_is_nan():
+    assert torch.isnan(split_half(trials(50, 1, 3, 0.5), n_splits=3, generator=generator())).all()
+
+
+def test_a_constant_neuroid_is_nan():
+    values = trials(50, 4, 2, 0.5)
+    values[:, :, 1] = 3.0
+    assert torch.isnan(split_half(values, n_splits=3, generator=generator())).tolist() == [False, True]
+
+
+def test_noise_has_a_ceiling_near_zero_on_average():
+    assert abs(float(split_half(trials(300, 4, 200, 0.0), n_splits=10, generator=generator()).mean())) < 0.02

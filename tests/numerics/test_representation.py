@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+import torch
+
+from brainbench.errors import InputError
+from brainbench.numerics.representation import Representation, cross_gram
+
+
+def test_the_gram_matrix_is_exact_in_float32():
+    x = torch.rand(40, 20_000, generator=torch.Generator().manual_seed(0)) + 3
+    exact = x.double() @ x.double().T
+    assert ((cross_gram(x, x) - exact).abs().max() / exact.max()) < 1e-6
+
+
+def test_bases_are_decomposed_once_and_equal_in_both_forms():
+    x = torch.randn(50, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    ids = [str(i) for i in range(50)]
+    kept = Representation.from_features(x, ids)
+    gram = Representation.from_gram(kept.gram, kept.unit_mean, 12, ids)
+    rows = torch.arange(5, 45)
+    assert kept.eigh(rows) is kept.eigh(rows.clone())
+    a, b = kept.eigh(rows), gram.eigh(rows)
+    np.testing.assert_allclose(a.values, b.values, rtol=1e-9)
+    np.testing.assert_allclose(a.vectors @ a.vectors.T, b.vectors @ b.vectors.T, atol=1e-9)
+
+
+def test_centring_uses_training_rows_alone():
+    """Statistics of test rows must not reach the fit: moving a test row changes only its own products."""
+    x = torch.randn(20, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    ids, train = [str(i) for i in range(20)], torch.arange(15)
+    moved = x.clone()
+    moved[19] += 100
+    one, two = Representation.from_features(x, ids), Representation.from_features(moved, ids)
+    np.testing.assert_array_equal(one.eigh(train).values, two.eigh(train).values)
+    np.testing.assert_allclose(
+        one.cross(one.eigh(train), torch.arange(15, 19)), two.cross(two.eigh(train), torch.arange(15, 19)), atol=1e-9
+    )
+
+
+def test_features_that_are_not_finite_raise():
+    with pytest.raises(InputError, match="NaN"):
+        Representation.from_features(torch.tensor([[1.0, float("nan")]]), ["a"])
+    with pytest.raises(InputError, match="2 rows"):
+        Representation.from_features(torch.ones(2, 3), ["a"])

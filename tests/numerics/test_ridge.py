@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge, RidgeCV
+
+from brainbench.numerics import ridge
+from brainbench.numerics.representation import Representation
+
+GRID = tuple(np.logspace(-4, 4, 9))
+
+
+def problem(n, p, v=7, dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, p, dtype=dtype, generator=generator) + 1
+    readout = torch.randn(5, v, dtype=dtype, generator=generator)
+    y = x[:, :5] @ readout + 2 * torch.randn(n, v, dtype=dtype, generator=generator)
+    return x, y
+
+
+def both_forms(x):
+    ids = [str(i) for i in range(len(x))]
+    kept = Representation.from_features(x, ids)
+    return kept, Representation.from_gram(kept.gram, kept.unit_mean, kept.n_units, ids)
+
+
+@pytest.mark.parametrize("n, p", [(60, 200), (200, 30), (50, 50)])
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-8), (torch.float32, 1e-4)])
+def test_predictions_equal_scikit_learn_with_a_penalty_per_neuroid(n, p, dtype, tolerance):
+    x, y = problem(n, p, dtype=dtype)
+    train, test = torch.arange(0, n - 10), torch.arange(n - 10, n)
+    for representation in both_forms(x):
+        basis = representation.eigh(train)
+        penalty = ridge.penalties(basis, GRID)[torch.tensor([1, 2, 4, 5, 6, 7, 8])]
+        ours = ridge.predict(basis, y[train], penalty, representation.cross(basis, test))
+        theirs = Ridge(alpha=penalty.numpy()).fit(x[train].double(), y[train].double()).predict(x[test].double())
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance * 10)
+
+
+@pytest.mark.parametrize("n, p", [(40, 100), (100, 20)])
+def test_leave_one_out_chooses_as_scikit_learn(n, p):
+    x, y = problem(n, p)
+    (representation, _), rows = both_forms(x), torch.arange(n)
+    basis = representation.eigh(rows)
+    alphas = ridge.penalties(basis, GRID)
+    chosen = alphas[ridge.select_loo(basis, y, alphas).index]
+    theirs = RidgeCV(alphas=alphas.numpy(), alpha_per_target=True).fit(x.numpy(), y.numpy())
+    np.testing.assert_allclose(chosen, theirs.alpha_)
+
+
+def test_gcv_error_equals_its_definition():
+    x, y = problem(30, 80)
+    (representation, _), rows = both_forms(x), torch.arange(30)
+    basis = representation.eigh(rows)
+    alphas = ridge.penalties(basis, GRID)
+    selection = ridge.select_gcv(basis, y, alphas)
+    centred = (x - x.mean(dim=0)).numpy()
+    gram = centred @ centred.T
+    errors = []
+    for alpha in alphas.numpy():
+        hat = gram @ np.linalg.inv(gram + alpha * np.eye(30)) + 1 / 30
+        residual = y.numpy() - hat @ y.numpy()
+        errors.append((residual**2).sum(axis=0) / 30 / (1 - np.trace(hat) / 30) ** 2)
+    np.testing.assert_array_equal(selection.index, np.argmin(errors, axis=0))
+    mean_only = y.var(dim=0, correction=0) / (1 - 1 / 30) ** 2
+    np.testing.assert_allclose(selection.cv_r2, 1 - np.min(errors, axis=0) / mean_only.numpy(), rtol=1e-8)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("n, p", [(60, 150), (120, 40)])
+def test_kfold_chooses_and_predicts_as_himalaya(n, p):
+    """himalaya 0.4.11 KernelRidgeCV on features centred by hand; penalties that tie in its float32 may differ."""
+    from himalaya.kernel_ridge import KernelRidgeCV
+
+    x, y = problem(n, p)
+    x, y = x - x.mean(dim=0), y - y.mean(dim=0)
+    (representation, _), folds = both_forms(x), torch.arange(n) % 3
+    rows = torch.arange(n)
+    alphas = ridge.penalties(representation.eigh(rows), GRID)
+    splits = [((folds != f).nonzero()[:, 0].numpy(), (folds == f).nonzero()[:, 0].numpy()) for f in range(3)]
+    theirs = KernelRidgeCV(alphas=alphas.numpy(), cv=splits, kernel="linear", fit_intercept=True)
+    theirs.fit(x.numpy(), y.numpy())
+    inner = []
+    for fit, out in splits:
+        basis = representation.eigh(torch.as_tensor(fit))
+        inner.append((basis, representation.cross(basis, torch.as_tensor(out)), y[fit], y[out]))
+    ours = ridge.select_kfold(inner, alphas)
+    np.testing.assert_allclose(alphas[ours.index], theirs.best_alphas_, rtol=1e-6)
+    basis = representation.eigh(rows)
+    predicted = ridge.predict(basis, y, alphas[ours.index], representation.cross(basis, rows))
+    np.testing.assert_allclose(predicted, theirs.predict(x.numpy()), atol=1e-8)
+
+
+def test_orthonormal_features_shrink_by_n_over_n_plus_lambda():
+    n = 64
+    x = torch.linalg.qr(torch.randn(n, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0]
+    x = torch.linalg.qr(x - x.mean(dim=0))[0] * n**0.5
+    y = x @ torch.ones(9, 1, dtype=torch.float64)
+    representation = Representation.from_features(x, [str(i) for i in range(n)])
+    basis = representation.eigh(torch.arange(n))
+    fitted = ridge.predict(basis, y, torch.tensor([32.0], dtype=torch.float64), representation.cross(basis, basis.rows))
+    np.testing.assert_allclose(fitted, y * n / (n + 32.0), atol=1e-10)
+
+
+def test_collinear_features_stay_finite_and_edges_are_flagged():
+    x, y = problem(30, 10)
+    x = torch.cat([x, x, x], dim=1)
+    representation = Representation.from_features(x, [str(i) for i in range(30)])
+    basis = representation.eigh(torch.arange(30))
+    assert len(basis.values) == 10
+    noise = torch.randn(30, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    selection = ridge.select_gcv(basis, noise, ridge.penalties(basis, (1e-9, 1e-8)))
+    assert selection.at_edge(2).all() and torch.isfinite(selection.cv_r2).all()
+
+
+def test_scaling_the_features_changes_no_prediction():
+    x, y = problem(40, 90)
+    outs = []
+    for factor in (1.0, 1e3):
+        representation = Representation.from_features(x * factor, [str(i) for i in range(40)])
+        basis = representation.eigh(torch.arange(30))
+        penalty = ridge.penalties(basis, GRID)[torch.full((7,), 5)]
+        outs.append(ridge.predict(basis, y[:30], penalty, representation.cross(basis, torch.arange(30, 40))))
+    np.testing.assert_allclose(outs[0], outs[1], atol=1e-9)
