@@ -136,10 +136,19 @@ def _how_to_get(id: str) -> str:
 
 def missing(id: str, root: Path) -> list[str]:
     """Paths of the manifest that are not in `root`. Raises AccessError where looking is not permitted."""
-    try:  # a symlink to nowhere is there, and broken: `verified` says how
-        return [file.path for file in manifest(id).files if not os.path.lexists(root / file.path)]
+    try:
+        return [file.path for file in manifest(id).files if not _exists(root / file.path)]
     except PermissionError as error:
-        raise AccessError(f"no permission to look into {error.filename or root} for the files of {id}") from None
+        raise AccessError(f"no permission to look into {error.filename} for the files of {id}") from None
+
+
+def _exists(path: Path) -> bool:
+    """Unlike Path.exists: a link to nowhere is there, `verified` says what is wrong with it; no permission raises."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def read(root: Path, id: str, path: str) -> bytes:
@@ -169,7 +178,7 @@ def verified(root: Path, id: str, path: str) -> Path:
                     f"found {found}. {_how_to_get(id)}"
                 )
             _hashed.add(seen)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if full.is_symlink():
             raise InputError(
                 f"{full} is a link to {full.readlink()}, which is not here: a git-annex stub, perhaps "
@@ -178,6 +187,8 @@ def verified(root: Path, id: str, path: str) -> Path:
         raise AccessError(f"{full} is missing. {_how_to_get(id)}") from None
     except PermissionError:
         raise AccessError(f"no permission to read {full}: it is there, but not for this user") from None
+    except OSError as error:
+        raise InputError(f"{full} cannot be read: {error}. {_how_to_get(id)}") from None
     return full
 
 

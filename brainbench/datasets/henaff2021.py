@@ -49,10 +49,10 @@ class Henaff2021:
     """Spike counts in 200 ms of 360 V1 units of four anaesthetized animals to 440 movie frames, 512 x 512 pixels.
 
     Ten movies at two zooms have 11 natural frames and 9 synthetic ones between the first and last of these; four
-    movies have 10 frames of rising contrast at one zoom. Upstream repeats the responses to natural end frames in
-    slots 1 and 11 of the synthetic, and slot 11 of the contrast sequences; these are no presentations of their own
-    and are left out. Each of the nine recordings is a session with its own units. A unit that was lost or not yet
-    found has NaN in single repetitions, so units have 24 to 60 of them.
+    movies have 10 frames of rising contrast at one zoom, faded versions of natural frame 1. Upstream repeats the
+    responses to natural end frames in slots 1 and 11 of the synthetic sequences and, of frame 11, in slot 11 of the
+    contrast sequences; these are no presentations of their own and are left out. Each of the nine recordings is a
+    session with its own units. Units have NaN in repetitions in which they were not held: 24 to 60 are left.
     """
 
     spec = DatasetSpec(
