@@ -72,7 +72,7 @@ def test_rows_of_rdms_are_in_the_order_of_the_pictures(recording, pairs):
         assert rho(apart, values.mean(axis=(0, 1))) > 0.45, region
     supplement = scipy.io.loadmat(recording.root / "demos/92imageData/Kriegeskorte_Neuron2008_supplementalData.mat")
     human = supplement["RDMs_mIT_hIT_fig1"][0, 1]["RDM"][0]
-    np.testing.assert_allclose(pairs["humanIT"].mean(axis=(0, 1)), human, atol=1e-6)
+    np.testing.assert_allclose(pairs["humanIT"].mean(axis=(0, 1)), human, atol=1e-12)
 
 
 @pytest.mark.data
