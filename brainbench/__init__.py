@@ -1,3 +1,20 @@
 """brainbench: how brain-like is a vision model, where in the brain, at what depth, and how sure are we?"""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from brainbench.api import Results, score
+
 __version__ = "0.1.0"
+__all__ = ["Results", "__version__", "score"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the public names when they are asked for: `import brainbench` alone loads no torch."""
+    if name in ("Results", "score"):
+        from brainbench import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'brainbench' has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,15 +55,16 @@ class Score:
     """How well one layer agrees with one target: V columns (neuroids, or subjects' RDMs), F folds.
 
     `folds` (F, V) is the score on each fold's test stimuli, `train` (F, V) the cross-validated score inside each
-    fold's training stimuli, on which layers are chosen. `resample` gives, for multiplicities (B, n) of the n
-    stimuli of the split, the scores (B, F, V) of the same predictions: nothing is fitted again. `reason` names,
+    fold's training stimuli, on which layers are chosen. `resample(weights, folds)` gives, for multiplicities
+    (B, n) of the n stimuli and the numbers of some folds, the scores (B, folds, V) of the same predictions: nothing
+    is fitted again. `reason` names,
     for each column, why it is NaN ("" where it is not). `extras` holds further (V,) or (F, V) arrays.
     """
 
     scale: Scale
     folds: np.ndarray
     train: np.ndarray
-    resample: Callable[[np.ndarray], np.ndarray]
+    resample: Callable[[np.ndarray, Sequence[int]], np.ndarray]
     reason: tuple[str, ...]
     extras: dict[str, np.ndarray] = field(default_factory=dict)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from brainbench.core.protocols import Dataset
 from brainbench.core.registry import Registry
 from brainbench.datasets import _fetch
+from brainbench.errors import AccessError
 
 DATASETS = Registry(
     kind="dataset",
@@ -28,3 +29,20 @@ def load(name: str, roots: dict[str, Path] | None = None) -> Dataset:
     """
     kind = DATASETS[name]
     return kind() if kind.spec.synthetic else kind(_fetch.root(name, roots or {}))
+
+
+def content(name: str) -> str:
+    """What stands for a dataset's content: the hash over its files' hashes, or its version where it is made here."""
+    spec = DATASETS[name].spec
+    return f"made:{spec.version}" if spec.synthetic else _fetch.manifest(name).digest
+
+
+def present(name: str, roots: dict[str, Path]) -> str:
+    """Empty where the dataset's files are on this machine, else what is missing and how to get it."""
+    if DATASETS[name].spec.synthetic:
+        return ""
+    try:
+        _fetch.root(name, roots)
+    except AccessError as error:
+        return str(error)
+    return ""

@@ -58,21 +58,21 @@ def weighted_pearson(
 
 def midranks(x: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
     """Ranks 1..n down each column, ties sharing their mean rank, as float64."""
-    return weighted_midranks(x, torch.ones(1, len(x), dtype=torch.float64, device=x.device))[0]
+    once = torch.ones(len(x), 1, dtype=torch.float64, device=x.device)
+    return torch.cat([weighted_midranks(column, once) for column in x.T], dim=1)
 
 
-def weighted_midranks(x: Float[Tensor, "n k"], weights: Float[Tensor, "b n"]) -> Float[Tensor, "b n k"]:
-    """Midranks of the sample in which row i occurs `weights[b, i]` times, as float64; sorted once for all samples.
+def weighted_midranks(x: Float[Tensor, " n"], weights: Float[Tensor, "n b"]) -> Float[Tensor, "n b"]:
+    """Midranks in each sample in which entry i of x occurs `weights[i, b]` times; x is sorted once for all samples.
 
-    The rank of a value is the weight of all smaller ones plus half of (the weight of its ties + 1).
+    The rank of a value is the weight of all smaller ones plus half of (the weight of its ties + 1). Samples are
+    columns, so every step moves whole rows of memory.
     """
-    n, k = x.shape
-    out = torch.empty(len(weights), n, k, dtype=torch.float64, device=x.device)
-    for column in range(k):
-        values, order = x[:, column].sort()
-        _, tie, counts = torch.unique_consecutive(values, return_inverse=True, return_counts=True)
-        last = counts.cumsum(0) - 1
-        upto = weights.to(torch.float64)[:, order].cumsum(dim=1)[:, last]  # (b, ties): weight up to each tie's end
-        below = torch.nn.functional.pad(upto, (1, 0))[:, :-1]
-        out[:, order, column] = ((below + upto + 1) / 2)[:, tie]
+    values, order = x.sort()
+    _, tie, counts = torch.unique_consecutive(values, return_inverse=True, return_counts=True)
+    upto = weights[order].cumsum(dim=0)[counts.cumsum(0) - 1]  # (ties, b): the weight up to each tie's end
+    middle = upto + 1
+    middle[1:] += upto[:-1]
+    out = torch.empty_like(weights)
+    out[order] = (middle / 2)[tie]
     return out

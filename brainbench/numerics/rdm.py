@@ -57,15 +57,16 @@ def compare_weighted(
 
 
 def _spearman(x: Tensor, y: Tensor, pairs: Tensor) -> Tensor:
-    ranks_x = weighted_midranks(x[:, None], pairs)[..., 0]  # (b, q)
+    weights = pairs.T.contiguous()
+    middle = (weights.sum(dim=0) + 1) / 2  # the mean rank of any sample of that size
+    ranks_x = weighted_midranks(x, weights) - middle
+    weighted_x = weights * ranks_x
+    norm_x = (weighted_x * ranks_x).sum(dim=0)
     out = torch.empty(len(pairs), y.shape[1], dtype=torch.float64, device=x.device)
     for column in range(y.shape[1]):
-        ranks_y = weighted_midranks(y[:, column, None], pairs)[..., 0]
-        total = pairs.sum(dim=1)
-        dx = ranks_x - (total[:, None] + 1) / 2  # the mean rank of any sample of that size
-        dy = ranks_y - (total[:, None] + 1) / 2
-        norm = ((pairs * dx.square()).sum(dim=1) * (pairs * dy.square()).sum(dim=1)).sqrt()
-        out[:, column] = torch.where(norm > 0, (pairs * dx * dy).sum(dim=1) / norm, torch.nan)
+        ranks_y = weighted_midranks(y[:, column], weights) - middle
+        norm = (norm_x * (weights * ranks_y.square()).sum(dim=0)).sqrt()
+        out[:, column] = torch.where(norm > 0, (weighted_x * ranks_y).sum(dim=0) / norm, torch.nan)
     return out
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -84,9 +84,9 @@ class Ridge:
             rows = [metric(p, y[test]) for p, test in zip(predicted, tests)]
             return torch.where(valid, torch.stack(rows), torch.nan).double().cpu().numpy()
 
-        def resample(weights: np.ndarray) -> np.ndarray:
+        def resample(weights: np.ndarray, folds: Sequence[int]) -> np.ndarray:
             w = torch.as_tensor(weights, dtype=torch.float32, device=device)
-            rows = [weighted_pearson(p, y[test], w[:, test]) for p, test in zip(predicted, tests)]
+            rows = [weighted_pearson(predicted[f], y[tests[f]], w[:, tests[f]]) for f in folds]
             return torch.where(valid, torch.stack(rows, dim=1), torch.nan).cpu().numpy()
 
         index = torch.stack([c[0] for c in chosen])

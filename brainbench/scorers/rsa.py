@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -50,14 +51,15 @@ class RSA:
         def pairs(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return upper(model[rows][:, rows]), upper(brain[:, rows][:, :, rows]).T
 
-        def resample(weights: np.ndarray) -> np.ndarray:
+        def resample(weights: np.ndarray, folds: Sequence[int]) -> np.ndarray:
             w = torch.as_tensor(weights, dtype=torch.float64)
-            out = torch.empty(len(w), len(rows), len(brain), dtype=torch.float64)
-            for fold, (_, test) in enumerate(rows):
+            out = torch.empty(len(w), len(folds), len(brain), dtype=torch.float64)
+            for place, fold in enumerate(folds):
+                test = rows[fold][1]
                 x, y = pairs(test)
                 for start in range(0, len(w), REPLICATES_AT_ONCE):
                     some = slice(start, start + REPLICATES_AT_ONCE)
-                    out[some, fold] = compare_weighted(x, y, pair_weights(w[some][:, test]), self.comparison)
+                    out[some, place] = compare_weighted(x, y, pair_weights(w[some][:, test]), self.comparison)
             return out.numpy()
 
         gaps = ~np.isfinite(target.values).all(axis=(1, 2))

@@ -72,8 +72,9 @@ def test_midranks_equal_scipy_with_ties():
 
 
 def test_weighted_midranks_equal_ranks_of_the_resample():
-    x = torch.randint(0, 9, (30, 1), generator=torch.Generator().manual_seed(3)).double()
-    weights = torch.randint(0, 3, (4, 30), generator=torch.Generator().manual_seed(4)).double()
-    for b, ranks in enumerate(weighted_midranks(x, weights)):
-        rows = torch.repeat_interleave(torch.arange(30), weights[b].long())
-        np.testing.assert_array_equal(ranks[rows, 0], scipy.stats.rankdata(x[rows, 0]))
+    x = torch.randint(0, 9, (30,), generator=torch.Generator().manual_seed(3)).double()
+    weights = torch.randint(0, 3, (30, 4), generator=torch.Generator().manual_seed(4)).double()
+    ranks = weighted_midranks(x, weights)
+    for b in range(4):
+        rows = torch.repeat_interleave(torch.arange(30), weights[:, b].long())
+        np.testing.assert_array_equal(ranks[rows, b], scipy.stats.rankdata(x[rows]))

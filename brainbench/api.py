@@ -1,0 +1,181 @@
+"""`brainbench.score`: what the command line does, from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from brainbench.benchmarks import Benchmark, select
+from brainbench.core.protocols import Model
+from brainbench.datasets import present
+from brainbench.entry import Entry
+from brainbench.errors import AccessError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL import Image
+
+    from brainbench.core.specs import Preprocessing
+    from brainbench.models.features_file import FeatureTable
+    from brainbench.runner import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The entries of one run; `skipped` maps benchmarks whose recordings are not here to how to get them."""
+
+    entries: list[Entry]
+    skipped: dict[str, str]
+
+    def table(self) -> pd.DataFrame:
+        """One row a benchmark: the columns the command line prints."""
+        import pandas as pd
+
+        return pd.DataFrame([row(entry) for entry in self.entries]).set_index("benchmark")
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write each entry as `<folder>/<model>/<benchmark>.json`, whole or not at all; gives the paths."""
+        return [save(entry, Path(folder)) for entry in self.entries]
+
+
+def score(
+    model: str | Mapping[str, Any] | Any,
+    benchmarks: str | Sequence[str] | None = None,
+    *,
+    preprocess: Callable[[Image.Image], Any] | Preprocessing | None = None,
+    stimulus_ids: Sequence[str] | None = None,
+    layers: Sequence[str] | None = None,
+    weights: str | Path | None = None,
+    name: str = "module",
+    data_root: str | Path | Mapping[str, str | Path] | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+    cache: str | Path | None = None,
+    progress: Callable[[], Progress] | None = None,
+) -> Results:
+    """Score a model on benchmarks and say how sure the scores are.
+
+    `model` is a name (`bundled:efficientnet_lite0`, `timm:...`, see `brainbench list models`), an `nn.Module` (then
+    `preprocess` and, if the default ladder does not suit, `layers`), an object with the `Model` protocol, or a dict
+    of feature arrays (n, p) by layer (then `stimulus_ids`, one a row). `benchmarks` is one or more ids or globs;
+    without it every benchmark whose recording is here is run. `data_root` is a folder with one folder a dataset, or
+    a dict from dataset id to its folder. `out` also writes the entries as JSON files.
+
+    Raises UnknownNameError for names that do not exist, AccessError if a benchmark named without a wildcard has no
+    recording here, InputError for features or networks that cannot be read as such, ResourceError where disk or
+    memory runs out.
+    """
+    from brainbench import runner
+
+    roots = _roots(data_root)
+    patterns = (benchmarks,) if isinstance(benchmarks, str) else None if benchmarks is None else tuple(benchmarks)
+    chosen, skipped = available(select(patterns), roots, required=patterns or ())
+    setting = runner.make_setting(
+        roots=roots,
+        device=device,
+        cache_folder=None if cache is None else Path(cache),
+        progress=progress or runner.Silent,
+    )
+    loaded = _model(model, preprocess, stimulus_ids, layers, weights, name)
+    results = Results(runner.run(loaded, chosen, setting), skipped)
+    if out is not None:
+        results.save(out)
+    return results
+
+
+def available(
+    chosen: Sequence[Benchmark], roots: dict[str, Path], *, required: Sequence[str]
+) -> tuple[list[Benchmark], dict[str, str]]:
+    """The benchmarks whose recordings are here, and for the others how to get them.
+
+    Raises AccessError for one that is named in `required` literally, or if none is left.
+    """
+    reasons = {name: present(name, roots) for name in sorted({b.dataset for b in chosen})}
+    skipped = {b.id: reasons[b.dataset] for b in chosen if reasons[b.dataset]}
+    wanted = [name for name in required if name in skipped]
+    if wanted or len(skipped) == len(chosen):
+        raise AccessError(skipped[wanted[0]] if wanted else next(iter(skipped.values())))
+    return [b for b in chosen if b.id not in skipped], skipped
+
+
+def _roots(data_root: str | Path | Mapping[str, str | Path] | None) -> dict[str, Path]:
+    if data_root is None:
+        return {}
+    if isinstance(data_root, Mapping):
+        return {name: Path(folder) for name, folder in data_root.items()}
+    return {"": Path(data_root)}
+
+
+def _model(
+    model: Any,
+    preprocess: Any,
+    stimulus_ids: Sequence[str] | None,
+    layers: Sequence[str] | None,
+    weights: str | Path | None,
+    name: str,
+) -> Model | FeatureTable:
+    from brainbench import models
+
+    if isinstance(model, str):
+        if preprocess is not None or stimulus_ids is not None:
+            raise UsageError("a model given by name brings its own preprocessing and needs no stimulus_ids")
+        return models.load(model, layers=layers, weights=None if weights is None else Path(weights))
+    if isinstance(model, Mapping):
+        if stimulus_ids is None:
+            raise UsageError("features given as arrays need stimulus_ids: one string a row, in the rows' order")
+        from brainbench.models.features_file import FeatureTable
+
+        return FeatureTable.from_arrays(model, stimulus_ids, name=name)
+    if isinstance(model, Model):
+        return model
+    if preprocess is None:
+        raise UsageError("an nn.Module needs preprocess: a function from a PIL picture to a (c, h, w) tensor")
+    return models.wrap(model, preprocess=preprocess, layers=layers, name=name)
+
+
+def row(entry: Entry) -> dict[str, Any]:
+    """What a table shows of an entry."""
+    beside = {name: b for name, b in entry.baselines.items() if b.raw is not None}
+    best = max(beside, key=lambda name: beside[name].raw or -np.inf, default=None)
+    return {
+        "benchmark": entry.benchmark,
+        "synthetic": entry.synthetic,
+        "status": entry.status,
+        "layer": entry.layer,
+        "raw": entry.raw,
+        "low": entry.low,
+        "high": entry.high,
+        "ceiling": entry.ceiling,
+        "normalized": entry.normalized,
+        "n_stimuli": entry.n_stimuli,
+        "n_neuroids": entry.n_neuroids,
+        "n_excluded": entry.n_excluded,
+        "best_baseline": best,
+        "baseline_raw": None if best is None else beside[best].raw,
+        "difference_low": None if best is None else beside[best].difference_low,
+        "difference_high": None if best is None else beside[best].difference_high,
+        "reason": entry.reason,
+    }
+
+
+def save(entry: Entry, folder: Path) -> Path:
+    """Write one entry as `<folder>/<model>/<benchmark>.json` through a temporary file; gives the path."""
+    import json
+    import re
+    import uuid
+
+    from brainbench.errors import ResourceError
+
+    path = folder / re.sub(r"[^A-Za-z0-9._+@-]", "_", entry.model) / f"{entry.benchmark}.json"
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(entry.as_json(), indent=1) + "\n")
+        temporary.replace(path)
+    except OSError as error:
+        raise ResourceError(f"cannot write the entry {path}: {error.strerror}. Give another --out folder.") from None
+    return path

@@ -1,0 +1,119 @@
+"""Benchmarks: what is compared with what, and how, as data: one TOML a dataset."""
+
+from __future__ import annotations
+
+import fnmatch
+import tomllib
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from brainbench import _resources, datasets, scorers
+from brainbench.core.specs import fingerprint
+from brainbench.errors import InputError, UnknownNameError
+
+N_REPLICATES = 1000
+AGGREGATION = 1  # rises when the way from columns to an entry's numbers changes
+
+
+class SplitRule(BaseModel):
+    """How many folds, dealt out how often (see `core.splits.grouped_folds`)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    n_folds: int = Field(ge=2)
+    n_repeats: int = Field(default=1, ge=1)
+
+
+class Benchmark(BaseModel):
+    """One row of `brainbench list benchmarks`.
+
+    `region` is the recording's own name for it; `subjects` and `sessions` keep only those (all if absent).
+    `ceiling` is the rule that bounds the score: `split_half` (reliability of the mean over repetitions),
+    `leave_one_subject_out` (of RDMs) or `none`. `baselines` are scored beside every model: model names, and
+    `untrained` for its own twin.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")
+    version: int = Field(ge=1)
+    title: str
+    dataset: str
+    region: str
+    subjects: tuple[str, ...] | None = None
+    sessions: tuple[str, ...] | None = None
+    scorer: str
+    params: dict[str, Any] = {}
+    split: SplitRule
+    layer_policy: Literal["choose_on_train"] = "choose_on_train"
+    ceiling: Literal["split_half", "leave_one_subject_out", "none"]
+    baselines: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that can change a score but the model: rows with different ones are never ranked together.
+
+        It covers this table (not its title or baselines), the dataset's adapter version and the sha256 of its files,
+        the scorer's version, and the way scores are summarised.
+        """
+        spec = datasets.DATASETS[self.dataset].spec
+        scorer = scorers.SCORERS[self.scorer].spec
+        return fingerprint(
+            {
+                "benchmark": self.model_dump(exclude={"title", "baselines"}),
+                "dataset": {"id": spec.id, "version": spec.version, "content": datasets.content(self.dataset)},
+                "scorer": {"name": scorer.name, "version": scorer.version},
+                "aggregation": AGGREGATION,
+                "replicates": N_REPLICATES,
+            }
+        )
+
+    @property
+    def solve_key(self) -> str:
+        """Benchmarks that agree in this are columns of one solve: they differ in region and ceiling alone."""
+        return fingerprint(
+            {
+                "dataset": self.dataset,
+                "subjects": self.subjects,
+                "sessions": self.sessions,
+                "scorer": self.scorer,
+                "params": self.params,
+                "split": self.split.model_dump(),
+            }
+        )
+
+
+@cache
+def known() -> dict[str, Benchmark]:
+    """All benchmarks of this installation by id. Raises InputError, naming file and field, for a TOML that is wrong."""
+    found: dict[str, Benchmark] = {}
+    for path in sorted(_resources.folder("benchmarks").glob("*.toml")):
+        content = tomllib.loads(path.read_text())
+        for table in content.pop("benchmark"):
+            try:
+                benchmark = Benchmark(**content, **table)
+            except ValidationError as error:
+                raise InputError(f"{path.name}, benchmark {table.get('id')!r}: {error}") from None
+            if benchmark.id in found:
+                raise InputError(f"{path.name} defines {benchmark.id!r} a second time")
+            found[benchmark.id] = benchmark
+    return found
+
+
+def select(patterns: tuple[str, ...] | None) -> list[Benchmark]:
+    """Benchmarks whose id matches one of the glob `patterns` (all if None), in order of id.
+
+    Raises UnknownNameError, with near names, for a pattern that matches none.
+    """
+    everything = known()
+    if patterns is None:
+        return [everything[name] for name in sorted(everything)]
+    chosen: set[str] = set()
+    for pattern in patterns:
+        matches = fnmatch.filter(everything, pattern)
+        if not matches:
+            raise UnknownNameError("benchmark", pattern, everything)
+        chosen.update(matches)
+    return [everything[name] for name in sorted(chosen)]

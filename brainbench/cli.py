@@ -1,0 +1,247 @@
+"""The command line: parse, call, print. stdout is the result, stderr everything else."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from brainbench import __version__
+from brainbench.errors import BrainbenchError, UnknownNameError, UsageError
+
+KINDS = ("datasets", "models", "scorers", "benchmarks")
+
+app = typer.Typer(
+    help="How brain-like is a vision model, where in the brain, at what depth, and how sure are we?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+DataRoot = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data-root",
+        metavar="[ID=]PATH",
+        help="Folder with one folder a dataset, or ID=PATH for one dataset's own folder. May be repeated.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
+
+
+class ProgressBars:
+    """A bar a stage on stderr; nothing where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=err,
+            disable=not err.is_terminal,
+        )
+        self._bars.start()
+        self._task: Any = None
+
+    def stage(self, name: str, total: int) -> None:
+        """A new bar."""
+        self._task = self._bars.add_task(name, total=total)
+
+    def step(self, n: int = 1) -> None:
+        """The bar moves by n."""
+        self._bars.advance(self._task, n)
+
+    def stop(self) -> None:
+        """Leave the terminal as it was."""
+        self._bars.stop()
+
+
+@app.callback()
+def _common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    logging.basicConfig(level="WARNING", format="%(message)s", handlers=[RichHandler(console=err, show_path=False)])
+    if debug:
+        os.environ["BRAINBENCH_DEBUG"] = "1"
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    out.print(__version__)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str, typer.Argument(metavar="|".join(KINDS), help="What to list.")],
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """List datasets, models, scorers or benchmarks, with what is here and how to get what is not."""
+    from brainbench import listing
+
+    if kind not in KINDS:
+        raise UnknownNameError("list", kind, KINDS)
+    rows = getattr(listing, kind)(roots(data_root))
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    shown = [name for name in rows[0] if name != "how_to_get"]
+    for name in shown:
+        table.add_column(name)
+    for entry in rows:
+        table.add_row(*[Text(_cell(entry[name])) for name in shown])
+    out.print(table)
+    for text in dict.fromkeys(entry["how_to_get"] for entry in rows if entry.get("how_to_get")):
+        err.print(Text(f"\n{text}"))
+
+
+@app.command()
+def score(
+    model: Annotated[str, typer.Argument(help="A model's name: see `brainbench list models`.")],
+    benchmarks: Annotated[
+        list[str] | None,
+        typer.Option("--benchmarks", "-b", help="Ids or globs; may be repeated, or be followed by several."),
+    ] = None,
+    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    layers: Annotated[str | None, typer.Option(help="Layers, comma-separated: NAME or NAME:POOLING.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights for a timm or open_clip model, from a file.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    data_root: DataRoot = None,
+    out_folder: Annotated[Path | None, typer.Option("--out", help="Write the entries as JSON files here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score MODEL on every benchmark whose recording is here, or on those named."""
+    from brainbench import api
+
+    bars = ProgressBars()
+    try:
+        results = api.score(
+            model,
+            [*(benchmarks or []), *(more or [])] or None,
+            layers=None if layers is None else [name.strip() for name in layers.split(",")],
+            weights=weights,
+            data_root=roots(data_root),
+            device=device,
+            out=out_folder,
+            progress=lambda: bars,
+        )
+    finally:
+        bars.stop()
+    if as_json:
+        typer.echo(json.dumps([entry.as_json() for entry in results.entries], indent=1))
+    else:
+        out.print(_table(model, results))
+    if results.skipped:
+        names = ", ".join(sorted(results.skipped))
+        err.print(Text(f"Not run, recording not here: {names}. See `brainbench list datasets`."))
+    if any(entry.status == "failed" for entry in results.entries):
+        raise typer.Exit(3)
+
+
+def _table(model: str, results: Any) -> Table:
+    from brainbench.api import row
+
+    table = Table(title=f"{model}", title_justify="left", header_style="bold", box=None, pad_edge=False)
+    right = ("raw", "95 % interval", "ceiling", "normalized", "neuroids (excl.)", "stimuli")
+    for name in ("benchmark", "layer", *right, "best baseline (difference)"):
+        table.add_column(name, justify="right" if name in right else "left")
+    for entry in results.entries:
+        r = row(entry)
+        label = f"{r['benchmark']}{' (synthetic)' if r['synthetic'] else ''}"
+        if entry.status != "ok":
+            table.add_row(Text(label), Text(entry.status, style="red"), *[""] * 6, Text(entry.reason))
+            continue
+        beside = ""
+        if r["best_baseline"] is not None:
+            name = r["best_baseline"].removeprefix("baseline:")
+            name = "untrained" if "@untrained" in name else name
+            beside = (
+                f"{name} {_number(r['baseline_raw'])} "
+                f"({_signed(entry.baselines[r['best_baseline']].difference)} "
+                f"[{_signed(r['difference_low'])}, {_signed(r['difference_high'])}])"
+            )
+        table.add_row(
+            *map(
+                Text,
+                (
+                    label,
+                    entry.layer or "",
+                    _number(entry.raw),
+                    f"[{_number(entry.low)}, {_number(entry.high)}]",
+                    _number(entry.ceiling),
+                    _number(entry.normalized),
+                    f"{entry.n_neuroids} ({entry.n_excluded})",
+                    str(entry.n_stimuli),
+                    beside,
+                ),
+            )
+        )
+    table.caption = (
+        "raw: mean over held-out folds of the correlation r, layer chosen inside each training set; median over "
+        "neuroids, mean over subjects. ceiling: r² scale for ridge, r for RSA. normalized: sign(r) r² / ceiling on the "
+        "r² scale, not clipped. –: undefined, see the entry's reason."
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.3f}"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def roots(given: list[str] | None) -> dict[str, Path]:
+    """`[ID=]PATH` options as a mapping; the parent folder of all has the name ''."""
+    found: dict[str, Path] = {}
+    for item in given or []:
+        name, _, path = item.rpartition("=")
+        if name in found:
+            raise UsageError(f"--data-root is given twice for {name or 'all datasets'}")
+        folder = Path(path).expanduser()
+        if not folder.is_dir():
+            raise UsageError(f"--data-root {item}: there is no folder {path!r}")
+        found[name] = folder
+    return found
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend are one message and an exit code, no traceback."""
+    warnings.filterwarnings("ignore", module="torch|timm|open_clip")
+    try:
+        app(standalone_mode=False)
+    except BrainbenchError as error:
+        if os.environ.get("BRAINBENCH_DEBUG"):
+            raise
+        err.print(Text(f"brainbench: {error}"))
+        sys.exit(error.exit_code)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        err.print("brainbench: interrupted; finished work is stored, run again to go on")
+        sys.exit(130)

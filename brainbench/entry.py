@@ -1,0 +1,104 @@
+"""Entry: one row of the leaderboard, as it stands in a file."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+SCHEMA_VERSION = 1
+
+# NaN is how the engine says "undefined"; in a file that is null
+Number = Annotated[float | None, BeforeValidator(lambda v: None if isinstance(v, float) and math.isnan(v) else v)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Layer(_Strict):
+    """One point of the layer curve: `train` is what layers are chosen on, `raw` the score if this one were fixed."""
+
+    layer: str
+    depth: float
+    train: Number
+    raw: Number
+
+
+class Optimistic(_Strict):
+    """The layer that is best on the test stimuli: not a score, but how much choosing on them would have gained."""
+
+    layer: str
+    raw: Number
+    gap: Number
+
+
+class Subject(_Strict):
+    """One subject: medians over neuroids (for RDMs, the subject's value), and how many neuroids they rest on."""
+
+    raw: Number
+    ceiling: Number
+    normalized: Number
+    n_neuroids: int
+
+
+class Baseline(_Strict):
+    """Another model's score on the same benchmark; `difference` is ours minus its, with its paired interval."""
+
+    raw: Number
+    normalized: Number
+    layer: str | None
+    difference: Number
+    difference_low: Number
+    difference_high: Number
+
+
+class Entry(_Strict):
+    """One model on one benchmark.
+
+    `raw`, `ceiling` and `normalized` are medians over neuroids within a subject, then means over subjects. `low` and
+    `high` bound `raw`: the 95 % percentile interval of `replicates`, which resample what `resampled` names.
+    `normalized` is sign(r) r² / ceiling on the r² scale and not clipped. `status` is `ok`, `failed` or
+    `not_applicable`, the latter two with a `reason`; their numbers are null.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    benchmark: str
+    benchmark_fingerprint: str
+    synthetic: bool
+    model: str
+    model_fingerprint: str
+    status: Literal["ok", "failed", "not_applicable"]
+    reason: str = ""
+    scorer: str
+    scale: str
+    raw: Number = None
+    ceiling: Number = None
+    ceiling_upper: Number = None
+    ceiling_method: str = ""
+    ceiling_reason: str = ""
+    normalized: Number = None
+    low: Number = None
+    high: Number = None
+    normalized_low: Number = None
+    normalized_high: Number = None
+    resampled: str = ""
+    layer: str | None = None
+    layer_by_fold: list[str] = []
+    layers: list[Layer] = []
+    optimistic: Optimistic | None = None
+    per_subject: dict[str, Subject] = {}
+    n_stimuli: int = 0
+    n_neuroids: int = 0
+    n_excluded: int = 0
+    excluded: dict[str, int] = {}
+    n_without_ceiling: int = 0
+    extras: dict[str, Number] = {}
+    baselines: dict[str, Baseline] = {}
+    replicates: list[Number] = []
+    provenance: dict[str, Any] = {}
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry as plain JSON values."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,171 @@
+"""Representations of a model's layers for a set of stimuli: taken from the store, or extracted once and kept there.
+
+Pictures go through the network once for all layers, in shards that are committed one by one: an interrupted run
+goes on where it stopped. When a set is complete, each layer is kept in the smaller of its two sufficient forms,
+features where it has fewer units than stimuli, else the Gram matrix (see `numerics.representation`), and the
+shards are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from brainbench.core.protocols import Model
+from brainbench.core.specs import LayerSpec, fingerprint
+from brainbench.core.stimuli import StimulusSet
+from brainbench.errors import BrainbenchError, InputError
+from brainbench.models.features_file import FeatureTable
+from brainbench.numerics.representation import Representation, cross_gram
+from brainbench.store import Store
+
+FEATURE_SEMANTICS = 1  # rises when the same network and stimulus would give other features
+SHARD = 256
+
+
+def representation(
+    model: Model | FeatureTable, layer: LayerSpec, stimuli: StimulusSet, store: Store
+) -> Representation | None:
+    """The stored representation of one layer, or None where it has not been extracted yet."""
+    if isinstance(model, FeatureTable):
+        return Representation.from_features(model.features(layer.name, stimuli.ids), stimuli.ids)
+    arrays = store.get(_key(model, layer, stimuli))
+    if arrays is None:
+        return None
+    if "features" in arrays:
+        return Representation.from_features(torch.from_numpy(arrays["features"]), stimuli.ids)
+    return Representation.from_gram(
+        torch.from_numpy(arrays["gram"]), torch.from_numpy(arrays["unit_mean"]), int(arrays["n_units"]), stimuli.ids
+    )
+
+
+def extract(
+    model: Model | FeatureTable,
+    stimuli: StimulusSet,
+    store: Store,
+    *,
+    device: str,
+    provenance: dict[str, Any],
+    progress: Callable[[int], None],
+) -> None:
+    """Make sure that every layer's representation of `stimuli` is stored; `progress` counts stimuli done.
+
+    Raises what the network, the pictures and the store raise (InputError, ResourceError).
+    """
+    missing = (
+        []
+        if isinstance(model, FeatureTable)
+        else [layer for layer in model.spec.layers if store.get(_key(model, layer, stimuli), names=["n_units"]) is None]
+    )
+    if not missing:
+        progress(len(stimuli.ids))
+        return
+    shards = [stimuli.select(stimuli.ids[i : i + SHARD]) for i in range(0, len(stimuli.ids), SHARD)]
+    module = None
+    for shard in shards:
+        key = _shard_key(model, missing, shard)
+        if store.get(key, names=[]) is None:
+            module = module if module is not None else model.build()
+            store.put(key, _features(model, module, missing, shard, device=device, progress=progress), provenance)
+        else:
+            progress(len(shard.ids))
+    for layer in missing:
+        _combine(model, layer, missing, stimuli, shards, store, provenance)
+    for shard in shards:
+        store.drop(_shard_key(model, missing, shard))
+
+
+def _features(
+    model: Model, module: Any, layers: list[LayerSpec], shard: StimulusSet, *, device: str, progress: Callable
+) -> dict[str, np.ndarray]:
+    from brainbench.models._extract import extract as run
+
+    def load(i: int) -> torch.Tensor:
+        name = shard.ids[i]
+        try:
+            return model.preprocess(shard.image(name))
+        except BrainbenchError as error:
+            raise type(error)(f"stimulus {name!r} of {shard.name}: {error}") from error
+        except (OSError, ValueError, SyntaxError) as error:
+            raise InputError(f"stimulus {name!r} of {shard.name} cannot be read as a picture: {error}") from error
+
+    out = run(
+        module,
+        [lambda i=i: load(i) for i in range(len(shard.ids))],
+        {layer.name: layer.pooling for layer in layers},
+        device=device,
+        progress=progress,
+    )
+    return {name: tensor.numpy() for name, tensor in out.items()}
+
+
+def _combine(
+    model: Model,
+    layer: LayerSpec,
+    layers: list[LayerSpec],
+    stimuli: StimulusSet,
+    shards: list[StimulusSet],
+    store: Store,
+    provenance: dict[str, Any],
+) -> None:
+    """Put one layer together from its shards; the Gram matrix two shards at a time, so p and n may both be large."""
+
+    def part(index: int) -> torch.Tensor:
+        arrays = store.get(_shard_key(model, layers, shards[index]), names=[layer.name])
+        if arrays is None:
+            raise InputError("a shard of features was damaged after it was written; run again to extract it anew")
+        return torch.from_numpy(arrays[layer.name])
+
+    first = part(0)
+    n, p = len(stimuli.ids), first.shape[1]
+    if p <= n:
+        features = torch.cat([part(i) for i in range(len(shards))])
+        arrays = {"features": features.numpy()}
+    else:
+        gram = torch.empty(n, n, dtype=torch.float64)
+        unit_mean = torch.empty(n, dtype=torch.float64)
+        starts = [SHARD * i for i in range(len(shards))]
+        for i, row in enumerate(starts):
+            x = part(i)
+            unit_mean[row : row + len(x)] = x.mean(dim=1, dtype=torch.float64)
+            for j, column in enumerate(starts[: i + 1]):
+                y = x if j == i else part(j)
+                block = cross_gram(x, y)
+                gram[row : row + len(x), column : column + len(y)] = block
+                gram[column : column + len(y), row : row + len(x)] = block.T
+        arrays = {"gram": gram.float().numpy(), "unit_mean": unit_mean.numpy()}
+    arrays["n_units"] = np.asarray(p, dtype=np.int64)
+    store.put(_key(model, layer, stimuli), arrays, provenance)
+
+
+def _identity(model: Model) -> dict[str, Any]:
+    spec = model.spec
+    return {
+        "model": spec.id,
+        "weights": spec.weights,
+        "preprocessing": fingerprint(spec.preprocessing),
+        "dtype": "float32",
+        "semantics": FEATURE_SEMANTICS,
+    }
+
+
+def _key(model: Model, layer: LayerSpec, stimuli: StimulusSet) -> dict[str, Any]:
+    return {
+        "kind": "representation",
+        **_identity(model),
+        "layer": layer.name,
+        "pooling": layer.pooling,
+        "stimuli": stimuli.fingerprint,
+    }
+
+
+def _shard_key(model: Model, layers: list[LayerSpec], shard: StimulusSet) -> dict[str, Any]:
+    return {
+        "kind": "features",
+        **_identity(model),
+        "layers": [[layer.name, layer.pooling] for layer in layers],
+        "stimuli": shard.fingerprint,
+    }

@@ -1,0 +1,57 @@
+"""The oracle: the very cascade that generated the synthetic recordings, as a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+
+from brainbench.core.specs import LayerSpec, ModelSpec, Preprocessing, fingerprint
+from brainbench.errors import UnknownNameError
+from brainbench.models import _preprocess
+from brainbench.numerics import cascade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Oracle:
+    """`Cascade` behind the Model interface. On pictures of another size than its own it is no oracle."""
+
+    spec: ModelSpec
+
+    def build(self) -> torch.nn.Module:
+        """The cascade, in eval mode; its stages are its children."""
+        return cascade.Cascade().eval()
+
+    def preprocess(self, image: Image.Image) -> torch.Tensor:
+        """RGB in [0, 1], (3, 128, 128); a picture of 128 px goes in as it is."""
+        return _preprocess.apply(self.spec.preprocessing, image)
+
+
+def insilico(name: str, *, layers: Sequence[str] | None = None) -> Oracle:
+    """The model `insilico:<name>`, read at `layers` (all stages if None); `cascade` is the only one.
+
+    Raises UnknownNameError for another name or layer.
+    """
+    if name != "cascade":
+        raise UnknownNameError("insilico model", name, ["cascade"])
+    stages = {
+        stage: LayerSpec(name=stage, depth=(at + 1) / len(cascade.STAGES), pooling="flatten")
+        for at, stage in enumerate(cascade.STAGES)
+    }
+    for layer in layers or ():
+        if layer not in stages:
+            raise UnknownNameError("layer of insilico:cascade", layer, stages)
+    return Oracle(
+        spec=ModelSpec(
+            id="insilico:cascade",
+            source="insilico",
+            weights=fingerprint(f"cascade:{cascade.VERSION}"),
+            preprocessing=Preprocessing(resize_px=cascade.SIZE_PX, crop_px=cascade.SIZE_PX),
+            layers=tuple(stages[layer] for layer in (stages if layers is None else layers)),
+            training_data="none: fixed weights",
+            licence="BSD-3-Clause",
+            note="Generated the synthetic recordings, so it reaches their ceiling. Says nothing about brains.",
+        )
+    )

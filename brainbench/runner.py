@@ -1,0 +1,256 @@
+"""A run: plan, extract once, score every layer, choose inside the training stimuli, summarise into entries."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import platformdirs
+import torch
+
+from brainbench import __version__, datasets, extraction, models, scorers
+from brainbench.aggregate import Columns, aggregate, summary
+from brainbench.benchmarks import Benchmark
+from brainbench.core.protocols import Model
+from brainbench.core.specs import fingerprint
+from brainbench.core.stimuli import StimulusSet
+from brainbench.entry import Baseline, Entry
+from brainbench.errors import InputError, UsageError
+from brainbench.models.features_file import FeatureTable
+from brainbench.numerics.resampling import interval
+from brainbench.store import Store
+from brainbench.targets import Target, targets
+
+log = logging.getLogger("brainbench")
+TWINNED = ("bundled:", "timm:", "open_clip:")
+
+
+class Progress(Protocol):
+    """What a run tells while it works: a new stage with its size, then steps within it."""
+
+    def stage(self, name: str, total: int) -> None:
+        """A stage begins."""
+
+    def step(self, n: int = 1) -> None:
+        """`n` more of it are done."""
+
+
+class Silent:
+    """No progress."""
+
+    def stage(self, name: str, total: int) -> None:
+        """Nothing is shown."""
+
+    def step(self, n: int = 1) -> None:
+        """Nothing is shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Where and how a run computes; none of it may change a number beyond rounding."""
+
+    roots: dict[str, Path]
+    store: Store
+    device: str
+    progress: Progress
+
+
+def default_cache() -> Path:
+    """BRAINBENCH_CACHE, or the user's cache folder."""
+    return Path(os.environ.get("BRAINBENCH_CACHE") or platformdirs.user_cache_dir("brainbench"))
+
+
+def pick_device(name: str) -> str:
+    """`auto` is cuda where there is one, else cpu. Raises UsageError for a device that is not there."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device {name!r} is not usable here: {error}. Use --device auto or cpu.") from None
+    return name
+
+
+def run(model: Model | FeatureTable, benchmarks: Sequence[Benchmark], setting: Setting) -> list[Entry]:
+    """One entry for each benchmark, in their order, with the benchmark's baselines scored beside the model.
+
+    What goes wrong inside one dataset (a broken file, a leak) makes its benchmarks' entries `failed` with the
+    reason; the others go on. Raises ResourceError where disk or memory runs out, and AccessError for missing data.
+    """
+    entries: dict[str, Entry] = {}
+    for name in sorted({b.dataset for b in benchmarks}):
+        dataset = datasets.load(name, setting.roots)
+        mine = [b for b in benchmarks if b.dataset == name]
+        for key in sorted({b.solve_key for b in mine}):
+            group = [b for b in mine if b.solve_key == key]
+            entries |= _run_group(model, dataset, group, setting)
+    return [entries[b.id] for b in benchmarks]
+
+
+def _run_group(model: Model | FeatureTable, dataset: Any, group: list[Benchmark], setting: Setting) -> dict[str, Entry]:
+    """Benchmarks of one solve: the model's scores, then those of the baselines that stand beside them."""
+    scorer = scorers.load(group[0].scorer, group[0].params)
+    try:
+        asked = targets(dataset, group, scorer)
+        wanted = {b.id: _baselines(model, b) for b in group}
+        if isinstance(model, FeatureTable):
+            _require_stimuli(model, asked)
+        scored = {model.spec.id: _columns(model, asked, group, scorer, setting)}
+        for name in sorted({name for names in wanted.values() for name in names}):
+            scored[name] = _columns(models.load(name), asked, group, scorer, setting)
+    except (InputError, UsageError) as error:
+        log.error("%s: %s", group[0].dataset, error)
+        status = "not_applicable" if isinstance(error, _NotApplicable) else "failed"
+        return {b.id: _failed(model, b, dataset, status, str(error)) for b in group}
+    return {
+        b.id: _entry(model, b, dataset, scorer, scored[model.spec.id], {n: scored[n] for n in wanted[b.id]}, setting)
+        for b in group
+    }
+
+
+class _NotApplicable(InputError):
+    """The model says nothing about these stimuli."""
+
+
+def _require_stimuli(model: FeatureTable, asked: Iterable[Target]) -> None:
+    wanted = {name for target in asked for name in target.stimuli.ids}
+    if not wanted & set(model.stimulus_ids):
+        raise _NotApplicable(f"the features file {model.spec.id} has none of the {len(wanted)} stimuli of this dataset")
+
+
+def _baselines(model: Model | FeatureTable, benchmark: Benchmark) -> list[str]:
+    names = []
+    for name in benchmark.baselines:
+        if name == "untrained":
+            if not model.spec.id.startswith(TWINNED) or "@untrained" in model.spec.id:
+                continue
+            name = f"{model.spec.id}@untrained"
+        if name != model.spec.id:
+            names.append(name)
+    return names
+
+
+def _columns(
+    model: Model | FeatureTable, asked: Sequence[Target], group: Sequence[Benchmark], scorer: Any, setting: Setting
+) -> dict[str, Columns]:
+    """Every layer scored on every target, and each benchmark's columns cut out of it with their replicates."""
+    blocks: dict[str, StimulusSet] = {t.stimuli.fingerprint: t.stimuli for t in asked}
+    total = sum(len(s.ids) for s in blocks.values())
+    setting.progress.stage(f"{group[0].dataset}: features of {model.spec.id}", total)
+    for stimuli in blocks.values():
+        extraction.extract(
+            model,
+            stimuli,
+            setting.store,
+            device=setting.device,
+            provenance=environment(setting.device),
+            progress=setting.progress.step,
+        )
+    layers = model.spec.layers
+    setting.progress.stage(f"{group[0].dataset}: {scorer.spec.name} of {model.spec.id}", len(layers) * len(asked))
+    scores: list[list] = [[] for _ in asked]
+    for layer in layers:
+        at_hand = None, None
+        for number, target in sorted(enumerate(asked), key=lambda item: item[1].stimuli.fingerprint):
+            key = target.stimuli.fingerprint
+            if at_hand[0] != key:
+                at_hand = key, extraction.representation(model, layer, target.stimuli, setting.store)
+            if at_hand[1] is None:
+                raise InputError("a stored layer was damaged during the run; run again to compute it anew")
+            scores[number].append(scorer.score(at_hand[1], target.data, target.split, seed=0, device=setting.device))
+            setting.progress.step()
+    return {b.id: aggregate(b, layers, asked, scores) for b in group}
+
+
+def _entry(
+    model: Model | FeatureTable,
+    benchmark: Benchmark,
+    dataset: Any,
+    scorer: Any,
+    columns: dict[str, Columns],
+    beside: dict[str, dict[str, Columns]],
+    setting: Setting,
+) -> Entry:
+    own = columns[benchmark.id]
+    baselines = {}
+    for name, theirs in beside.items():
+        other = theirs[benchmark.id]
+        low, high = interval(own.replicates - other.replicates)
+        baselines[name] = Baseline(
+            raw=other.raw,
+            normalized=other.normalized,
+            layer=other.layer,
+            difference=own.raw - other.raw,
+            difference_low=low,
+            difference_high=high,
+        )
+    undefined = not np.isfinite(own.raw)
+    return Entry(
+        **_head(model, benchmark, dataset),
+        status="failed" if undefined else "ok",
+        reason=f"no column has a score: {own.excluded}" if undefined else "",
+        scale=scorer.spec.scale,
+        baselines=baselines,
+        provenance=environment(setting.device) | {"created": datetime.now(UTC).isoformat(timespec="seconds")},
+        **summary(own),
+    )
+
+
+def _failed(model: Model | FeatureTable, benchmark: Benchmark, dataset: Any, status: Any, reason: str) -> Entry:
+    return Entry(
+        **_head(model, benchmark, dataset),
+        status=status,
+        reason=reason,
+        scale=scorers.SCORERS[benchmark.scorer].spec.scale,
+        provenance=environment("cpu"),
+    )
+
+
+def _head(model: Model | FeatureTable, benchmark: Benchmark, dataset: Any) -> dict[str, Any]:
+    return {
+        "benchmark": benchmark.id,
+        "benchmark_fingerprint": benchmark.fingerprint,
+        "synthetic": dataset.spec.synthetic,
+        "model": model.spec.id,
+        "model_fingerprint": fingerprint(model.spec),
+        "scorer": f"{benchmark.scorer} {scorers.SCORERS[benchmark.scorer].spec.version}",
+    }
+
+
+@cache
+def environment(device: str) -> dict[str, Any]:
+    """What a number may depend on beyond its inputs, for provenance: versions, machine, device."""
+    packages = ("torch", "timm", "numpy", "scipy")
+    return {
+        "brainbench": __version__,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def make_setting(
+    *,
+    roots: dict[str, Path] | None = None,
+    device: str = "auto",
+    cache_folder: Path | None = None,
+    progress: Callable[[], Progress] = Silent,
+) -> Setting:
+    """The setting of a run from what a user gives; everything has a default."""
+    return Setting(
+        roots=roots or {},
+        store=Store(cache_folder or default_cache()),
+        device=pick_device(device),
+        progress=progress(),
+    )

@@ -1,0 +1,157 @@
+"""Targets: what a benchmark asks a model to match, cut out of a recording by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from brainbench.benchmarks import Benchmark
+from brainbench.core.arrays import Block, RDMs, blocks
+from brainbench.core.score import Ceiling
+from brainbench.core.specs import fingerprint
+from brainbench.core.splits import Split, grouped_folds
+from brainbench.core.stimuli import StimulusSet
+from brainbench.errors import InputError
+from brainbench.numerics.ceilings import leave_one_out, split_half
+from brainbench.numerics.rdm import upper
+from brainbench.numerics.representation import Representation
+from brainbench.numerics.resampling import seed_of
+
+N_HALVINGS = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Columns that are solved together: neuroids of one subject, or the RDMs of all subjects.
+
+    `data` is the Block or RDMs a scorer takes; `subjects`, `regions` and `names` have one entry a column. `ceilings`
+    maps a ceiling rule to the columns' ceiling.
+    """
+
+    data: Block | RDMs
+    stimuli: StimulusSet
+    split: Split
+    subjects: tuple[str, ...]
+    regions: tuple[str, ...]
+    names: tuple[str, ...]
+    ceilings: dict[str, Ceiling]
+
+
+def targets(dataset: Any, group: Sequence[Benchmark], scorer: Any) -> list[Target]:
+    """The targets of benchmarks that share a solve key, with all the regions they name.
+
+    Folds are made over all their stimuli at once, so a stimulus that several subjects saw is in one fold for all.
+    Raises LeakageError or InputError where that cannot be done, and UnknownNameError for a region that is not there.
+    """
+    first = group[0]
+    regions = tuple(sorted({b.region for b in group}))
+    rules = {b.ceiling for b in group}
+    stimuli = dataset.stimuli()
+    seed = fingerprint({"dataset": first.dataset, "split": first.split.model_dump()})
+    if scorer.spec.requires == "rdms":
+        recorded = [(region, _rdms(dataset, region, first, scorer)) for region in regions]
+        seen = [rdms.stimulus_ids for _, rdms in recorded]
+    else:
+        recorded = [
+            (subject, block)
+            for subject in first.subjects or dataset.spec.subjects
+            for block in blocks(dataset.responses(subject, regions=regions, sessions=first.sessions))
+        ]
+        seen = [block.stimulus_ids for _, block in recorded]
+    shown = {name for ids in seen for name in ids}
+    table: pd.DataFrame = stimuli.table[stimuli.table.index.isin(shown)]
+    split = grouped_folds(
+        table,
+        n_folds=first.split.n_folds,
+        n_repeats=first.split.n_repeats,
+        seed=int(seed_of(seed, "split").generate_state(1)[0]),
+    )
+    result = []
+    for label, data in recorded:
+        own = split.restrict(data.stimulus_ids)
+        if isinstance(data, RDMs):
+            subjects, columns, names = data.subjects, (label,) * len(data.subjects), data.subjects
+            ceilings = {rule: _rdm_ceiling(rule, data, own, scorer.comparison) for rule in rules}
+        else:
+            subjects, columns, names = (label,) * len(data.neuroid_ids), data.regions, data.neuroid_ids
+            ceilings = {rule: _neuroid_ceiling(rule, data, seed) for rule in rules}
+        result.append(
+            Target(
+                data=data,
+                stimuli=stimuli.select(data.stimulus_ids),
+                split=own,
+                subjects=subjects,
+                regions=columns,
+                names=names,
+                ceilings=ceilings,
+            )
+        )
+    return result
+
+
+def _rdms(dataset: Any, region: str, benchmark: Benchmark, scorer: Any) -> RDMs:
+    """One RDM a subject: the released ones averaged over sessions, or those of the mean responses."""
+    if "rdms" in dataset.spec.measures:
+        released = dataset.rdms(region)
+        return RDMs(
+            stimulus_ids=tuple(released["stimulus_id"].values),
+            subjects=tuple(released["subject"].values),
+            values=_mean_over_sessions(released.values),
+        )
+    values, ids = [], set()
+    subjects = benchmark.subjects or dataset.spec.subjects
+    for subject in subjects:
+        measured = blocks(dataset.responses(subject, regions=(region,), sessions=benchmark.sessions))
+        if len(measured) != 1:
+            raise InputError(f"{subject}'s neuroids in {region} were shown different stimuli: they have no common RDM")
+        responses = measured[0].mean()
+        complete = responses[:, np.isfinite(responses).all(axis=0)]
+        ids.add(measured[0].stimulus_ids)
+        values.append(Representation.from_features(torch.as_tensor(complete), measured[0].stimulus_ids).rdm(scorer.rdm))
+    if len(ids) != 1:
+        raise InputError(f"the subjects of {benchmark.dataset} saw different stimuli: their RDMs cannot be compared")
+    return RDMs(stimulus_ids=ids.pop(), subjects=subjects, values=torch.stack(values).numpy())
+
+
+def _mean_over_sessions(values: np.ndarray) -> np.ndarray:
+    present = np.isfinite(values).all(axis=(2, 3), keepdims=True)
+    count = present.sum(axis=1)
+    return np.divide(np.where(present, values, 0.0).sum(axis=1), count, where=count > 0, out=values[:, 0] * np.nan)
+
+
+def _neuroid_ceiling(rule: str, block: Block, seed: str) -> Ceiling:
+    """Split-half reliability of the mean over repetitions; its random halvings belong to the dataset."""
+    n = len(block.neuroid_ids)
+    if rule == "none":
+        return Ceiling(value=np.full(n, np.nan), scale="r2", method="none", reason=("no ceiling by rule",) * n)
+    if rule != "split_half":
+        raise InputError(f"ceiling rule {rule!r} is for RDMs; responses have split_half or none")
+    generator = torch.Generator().manual_seed(int(seed_of(seed, "halves").generate_state(1)[0]))
+    value = split_half(torch.as_tensor(block.values), n_splits=N_HALVINGS, generator=generator).double().numpy()
+    single = np.isfinite(block.values).sum(axis=1).max(axis=0) < 2
+    reason = ["single-repetition" if s else "unreliable" if not v > 0 else "" for s, v in zip(single, value)]
+    return Ceiling(value=value, scale="r2", method="split-half, Spearman-Brown", reason=tuple(reason))
+
+
+def _rdm_ceiling(rule: str, rdms: RDMs, split: Split, comparison: str) -> Ceiling:
+    """Leave-one-subject-out bounds over the same pairs that are scored: those of each fold's test stimuli."""
+    s = len(rdms.subjects)
+    if rule == "split_half":
+        raise InputError("ceiling rule 'split_half' is for responses; RDMs have leave_one_subject_out or none")
+    if rule == "none" or s < 2:
+        why = "no ceiling by rule" if rule == "none" else "one subject"
+        return Ceiling(value=np.full(s, np.nan), scale="r", method=rule, reason=(why,) * s)
+    row_of = {name: row for row, name in enumerate(rdms.stimulus_ids)}
+    bounds = []
+    for fold in split.folds:
+        rows = [row_of[i] for i in fold.test]
+        bounds.append(leave_one_out(upper(torch.as_tensor(rdms.values[:, rows][:, :, rows])).T, comparison))
+    lower = torch.stack([low for low, _ in bounds]).mean(dim=0).numpy()
+    above = torch.stack([high for _, high in bounds]).mean(dim=0).numpy()
+    reason = tuple("" if v > 0 else "unreliable" for v in lower)
+    return Ceiling(value=lower, scale="r", method="leave-one-subject-out (lower)", upper=above, reason=reason)
