@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import typer.exceptions
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -29,7 +30,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-out = Console(soft_wrap=True)
+TABLE_WIDTH = 160  # names are never cut, so a narrower terminal breaks lines rather than columns
+out = Console(width=max(TABLE_WIDTH, Console().width), soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
 
 DataRoot = Annotated[
@@ -104,7 +106,7 @@ def list_(
     table = Table(box=None, header_style="bold", pad_edge=False)
     shown = [name for name in rows[0] if name != "how_to_get"]
     for name in shown:
-        table.add_column(name)
+        table.add_column(name, no_wrap=name not in ("title", "description"))
     for entry in rows:
         table.add_row(*[Text(_cell(entry[name])) for name in shown])
     out.print(table)
@@ -130,6 +132,8 @@ def score(
     """Score MODEL on every benchmark whose recording is here, or on those named."""
     from brainbench import api
 
+    if more and not benchmarks:
+        raise UsageError(f"score takes one model; got {model!r} and {more[0]!r} too. Benchmarks follow --benchmarks.")
     bars = ProgressBars()
     try:
         results = api.score(
@@ -161,7 +165,7 @@ def _table(model: str, results: Any) -> Table:
     table = Table(title=f"{model}", title_justify="left", header_style="bold", box=None, pad_edge=False)
     right = ("raw", "95 % interval", "ceiling", "normalized", "neuroids (excl.)", "stimuli")
     for name in ("benchmark", "layer", *right, "best baseline (difference)"):
-        table.add_column(name, justify="right" if name in right else "left")
+        table.add_column(name, justify="right" if name in right else "left", no_wrap=name != "best baseline (difference)")
     for entry in results.entries:
         r = row(entry)
         label = f"{r['benchmark']}{' (synthetic)' if r['synthetic'] else ''}"
@@ -240,6 +244,9 @@ def main() -> None:
             raise
         err.print(Text(f"brainbench: {error}"))
         sys.exit(error.exit_code)
+    except typer.exceptions.TyperException as error:  # a flag or argument that does not exist
+        err.print(Text(f"brainbench: {getattr(error, 'message', error)} `brainbench --help` lists what there is."))
+        sys.exit(UsageError.exit_code)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
     except (typer.Abort, KeyboardInterrupt):
