@@ -1,1 +1,109 @@
-"""Networks: one source a file."""
+"""Networks: one source a file. A model is named `source:name`; importing this package imports no torch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from brainbench.core.registry import Registry
+from brainbench.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+    from brainbench.core.protocols import Model
+    from brainbench.core.specs import Preprocessing
+    from brainbench.models.features_file import FeatureTable
+
+# A source is a callable (name, *, layers) -> Model; one that can read a weights file also takes `weights`.
+SOURCES = Registry(
+    kind="source of models",
+    own={
+        "baseline": "brainbench.models.baselines:baseline",
+        "bundled": "brainbench.models.bundled:load",
+        "features": "brainbench.models.features_file:load",
+        "insilico": "brainbench.models.insilico:insilico",
+        "module": "brainbench.models.module:load",
+        "open_clip": "brainbench.models.open_clip_zoo:load",
+        "timm": "brainbench.models.timm_zoo:load",
+    },
+    group="brainbench.models",
+)
+
+
+def load(name: str, *, layers: Sequence[str] | None = None, weights: Path | None = None) -> Model | FeatureTable:
+    """The model `source:name`, such as "bundled:efficientnet_lite0", "timm:resnet18.a1_in1k@untrained",
+    "open_clip:ViT-B-32/openai", "module:package.mod:callable", "features:FILE.safetensors", "baseline:gabor".
+
+    "@untrained" (seed 0) or "@untrained<seed>" after a bundled, timm or open_clip name is its untrained twin. `layers`
+    are "name" or "name:pooling"; None takes the default ladder. `weights` is a file of a timm or open_clip network.
+    Raises UnknownNameError for any part of the name that is not known, AccessError for weights that are not here.
+    """
+    source, colon, rest = name.partition(":")
+    if not colon or not rest:
+        known = [row.name for row in _SMALL] + [f"bundled:{name}", f"timm:{name}", f"open_clip:{name}"]
+        raise UnknownNameError("model", name, known)
+    make: Callable[..., Model | FeatureTable] = SOURCES[source]
+    if weights is None:
+        return make(rest, layers=layers)
+    if "weights" not in inspect.signature(make).parameters:
+        raise UsageError(f"{source!r} models bring their own weights; a weights file goes with timm: and open_clip:")
+    if rest.partition("@")[1]:
+        raise UsageError(f"{name!r} names an untrained twin, and a weights file was given: leave one of them out")
+    return make(rest, layers=layers, weights=weights)
+
+
+def wrap(
+    module: torch.nn.Module,
+    *,
+    preprocess: Preprocessing | Callable[[Image.Image], torch.Tensor],
+    layers: Sequence[str] | None = None,
+    name: str = "module",
+) -> Model:
+    """The user's own module as a Model; the module is not touched.
+
+    `preprocess` makes a float32 (channel, height, width) of a PIL picture. Its identity is what it does, that of the
+    module its weights and source code, so `name` is only a label.
+    """
+    from brainbench.models import module as source
+
+    return source.wrap(module, preprocess=preprocess, layers=layers, name=name)
+
+
+class Known(NamedTuple):
+    """A row of `brainbench list models`: one model, or a pattern for many."""
+
+    name: str
+    description: str
+    available: bool
+    how_to_get: str
+
+
+_SMALL = (
+    Known("baseline:pixels", "the picture itself, made small", True, ""),
+    Known("baseline:gabor", "Gabor energy at several scales and orientations", True, ""),
+    Known("insilico:cascade", "the hierarchy behind the synthetic dataset: an oracle", True, ""),
+    Known("module:PACKAGE.MODULE:CALLABLE", "your own network; the callable returns an nn.Module", True, ""),
+    Known("features:FILE.safetensors", "features computed elsewhere, rows named by stimulus id", True, ""),
+)
+
+
+def known() -> list[Known]:
+    """Every model that can be named, patterns summarised with counts; asks timm and open_clip, so it imports them."""
+    from brainbench.models import bundled, open_clip_zoo, timm_zoo
+
+    rows = [
+        Known(
+            f"bundled:{name}", bundle.description, (here := bundle.path() is not None), "" if here else bundle.install
+        )
+        for name, bundle in bundled.BUNDLES.items()
+    ]
+    for pattern, counts in (("timm:NAME", timm_zoo.counts()), ("open_clip:ARCH/TAG", open_clip_zoo.counts())):
+        networks, trained, cached = counts
+        description = f"{networks} networks; of {trained} sets of trained weights {cached} are on this machine"
+        how = "load once online with the library itself, or HF_HOME, or --weights FILE; '@untrained' needs none"
+        rows.append(Known(pattern, description, cached > 0, how))
+    return [*rows, *_SMALL]

@@ -1,0 +1,90 @@
+"""How the tensor of a layer becomes one vector a stimulus.
+
+| pooling    | what it keeps                                                                               |
+|------------|---------------------------------------------------------------------------------------------|
+| `flatten`  | every unit                                                                                  |
+| `mean`     | the mean over space, or over the patch tokens                                               |
+| `grid<k>`  | a conv map averaged down to at most k x k places, then every unit; smaller maps stay        |
+| `cls`      | the class token                                                                             |
+| `cls_mean` | the class token, then the mean of the patch tokens; only the mean where there is no such token |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
+
+from brainbench.errors import UnknownNameError, UsageError
+from brainbench.numerics._shapes import Float
+
+_NAMES = ("flatten", "mean", "grid14", "cls", "cls_mean")
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """How token sequences of a network begin: `n` tokens that stand for no patch, first the class token, if any."""
+
+    n: int
+    has_cls: bool
+
+
+def prefix_of(module: nn.Module) -> Prefix:
+    """The prefix of this network's token sequences, read from what timm, open_clip and torchvision declare."""
+    for part in module.modules():
+        n = getattr(part, "num_prefix_tokens", None)  # timm: class token, distillation token, registers
+        if isinstance(n, int):
+            return Prefix(n, has_cls=n > 0 and getattr(part, "cls_token", None) is not None)
+        if any(getattr(part, name, None) is not None for name in ("class_embedding", "class_token", "cls_token")):
+            return Prefix(1, has_cls=True)
+    return Prefix(0, has_cls=False)
+
+
+def default_pooling(shape: Sequence[int]) -> str:
+    """The pooling for a layer whose output has this shape, batch included."""
+    if len(shape) == 4 and max(shape[2:]) > 1:
+        return "grid14"
+    return "cls_mean" if len(shape) == 3 else "flatten"
+
+
+def check(pooling: str) -> str:
+    """`pooling` itself. Raises UnknownNameError where there is none of that name."""
+    if pooling not in _NAMES and not re.fullmatch(r"grid[1-9]\d{0,3}", pooling):
+        raise UnknownNameError("pooling", pooling, _NAMES)
+    return pooling
+
+
+def pool(features: Float[Tensor, "b ..."], pooling: str, prefix: Prefix) -> Float[Tensor, "b p"]:
+    """One vector a stimulus; may be a view of `features`, whose first axis is stimuli.
+
+    Three axes are (stimulus, token, dimension); four are (stimulus, channel, height, width), or channels last where
+    only that reading makes the map square. Where a layer has no more tokens than the prefix, all count as patches.
+    Raises UsageError where the pooling does not fit such a tensor.
+    """
+    if pooling == "flatten":
+        return features.reshape(len(features), -1)
+    if features.ndim == 4 and (pooling == "mean" or pooling.startswith("grid")):
+        _, first, second, last = features.shape
+        maps = features.movedim(-1, 1) if first == second != last else features
+        if pooling == "mean":
+            return maps.mean(dim=(2, 3))
+        side = int(pooling.removeprefix("grid"))
+        places = tuple(min(side, size) for size in maps.shape[2:])
+        return adaptive_avg_pool2d(maps, places).reshape(len(maps), -1)  # type: ignore[arg-type]
+    if features.ndim == 3 and not pooling.startswith("grid"):
+        cls, patches = features[:, 0], features[:, prefix.n :]
+        if features.shape[1] <= prefix.n:
+            return features.mean(dim=1)
+        if pooling == "mean" or (pooling == "cls_mean" and not prefix.has_cls):
+            return patches.mean(dim=1)
+        if prefix.has_cls:
+            return cls if pooling == "cls" else torch.cat([cls, patches.mean(dim=1)], dim=1)
+        raise UsageError("pooling 'cls' needs a class token, and this network has none: use 'mean'")
+    raise UsageError(
+        f"pooling {pooling!r} does not fit a layer whose output is {tuple(features.shape)}, stimuli first: "
+        "grids need (stimulus, channel, height, width), class tokens (stimulus, token, dimension); 'flatten' fits all"
+    )

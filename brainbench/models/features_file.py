@@ -1,0 +1,168 @@
+"""Features that someone computed elsewhere, as a safetensors file: the model that needs no code.
+
+The file holds one tensor (stimulus, feature) a layer, and in its metadata `stimulus_ids`, a JSON list of strings, one
+a row. Optional metadata: `layers`, a JSON list of the tensor names from shallow to deep (without it, names sort with
+their numbers read as numbers); `model`, `training_data`, `licence`, `note`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from brainbench.core.arrays import take
+from brainbench.core.specs import LayerSpec, ModelSpec, Preprocessing
+from brainbench.errors import InputError, UnknownNameError, UsageError, listed
+from brainbench.numerics._shapes import Float
+
+_FACTS = ("training_data", "licence", "note")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureTable:
+    """Features of every layer for the stimuli `stimulus_ids`, rows joined by id, never by position."""
+
+    spec: ModelSpec
+    stimulus_ids: tuple[str, ...]
+    tensors: Mapping[str, Float[Tensor, "n p"]]
+
+    def features(self, layer: str, stimulus_ids: Sequence[str]) -> Float[Tensor, "m p"]:
+        """Rows of `layer` for these stimuli, in their order, float32.
+
+        Raises UnknownNameError for a layer that is not there, AlignmentError for a stimulus that is not.
+        """
+        if layer not in self.tensors:
+            raise UnknownNameError("layer", layer, self.tensors)
+        rows = take(self.stimulus_ids, stimulus_ids, what=f"the features of {self.spec.id}")
+        return self.tensors[layer][torch.from_numpy(rows)]
+
+    @classmethod
+    def from_arrays(
+        cls, features: Mapping[str, np.ndarray | Tensor], stimulus_ids: Sequence[str], name: str
+    ) -> FeatureTable:
+        """The table of arrays in memory, layers in the order given. Raises InputError as `load` does."""
+        content = _packed(features, stimulus_ids, {"model": name})
+        return _table(content, name, f"the features of {name!r}")
+
+
+def load(file: str, *, layers: Sequence[str] | None = None) -> FeatureTable:
+    """The features in a file, of all its layers or only of `layers`.
+
+    Raises InputError where the file is not as the module's docstring says: a header that does not parse, tensors that
+    are not finite floating-point matrices with one row an id, ids that are not unique strings. Nothing is repaired.
+    """
+    path = Path(file)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"the features file {path} cannot be read: {error.strerror}") from error
+    return _table(content, path.stem, str(path), layers)
+
+
+def write_features(
+    path: Path, features: Mapping[str, np.ndarray | Tensor], stimulus_ids: Sequence[str], **facts: str
+) -> None:
+    """Writes such a file, layers from shallow to deep; `facts` are the optional metadata.
+
+    Raises InputError, before anything is written, for what `load` would refuse.
+    """
+    content = _packed(features, stimulus_ids, facts)
+    _table(content, path.stem, f"what was to be written to {path}")
+    path.write_bytes(content)
+
+
+def _packed(
+    features: Mapping[str, np.ndarray | Tensor], stimulus_ids: Sequence[str], facts: Mapping[str, str]
+) -> bytes:
+    unknown = facts.keys() - {"model", *_FACTS}
+    if unknown:
+        raise UsageError(f"unknown facts {sorted(unknown)}; there are model, {', '.join(_FACTS)}")
+    tensors = {name: torch.as_tensor(values).contiguous() for name, values in features.items()}
+    try:
+        ids = json.dumps(list(stimulus_ids))
+    except TypeError as error:
+        raise InputError(f"stimulus ids must be strings: {error}") from None
+    return safetensors.torch.save(tensors, {"stimulus_ids": ids, "layers": json.dumps(list(tensors)), **facts})
+
+
+def _table(content: bytes, name: str, what: str, wanted: Sequence[str] | None = None) -> FeatureTable:
+    try:
+        tensors = safetensors.torch.load(content)
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{what} is not a whole safetensors file: {error}") from error
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])  # safetensors has just parsed it
+    metadata: dict[str, str] = header.get("__metadata__") or {}
+    ids = _strings(metadata, "stimulus_ids", what)
+    if not tensors or not ids:
+        raise InputError(f"{what} holds {len(tensors)} layers for {len(ids)} stimuli: nothing to score")
+    if "layers" in metadata:
+        names = _strings(metadata, "layers", what)
+        if sorted(names) != sorted(tensors):
+            raise InputError(f"{what} lists the layers {listed(names)}, but holds {listed(sorted(tensors))}")
+    else:
+        names = sorted(tensors, key=_by_number)
+    if wanted is not None:
+        for layer in wanted:
+            if layer not in tensors:
+                raise UnknownNameError("layer", layer, tensors)
+    chosen = names if wanted is None else list(wanted)
+    spec = ModelSpec(
+        id=f"features:{metadata.get('model', name)}",
+        source="features",
+        weights=hashlib.sha256(content).hexdigest(),
+        preprocessing=Preprocessing(code="features"),
+        layers=tuple(
+            LayerSpec(name=layer, depth=(names.index(layer) + 1) / len(names), pooling="flatten") for layer in chosen
+        ),
+        **{fact: metadata[fact] for fact in _FACTS if fact in metadata},
+    )
+    checked = {layer: _checked(tensors[layer], layer, len(ids), what) for layer in chosen}
+    return FeatureTable(spec=spec, stimulus_ids=tuple(ids), tensors=checked)
+
+
+def _checked(tensor: Tensor, layer: str, n: int, what: str) -> Float[Tensor, "n p"]:
+    if not tensor.is_floating_point() or tensor.ndim != 2 or len(tensor) != n or not tensor.shape[1]:
+        raise InputError(
+            f"layer {layer!r} of {what} is {tensor.dtype} {tuple(tensor.shape)}; with {n} stimulus ids it must be "
+            f"floating point of shape ({n}, features)"
+        )
+    rows = tensor.to(torch.float32)
+    broken = rows.isfinite().all(dim=1).logical_not()
+    if broken.any():
+        raise InputError(
+            f"layer {layer!r} of {what} holds NaN, infinity or numbers beyond float32 in {int(broken.sum())} rows, "
+            f"first in row {int(broken.nonzero()[0])}"
+        )
+    return rows
+
+
+def _strings(metadata: Mapping[str, str], key: str, what: str) -> list[str]:
+    """The JSON list of unique strings that the metadata holds under `key`."""
+    if key not in metadata:
+        raise InputError(f"{what} has no metadata {key!r}: a JSON list of strings, see brainbench's write_features")
+    try:
+        values: Any = json.loads(metadata[key])
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise InputError(f"{key!r} of {what} must be a JSON list of strings, it begins {metadata[key][:60]!r}")
+    if len(set(values)) < len(values):
+        twice = sorted({value for value in values if values.count(value) > 1})
+        raise InputError(f"{key!r} of {what} holds names more than once: {listed(twice)}")
+    return values
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """A sort key by which "blocks.2" comes before "blocks.10"."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -1,0 +1,155 @@
+"""Networks that are in memory, and `module:package.mod:callable`: the user's own code as a model."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from brainbench.core.protocols import Model
+from brainbench.core.registry import load_object
+from brainbench.core.specs import ModelSpec, Preprocessing
+from brainbench.errors import InputError, UsageError
+from brainbench.models import _ladder, _preprocess
+from brainbench.models._weights import sha256_of
+
+See = Callable[[Image.Image], Tensor]
+
+
+@dataclass(slots=True, kw_only=True)
+class Network:
+    """A Model: the facts, the module, and what makes its input from a picture."""
+
+    spec: ModelSpec
+    module: nn.Module
+    see: See
+
+    def build(self) -> nn.Module:
+        """The network with its weights, in eval mode unless it is the user's own."""
+        return self.module
+
+    def preprocess(self, image: Image.Image) -> Tensor:
+        """One picture as float32 (channel, height, width). Raises InputError where it is broken."""
+        return self.see(image)
+
+
+def network(
+    module: nn.Module,
+    *,
+    id: str,
+    source: str,
+    preprocess: Preprocessing | See,
+    layers: Sequence[str] | None,
+    weights: str | None = None,
+    training_data: str = "unknown",
+    licence: str = "unknown",
+    note: str = "",
+) -> Network:
+    """The module as a Model; one pass of a grey picture tells which layers it has (see `_ladder.layers`).
+
+    `weights` is the sha256 of the state dict where None is given.
+    """
+    if isinstance(preprocess, Preprocessing):
+        facts, see = preprocess, cast(See, partial(_preprocess.apply, preprocess))
+    else:
+        facts, see = Preprocessing(code=_behaviour(preprocess)), preprocess
+    grey = see(Image.new("RGB", (256, 256), (128, 128, 128)))
+    spec = ModelSpec(
+        id=id,
+        source=source,
+        weights=weights or sha256_of(module),
+        preprocessing=facts,
+        layers=_ladder.layers(module, grey, layers),
+        training_data=training_data,
+        licence=licence,
+        note=note,
+    )
+    return Network(spec=spec, module=module, see=see)
+
+
+def wrap(
+    module: nn.Module, *, preprocess: Preprocessing | See, layers: Sequence[str] | None = None, name: str
+) -> Network:
+    """The user's module as a Model. Its identity is its weights and the source code of its classes."""
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"a torch.nn.Module was expected, got a {type(module).__name__}")
+    source = f"module, code {_code_sha256(module)[:16]}"
+    return network(module, id=name, source=source, preprocess=preprocess, layers=layers)
+
+
+def load(name: str, *, layers: Sequence[str] | None = None) -> Model:
+    """The model that `package.mod:callable` returns: an nn.Module, a pair (module, preprocess), or a Model.
+
+    A module alone is shown what its timm `pretrained_cfg` says, where it has one, else ImageNet's usual 224 px.
+    The working directory can be imported from. Raises UsageError where there is no such callable, or it returns
+    something else.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:  # a console script does not look where it was started
+        sys.path.insert(0, here)
+    from brainbench.models._torchvision import prepare
+
+    prepare()
+    made = load_object(name)
+    made = made() if callable(made) and not isinstance(made, nn.Module) else made
+    if isinstance(made, Model):
+        if layers is None:
+            return made
+        grey = made.preprocess(Image.new("RGB", (256, 256), (128, 128, 128)))
+        spec = replace(made.spec, layers=_ladder.layers(made.build(), grey, layers))
+        return Network(spec=spec, module=made.build(), see=made.preprocess)
+    if isinstance(made, nn.Module):
+        config = getattr(made, "pretrained_cfg", None)
+        made = (made, _preprocess.from_timm(config) if config else _preprocess.IMAGENET)
+    if isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module):
+        return wrap(made[0], preprocess=made[1], layers=layers, name=f"module:{name}")
+    raise UsageError(
+        f"{name!r} returned a {type(made).__name__}; it must return an nn.Module, a pair (nn.Module, preprocess), "
+        "or an object with spec, build() and preprocess()"
+    )
+
+
+def _code_sha256(module: nn.Module) -> str:
+    """The sha256 over how the module is put together and the source of the user's classes in it.
+
+    The same weights in another forward pass are another model. torch's own classes are left to their names and
+    options; classes typed into an interpreter have no source, and count by their names.
+    """
+    kinds = {type(part) for part in module.modules() if not type(part).__module__.startswith("torch.")}
+    digest = hashlib.sha256(repr(module).encode())
+    for kind in sorted(kinds, key=lambda kind: (kind.__module__, kind.__qualname__)):
+        try:
+            digest.update(inspect.getsource(kind).encode())
+        except (OSError, TypeError):
+            digest.update(kind.__qualname__.encode())
+    return digest.hexdigest()
+
+
+def _behaviour(preprocess: See) -> str:
+    """The sha256 of what `preprocess` makes of two fixed pictures: its identity, since a function has no other.
+
+    Raises InputError where that is not a float32 (channel, height, width), or differs the second time.
+    """
+    digest = hashlib.sha256()
+    for width, height in ((97, 61), (300, 420)):
+        pixels = np.add.outer(np.arange(height) * 7, np.arange(width) * 3)[..., None] + np.array([0, 80, 160])
+        picture = Image.fromarray((pixels % 256).astype(np.uint8))
+        seen = preprocess(picture)
+        if not isinstance(seen, Tensor) or seen.dtype != torch.float32 or seen.ndim != 3:
+            what = f"{tuple(seen.shape)} {seen.dtype}" if isinstance(seen, Tensor) else f"a {type(seen).__name__}"
+            raise InputError(f"preprocess must return a float32 tensor (channel, height, width), it returned {what}")
+        if not torch.equal(seen, preprocess(picture)):
+            raise InputError("preprocess sees the same picture differently the second time: leave augmentation out")
+        digest.update(f"{tuple(seen.shape)}".encode())
+        digest.update(seen.contiguous().numpy().data)
+    return digest.hexdigest()
