@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import RidgeCV
+
+from brainbench.errors import AlignmentError, UsageError
+from brainbench.scorers.ridge import Ridge
+
+
+def score(scorer, case, block=None, representation=None):
+    return scorer.score(
+        representation or case.representation(), block or case.block(), case.split, seed=0, device="cpu"
+    )
+
+
+@pytest.mark.parametrize("select", ["gcv", "loo", "kfold"])
+def test_signal_is_found_and_raw_is_the_mean_of_fold_correlations(case, select):
+    result = score(Ridge(select=select), case)
+    assert result.folds.shape == (5, 6) and (result.raw > 0.4).all()
+    np.testing.assert_allclose(result.raw, result.folds.mean(axis=0))
+    assert set(result.reason) == {""}
+
+
+def test_loo_equals_scikit_learn_on_the_same_folds(case):
+    result = score(Ridge(select="loo"), case)
+    y = case.block().mean()
+    x, ids = case.features.numpy(), list(case.block().stimulus_ids)
+    expected = []
+    for fold in case.split.folds:
+        train, test = [ids.index(i) for i in fold.train], [ids.index(i) for i in fold.test]
+        centred = x[train] - x[train].mean(axis=0)
+        alphas = np.asarray(Ridge().grid) * (centred**2).sum() / len(train)
+        fit = RidgeCV(alphas=alphas, alpha_per_target=True).fit(x[train], y[train])
+        predicted = fit.predict(x[test])
+        expected.append([np.corrcoef(predicted[:, v], y[test, v])[0, 1] for v in range(6)])
+    np.testing.assert_allclose(result.folds, expected, atol=1e-4)
+
+
+def test_shuffled_responses_read_about_zero_and_inverted_ones_below(case):
+    shuffled = case.values[np.random.default_rng(3).permutation(120)]
+    assert abs(score(Ridge(), case, case.block(shuffled)).raw.mean()) < 0.12
+    features = -case.features
+    scores = score(Ridge(), case, representation=case.representation(features))
+    np.testing.assert_allclose(scores.raw, score(Ridge(), case).raw, atol=1e-5)  # a linear map undoes a sign
+    trained = score(Ridge(), case)
+    folds = [list(case.block().stimulus_ids).index(i) for i in case.split.folds[0].test]
+    values = case.values.copy()
+    values[folds] = -values[folds]
+    np.testing.assert_allclose(score(Ridge(), case, case.block(values)).folds[0], -trained.folds[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("select", ["gcv", "loo", "kfold"])
+def test_test_responses_choose_neither_penalty_nor_layer(case, select):
+    before = score(Ridge(select=select), case)
+    ids = list(case.block().stimulus_ids)
+    test = [ids.index(i) for i in case.split.folds[2].test]
+    values = case.values.copy()
+    values[test] = np.random.default_rng(0).normal(size=values[test].shape) * 50
+    after = score(Ridge(select=select), case, case.block(values))
+    np.testing.assert_array_equal(after.extras["penalty"][2], before.extras["penalty"][2])
+    np.testing.assert_allclose(after.train[2], before.train[2], atol=1e-6)
+
+
+def test_order_of_stimuli_and_neuroids_does_not_matter(case):
+    order = np.random.default_rng(1).permutation(120)
+    ids = tuple(np.asarray(case.block().stimulus_ids)[order])
+    moved = score(
+        Ridge(),
+        case,
+        case.block(case.values[order][:, :, ::-1], ids),
+        case.representation(case.features.flip(0), ids_flipped()),
+    )
+    np.testing.assert_allclose(moved.folds[:, ::-1], score(Ridge(), case).folds, atol=1e-4)
+
+
+def ids_flipped():
+    return tuple(f"s{i:03d}" for i in reversed(range(120)))
+
+
+def test_a_missing_stimulus_raises(case):
+    with pytest.raises(AlignmentError, match="lacks 20"):
+        score(Ridge(), case, representation=case.representation(case.features[:100], case.block().stimulus_ids[:100]))
+
+
+def test_constant_and_incomplete_neuroids_are_nan_with_a_reason_and_leave_the_others_alone(case):
+    values = case.values.copy()
+    values[:, :, 1] = 4.0
+    values[7, :, 2] = np.nan
+    in_fold = [list(case.block().stimulus_ids).index(i) for i in case.split.folds[0].test]
+    values[in_fold, :, 3] = 1.0  # constant in one fold's test stimuli only
+    result = score(Ridge(), case, case.block(values))
+    assert result.reason == ("", "zero-variance", "missing-stimuli", "zero-variance", "", "")
+    assert np.isnan(result.raw).tolist() == [False, True, True, True, False, False]
+    np.testing.assert_allclose(result.raw[[0, 4, 5]], score(Ridge(), case).raw[[0, 4, 5]], atol=1e-6)
+
+
+def test_replicates_of_ones_are_the_score_and_multiplicities_repeat_stimuli(case):
+    result = score(Ridge(), case)
+    np.testing.assert_allclose(result.resample(np.ones((1, 120), np.float32), range(5))[0], result.folds, atol=1e-5)
+
+
+def test_inputs_are_not_touched_and_two_runs_agree(case):
+    values, features = case.values.copy(), case.features.clone()
+    first, second = score(Ridge(), case), score(Ridge(), case)
+    np.testing.assert_array_equal(first.folds, second.folds)
+    np.testing.assert_array_equal(values, case.values)
+    assert torch.equal(features, case.features)
+
+
+def test_edges_of_the_grid_are_counted(case):
+    assert score(Ridge(grid=(1e-6, 1e-5)), case).extras["at_edge"].all()
+    assert score(Ridge(), case).extras["at_edge"].mean() < 0.2
+
+
+@pytest.mark.parametrize("params", [{"select": "test"}, {"grid": (1.0,)}, {"grid": (2.0, 1.0)}, {"grid": (0.0, 1.0)}])
+def test_wrong_parameters_are_usage_errors(params):
+    with pytest.raises(UsageError):
+        Ridge(**params)
