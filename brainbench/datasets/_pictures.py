@@ -15,11 +15,12 @@ Form = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def _radius(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.hypot(x, y)
+    radius: np.ndarray = np.hypot(x, y)
+    return radius
 
 
 def _rounded_bar(x: np.ndarray, y: np.ndarray, *, length: float, width: float) -> np.ndarray:
-    return np.hypot(np.maximum(np.abs(x) - length, 0), y) - width
+    return _radius(np.maximum(np.abs(x) - length, 0), y) - width
 
 
 # Each form is negative inside the object and about a distance outside; objects fill the disc of radius 1.
@@ -57,13 +58,15 @@ def picture(category: str, *, seed: tuple[int, ...]) -> np.ndarray:
     radius = SIZE_PX * rng.uniform(0.28, 0.42)
     u, v = _object_coordinates(rng, x, y, centre=centre, radius=radius)
     _paint(canvas, FORMS[category](u, v) * radius, _surface(rng, u))
-    return np.round(np.clip(canvas, 0, 1) * 255).astype(np.uint8)
+    pixels: np.ndarray = np.round(np.clip(canvas, 0, 1) * 255).astype(np.uint8)
+    return pixels
 
 
 def _leaf_radii_px(rng: np.random.Generator) -> np.ndarray:
     """Radii with density r^-3, for which a pile of leaves has a 1/f amplitude spectrum (Lee, Mumford & Huang 2001)."""
     smallest, largest = 4.0, 50.0
-    return (largest**-2 + rng.random(_LEAVES) * (smallest**-2 - largest**-2)) ** -0.5
+    radii: np.ndarray = (largest**-2 + rng.random(_LEAVES) * (smallest**-2 - largest**-2)) ** -0.5
+    return radii
 
 
 def _object_coordinates(
@@ -85,12 +88,13 @@ def _surface(rng: np.random.Generator, u: np.ndarray) -> np.ndarray:
     left, top = rng.integers(0, _TEXTURE_PX - SIZE_PX, size=2)
     texture = _textures()[rng.integers(len(_textures()))][top : top + u.shape[0], left : left + u.shape[1]]
     light = 1 + rng.uniform(0.02, 0.25) * texture + rng.uniform(-0.3, 0.3) * np.clip(u, -1, 1)
-    return colour * light[..., None]
+    shaded: np.ndarray = colour * light[..., None]
+    return shaded
 
 
 @cache
 def _textures() -> np.ndarray:
-    """Fields of mean 0 and standard deviation 1 with amplitude 1/f: isotropic, then ever more drawn out one way."""
+    """Fields of mean 0 and standard deviation 1 with amplitude 1/f: isotropic, then drawn out in four directions."""
     rng = np.random.default_rng(0)
     frequency = np.fft.fftfreq(_TEXTURE_PX)
     fields = []

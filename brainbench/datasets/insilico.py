@@ -22,7 +22,7 @@ REPETITIONS = 4
 _SESSION = ("1", "1", "2", "2")  # of each repetition
 _SEED = 2_024
 # Neuroids read the leading dimensions of their stage: so few that 320 stimuli are enough to learn any readout.
-_DIMENSIONS = 20
+_DIMENSIONS = 18
 _NEUROIDS = 50  # a region and subject
 _SENSORS = 32
 _STAGES = ("V1", "V2", "V4", "IT")
@@ -34,7 +34,7 @@ _URL = "https://github.com/brainbench/brainbench"
 class Insilico:
     """Single presentations of 400 drawn pictures to four stages of `brainbench.numerics.cascade.Cascade`.
 
-    A neuroid of a region is a random linear readout of that stage's leading 20 dimensions plus Gaussian noise, new
+    A neuroid of a region is a random linear readout of that stage's leading 18 dimensions plus Gaussian noise, new
     for every presentation, so that a ridge regression from the right stage can reach the ceiling and none can pass
     it. Subjects differ in readouts and noise. A quarter of the neuroids lacks the last one or two repetitions.
     """
@@ -76,7 +76,7 @@ class Insilico:
         return responses_array(
             values,
             stimulus_id=_ids()[stimulus],
-            repetition=repetition,
+            repetition=repetition.tolist(),
             session=session,
             neuroid_id=truth.index,
             region=truth["region"],
@@ -110,7 +110,8 @@ class Insilico:
         rho = _explainable_variance(rng)  # drawn first, as `truth` does
         signal = _readouts(region, rng, n=_NEUROIDS)
         noise = rng.normal(size=(N_STIMULI, REPETITIONS, _NEUROIDS))
-        return np.sqrt(rho) * signal[:, None] + np.sqrt(1 - rho) * noise
+        values: np.ndarray = np.sqrt(rho) * signal[:, None] + np.sqrt(1 - rho) * noise
+        return values
 
 
 class InsilicoMeg:
@@ -161,11 +162,11 @@ class InsilicoMeg:
         return responses_array(
             (signal[:, None] + noise)[stimulus, repetition],
             stimulus_id=_ids()[stimulus],
-            repetition=repetition,
+            repetition=repetition.tolist(),
             session=session,
             neuroid_id=[f"{subject}-{n:02d}" for n in range(_SENSORS)],
             region=["sensors"] * _SENSORS,
-            time_s=time_s,
+            time_s=time_s.tolist(),
         )
 
 
@@ -189,26 +190,28 @@ def _explainable_variance(rng: np.random.Generator) -> np.ndarray:
 def _course(time_s: np.ndarray, latency_s: float) -> np.ndarray:
     """A gamma function that starts at half the latency and peaks at it, with value 1."""
     since = np.maximum(2 * time_s / latency_s - 1, 0)  # 0 at the start, 1 at the peak
-    return (since * np.exp(1 - since)) ** 4
+    course: np.ndarray = (since * np.exp(1 - since)) ** 4
+    return course
 
 
 def _readouts(stage: str, rng: np.random.Generator, *, n: int) -> np.ndarray:
     """(stimulus, n): random readouts of the stage's leading dimensions, mean 0 and variance 1 over the stimuli."""
     leading = _leading(stage)
-    values = leading @ rng.normal(size=(leading.shape[1], n))
-    return values / values.std(axis=0)
+    values: np.ndarray = leading @ rng.normal(size=(leading.shape[1], n))
+    values /= values.std(axis=0)
+    return values
 
 
 @cache
 def _leading(stage: str) -> np.ndarray:
-    """The stage's features (stimulus, feature), centred, in the 20 dimensions in which they vary most; read-only.
+    """The stage's features (stimulus, feature), centred, in the 18 dimensions in which they vary most; read-only.
 
     All features remain, projected, so that the arbitrary signs of principal components cannot enter.
     """
     features = _features()[stage] - _features()[stage].mean(axis=0)
     _, vectors = np.linalg.eigh(features @ features.T)
     components = vectors[:, -_DIMENSIONS:]
-    projected = components @ (components.T @ features)
+    projected: np.ndarray = components @ (components.T @ features)
     projected.flags.writeable = False
     return projected
 

@@ -1,4 +1,4 @@
-"""The synthetic visual cortex: four small image-computable stages, whose features generate the `insilico` recordings."""
+"""The synthetic visual cortex: four small image-computable stages, which generate the `insilico` recordings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STAGES = ("V1", "V2", "V4", "IT")
 
 _SEED = 1
 _RECOVERY = 0.02  # share of the gain control that does not depend on the picture; keeps uniform pictures finite
-_LEAK = 0.4  # how much of an input of the non-preferred sign comes through, turned positive
+_LEAK = 0.6  # how much of an input of the non-preferred sign comes through, turned positive
 
 
 class SimpleToComplex(nn.Module):
@@ -32,7 +32,7 @@ class SimpleToComplex(nn.Module):
         self.energy = GaborEnergy(octaves=(1, 2), n_orientations=4, grid=16)
 
     def forward(self, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c y x"]:
-        return _pooled(_normalised(self.energy(pictures), reach=3), kernel=5)
+        return _pooled(_normalised(self.energy(pictures), reach=3), kernel=7)
 
 
 class Opponent(nn.Module):
