@@ -34,10 +34,10 @@ def extract(
 ) -> dict[str, Float[Tensor, "n p"]]:
     """Float32 features on the CPU of each layer in `layers` (name -> pooling), one row an input, in order.
 
-    Each input is called once for its (channel, height, width), from several threads at once, when its turn comes; two
-    are called twice. Batches hold 4 inputs on a CPU, where every core runs its own, and 64 elsewhere, unless `batch_size` says
-    otherwise. `progress` is told, in the calling thread, how many more inputs are done. The module itself is left as
-    it was: hooks, evaluation mode and device are those of private copies. Arithmetic is full float32, never TF32.
+    An input is called for its (channel, height, width) when its turn comes, from several threads at once. Batches
+    hold 4 inputs on a CPU, where every core runs its own, and 64 elsewhere, unless `batch_size` says otherwise.
+    `progress` is told, in the calling thread, how many more inputs are done. The module itself is left as it was:
+    hooks, evaluation mode and device are those of private copies. Arithmetic is full float32, never TF32.
 
     Two inputs go through first to see which axis of each layer is the batch, and that repetition and batch size
     change nothing. Raises UnknownNameError for a layer or pooling that does not exist; InputError for a layer that is

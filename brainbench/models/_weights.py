@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,12 +33,14 @@ def untrained(build: Callable[[], nn.Module], seed: int) -> nn.Module:
         return build()
 
 
-def sha256_of(module: nn.Module) -> str:
-    """The sha256 over name, type, shape and bytes of every tensor of the state dict, sorted by name."""
+def sha256_of(tensors: Mapping[str, Any]) -> str:
+    """The sha256 over name, type, shape and bytes of every tensor, sorted by name. Raises InputError for all else."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         if not isinstance(tensor, Tensor):
-            raise InputError(f"the state of the module holds {name!r}, a {type(tensor).__name__}: only tensors can be")
+            raise InputError(
+                f"{name!r} of the module's state is a {type(tensor).__name__}, not a tensor: it has no hash"
+            )
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -154,7 +154,7 @@ def _squeezenet_state(path: Path, module: nn.Module) -> State:
     for name, (kernel, bias) in arrays.items():
         by_output = np.ascontiguousarray(np.asarray(kernel).transpose(3, 2, 0, 1))  # from (h, w, in, out)
         state |= {f"{names[name]}.weight": torch.from_numpy(by_output)}
-        state |= {f"{names[name]}.bias": torch.from_numpy(np.array(bias)).flatten()}
+        state |= {f"{names[name]}.bias": torch.from_numpy(np.array(bias))}
     return state
 
 

@@ -7,7 +7,6 @@ their numbers read as numbers); `model`, `training_data`, `licence`, `note`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -22,8 +21,9 @@ import torch
 from torch import Tensor
 
 from brainbench.core.arrays import take
-from brainbench.core.specs import LayerSpec, ModelSpec, Preprocessing
+from brainbench.core.specs import LayerSpec, ModelSpec, Preprocessing, fingerprint
 from brainbench.errors import InputError, UnknownNameError, UsageError, listed
+from brainbench.models._weights import sha256_of
 from brainbench.numerics._shapes import Float
 
 _FACTS = ("training_data", "licence", "note")
@@ -31,7 +31,10 @@ _FACTS = ("training_data", "licence", "note")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureTable:
-    """Features of every layer for the stimuli `stimulus_ids`, rows joined by id, never by position."""
+    """Features of every layer for the stimuli `stimulus_ids`, rows joined by id, never by position.
+
+    `spec.weights` is the hash of ids, layers and numbers: a file written twice may differ in its bytes.
+    """
 
     spec: ModelSpec
     stimulus_ids: tuple[str, ...]
@@ -120,7 +123,7 @@ def _table(content: bytes, name: str, what: str, wanted: Sequence[str] | None = 
     spec = ModelSpec(
         id=f"features:{metadata.get('model', name)}",
         source="features",
-        weights=hashlib.sha256(content).hexdigest(),
+        weights=fingerprint([ids, names, sha256_of(tensors)]),
         preprocessing=Preprocessing(code="features"),
         layers=tuple(
             LayerSpec(name=layer, depth=(names.index(layer) + 1) / len(names), pooling="flatten") for layer in chosen

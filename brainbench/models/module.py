@@ -67,7 +67,7 @@ def network(
     spec = ModelSpec(
         id=id,
         source=source,
-        weights=weights or sha256_of(module),
+        weights=weights or sha256_of(module.state_dict()),
         preprocessing=facts,
         layers=_ladder.layers(module, grey, layers),
         training_data=training_data,

@@ -1,0 +1,247 @@
+"""Extraction: every row belongs to its stimulus, and whatever cannot be read that way is refused."""
+
+import copy
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+from brainbench.errors import InputError, ResourceError, UnknownNameError, UsageError
+from brainbench.models._extract import extract
+
+
+@pytest.fixture(autouse=True)
+def two_workers(one_thread):
+    """Extraction runs as many networks side by side as torch has threads: here two, as on most machines several."""
+    torch.set_num_threads(2)
+
+
+def inputs(n, *, shape=(3, 16, 16)):
+    pictures = torch.randn(n, *shape, generator=torch.Generator().manual_seed(1))
+    return [lambda picture=picture: picture for picture in pictures]
+
+
+def conv_net():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.Dropout(0.5), nn.Conv2d(8, 4, 3, stride=2)
+    )
+
+
+LAYERS = {"0": "flatten", "1": "flatten", "2": "mean", "4": "flatten"}
+
+
+class Body(nn.Module):
+    """A network around one function, so that a test can say what goes wrong in the forward pass."""
+
+    def __init__(self, forward):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.layer = nn.Identity()
+        self.function = forward
+
+    def forward(self, x):
+        return self.layer(self.function(self, x * self.scale))
+
+
+def test_features_are_those_of_each_input_alone_in_eval_mode():
+    module = conv_net()
+    module(torch.randn(8, 3, 16, 16))  # in train mode: running statistics move
+    features = extract(module.train(), inputs(11), LAYERS)
+    module.eval()
+    with torch.no_grad():
+        first = torch.stack([module[0](picture()[None])[0] for picture in inputs(11)])
+        normed = module[1](first)
+    torch.testing.assert_close(features["0"], first.flatten(1))
+    torch.testing.assert_close(features["1"], normed.flatten(1))  # though the next layer worked on it in place
+    torch.testing.assert_close(features["2"], normed.relu().mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
+def test_batch_size_and_order_change_nothing(batch_size):
+    module, order = conv_net(), [5, 0, 6, 6, 2]
+    expected = extract(module, inputs(7), LAYERS)
+    features = extract(module, [inputs(7)[i] for i in order], LAYERS, batch_size=batch_size)
+    for name, values in features.items():
+        torch.testing.assert_close(values, expected[name][order], rtol=1e-4, atol=1e-5)
+        assert values.dtype == torch.float32
+
+
+def test_module_and_process_are_left_as_they_were():
+    module = conv_net().train()
+    module[1].eval()
+    before, threads = copy.deepcopy(module.state_dict()), torch.get_num_threads()
+    precision, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+    def broken():
+        raise InputError("broken picture")
+
+    for pictures in (inputs(9), [*inputs(8), broken]):
+        try:
+            extract(module, pictures, LAYERS)
+        except InputError as error:
+            assert "broken picture" in str(error)  # the first of the two succeeds
+        assert [part.training for part in module.modules()] == [True, True, False, True, True, True]
+        assert not any(part._forward_hooks for part in module.modules())
+        assert torch.get_num_threads() == threads
+        assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == (precision, tf32)
+        assert torch.is_grad_enabled()
+        torch.testing.assert_close(module.state_dict(), before, rtol=0, atol=0)
+
+
+def test_decoding_is_lazy_and_progress_counts_in_the_calling_thread():
+    alive, most, lock, told = set(), 0, threading.Lock(), []
+
+    def picture(i):
+        nonlocal most
+        with lock:
+            alive.add(i)
+            most = max(most, len(alive))
+        return torch.full((3, 16, 16), float(i))
+
+    def progress(count):
+        assert threading.current_thread() is threading.main_thread()
+        told.append(count)
+        with lock:
+            alive.clear()
+
+    extract(conv_net(), [lambda i=i: picture(i) for i in range(200)], {"0": "mean"}, progress=progress)
+    assert sum(told) == 200
+    assert most < 150
+
+
+def test_state_on_self_does_not_cross_threads():
+    def remember(self, x):
+        self.seen = x
+        torch.randn(200, 200) @ torch.randn(200, 200)  # time for another thread to step in
+        return self.seen * 2
+
+    features = extract(Body(remember), inputs(64), {"layer": "flatten"}, batch_size=1)["layer"]
+    expected = torch.stack([picture().flatten() * 2 for picture in inputs(64)])
+    torch.testing.assert_close(features, expected)
+
+
+def test_a_batch_axis_that_is_not_the_first_is_found():
+    class TokensFirst(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.block = nn.TransformerEncoderLayer(16, 2, 32, batch_first=False)
+
+        def forward(self, x):
+            tokens = x.flatten(2).permute(2, 0, 1)[..., :3].repeat(1, 1, 6)[..., :16]
+            return self.block(tokens)
+
+    module = TokensFirst().eval()
+    features = extract(module, inputs(6, shape=(3, 2, 4)), {"block": "flatten"})["block"]
+    with torch.no_grad():
+        expected = torch.cat(
+            [module(picture()[None]).movedim(1, 0).flatten(1) for picture in inputs(6, shape=(3, 2, 4))]
+        )
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("forward", "message"),
+    [
+        (lambda self, x: x - x.mean(dim=0) if len(x) > 1 else x, "beside another"),
+        (lambda self, x: x + torch.rand(()), "second time"),
+        (lambda self, x: x.reshape(-1, 16), "no axis is the batch"),
+        (lambda self, x: x.squeeze(0), "no axis is the batch"),
+        (lambda self, x: x.mean(dim=0, keepdim=True), "no axis is the batch"),
+        (lambda self, x: x / 0 * 0, "NaN or infinity"),
+        (lambda self, x: (x, x), "tuple of Tensor, Tensor"),
+        (lambda self, x: {"out": x}, "dict"),
+        (lambda self, x: x.argmax(dim=1), "int64"),
+        (lambda self, x: self.layer(x), "more than once"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(forward, message):
+    with pytest.raises(InputError, match=message):
+        extract(Body(forward), inputs(5), {"layer": "flatten"})
+
+
+def test_a_tuple_of_one_is_its_tensor():
+    features = extract(Body(lambda self, x: (x,)), inputs(3), {"layer": "flatten"})["layer"]
+    torch.testing.assert_close(features, torch.stack([picture().flatten() for picture in inputs(3)]))
+
+
+def test_nan_names_layer_and_input():
+    pictures = inputs(9)
+    pictures[6] = lambda: torch.full((3, 16, 16), float("inf"))
+    with pytest.raises(InputError, match=r"layer '2' .* input 6"):
+        extract(conv_net(), pictures, {"2": "mean"})
+
+
+def test_layers_must_exist_and_be_called():
+    module = conv_net()
+    module.head = nn.Linear(4, 2)
+    module.forward = lambda x: module[4](module[0](x))
+    with pytest.raises(UnknownNameError, match="Did you mean 'head'"):
+        extract(module, inputs(2), {"haed": "flatten"})
+    with pytest.raises(UnknownNameError, match="pooling 'max'"):
+        extract(module, inputs(2), {"0": "max"})
+    with pytest.raises(UsageError, match="nothing"):
+        extract(module, [], {"0": "mean"})
+
+    class Skips(nn.Sequential):
+        def forward(self, x):
+            return self[0](x)
+
+    with pytest.raises(InputError, match="not called"):
+        extract(Skips(*conv_net()), inputs(2), {"0": "mean", "1": "mean"})
+
+
+def test_pictures_of_two_sizes_and_half_precision_are_refused():
+    with pytest.raises(InputError, match="one shape"):
+        extract(conv_net(), [*inputs(1), *inputs(1, shape=(3, 20, 16))], {"0": "mean"})
+    with pytest.raises(InputError, match="float32"):
+        extract(conv_net().half(), inputs(2), {"0": "mean"})
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_batch_that_does_not_fit_is_halved(most):
+    sizes = []
+
+    def limited(self, x):
+        if len(x) > most:
+            raise torch.OutOfMemoryError("injected")
+        sizes.append(len(x))
+        return x
+
+    features = extract(Body(limited), inputs(10), {"layer": "flatten"}, batch_size=8)["layer"]
+    torch.testing.assert_close(features, torch.stack([picture().flatten() for picture in inputs(10)]))
+    assert sum(sizes) <= 10 + 2 + 2 + 1 + 1  # the probe's, and nothing twice
+    with pytest.raises(ResourceError, match="one input"):
+        extract(Body(_always_full), inputs(4), {"layer": "flatten"})
+
+
+def _always_full(self, x):
+    raise torch.OutOfMemoryError("injected")
+
+
+def test_only_running_out_of_memory_is_retried():
+    calls = []
+
+    def broken(self, x):
+        calls.append(len(x))
+        raise RuntimeError("sizes do not match")
+
+    with pytest.raises(RuntimeError, match="sizes do not match"):
+        extract(Body(broken), inputs(4), {"layer": "flatten"})
+    assert len(calls) == 1
+
+
+def test_one_stimulus():
+    assert extract(conv_net(), inputs(1), {"0": "mean"})["0"].shape == (1, 8)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_gives_the_features_of_the_cpu():
+    module = conv_net()
+    on_cpu, on_cuda = (extract(module, inputs(70), LAYERS, device=device) for device in ("cpu", "cuda"))
+    assert next(module.parameters()).device.type == "cpu"
+    for name, values in on_cpu.items():
+        torch.testing.assert_close(on_cuda[name], values, rtol=1e-4, atol=1e-4)
