@@ -34,14 +34,16 @@ def test_each_filter_prefers_its_own_grating(bank, octave, orientation):
     assert energy.argmax() == octave * N_ORIENTATIONS + orientation
 
 
-def test_energy_does_not_depend_on_phase(bank):
+def test_energy_does_not_depend_on_phase():
+    """At a single place: averages over places would hide a bank that has no odd filters."""
+    everywhere = GaborEnergy(octaves=(0,), n_orientations=N_ORIENTATIONS, grid=64)
     energies = torch.stack(
         [
-            central(bank(grating(wavelength_px=8, orientation=3, phase=phase)))[1, 3]
+            everywhere(grating(wavelength_px=4, orientation=3, phase=phase, side_px=64))[0, 3, 32, 32]
             for phase in np.linspace(0, 2 * np.pi, 12, endpoint=False)
         ]
     )
-    assert (energies.max() - energies.min()) / energies.mean() < 0.02
+    assert (energies.max() - energies.min()) / energies.mean() < 0.03
 
 
 def test_energy_is_zero_in_uniform_light_and_grows_with_contrast(bank):
