@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from brainbench.errors import InputError, ResourceError, UnknownNameError, UsageError
-from brainbench.models._extract import extract
+from brainbench.models._extract import extract, private_copy
 
 
 @pytest.fixture(autouse=True)
@@ -200,8 +200,8 @@ def test_pictures_of_two_sizes_and_half_precision_are_refused():
         extract(conv_net().half(), inputs(2), {"0": "mean"})
 
 
-@pytest.mark.parametrize("most", [1, 2, 3])
-def test_a_batch_that_does_not_fit_is_halved(most):
+@pytest.mark.parametrize(("most", "fits"), [(1, 1), (2, 2), (5, 4)])
+def test_a_batch_that_does_not_fit_is_halved(most, fits):
     sizes = []
 
     def limited(self, x):
@@ -213,6 +213,7 @@ def test_a_batch_that_does_not_fit_is_halved(most):
     features = extract(Body(limited), inputs(10), {"layer": "flatten"}, batch_size=8)["layer"]
     torch.testing.assert_close(features, torch.stack([picture().flatten() for picture in inputs(10)]))
     assert sum(sizes) <= 10 + 2 + 2 + 1 + 1  # the probe's, and nothing twice
+    assert max(sizes) == fits
     with pytest.raises(ResourceError, match="one input"):
         extract(Body(_always_full), inputs(4), {"layer": "flatten"})
 
@@ -226,11 +227,27 @@ def test_only_running_out_of_memory_is_retried():
 
     def broken(self, x):
         calls.append(len(x))
-        raise RuntimeError("sizes do not match")
+        if len(x) == 4:
+            raise RuntimeError("sizes do not match")
+        return x
 
     with pytest.raises(RuntimeError, match="sizes do not match"):
         extract(Body(broken), inputs(4), {"layer": "flatten"})
-    assert len(calls) == 1
+    assert calls[-1] == 4
+
+
+def test_what_later_layers_do_in_place_is_not_read():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 6), nn.ReLU(inplace=True))
+    features = extract(module, inputs(5), {"1": "flatten", "2": "flatten"})
+    assert (features["1"] < 0).any()
+    assert torch.equal(features["1"].relu(), features["2"])
+
+
+def test_copies_share_their_weights():
+    module = conv_net()
+    copy_ = private_copy(module, torch.device("cpu"))
+    assert copy_ is not module
+    assert copy_[0].weight.data_ptr() == module[0].weight.data_ptr()
 
 
 def test_one_stimulus():

@@ -27,7 +27,7 @@ def picture(width, height, mode="RGB"):
         {},
         {"crop_pct": 1.0, "interpolation": "bilinear"},
         {"crop_pct": 0.9, "crop_mode": "squash"},
-        {"crop_pct": 1.15},
+        {"crop_pct": 1.15, "input_size": (3, 231, 231)},
         {"input_size": (3, 127, 127), "interpolation": "lanczos"},
     ],
 )

@@ -23,10 +23,10 @@ PALACE = Image.fromarray(load_sample_image("china.jpg"))
 SEE = Preprocessing(resize_px=32, crop_px=32)
 
 
-def run(code, **environment):
+def run(code):
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
-        capture_output=True, text=True, env={"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])} | environment,
+        capture_output=True, text=True, env={"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -241,9 +241,12 @@ class Small(nn.Sequential):
         super().__init__(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 3), nn.ReLU(inplace=True))
 
 
-class SmallButOther(Small):
-    def forward(self, x):
-        return super().forward(-x)
+def same_name_other_code():
+    class Small(nn.Sequential):
+        def forward(self, x):
+            return super().forward(-x)
+
+    return Small(*globals()["Small"]())
 
 
 def test_a_module_in_memory_is_identified_by_weights_code_and_preprocessing():
@@ -257,8 +260,8 @@ def test_a_module_in_memory_is_identified_by_weights_code_and_preprocessing():
     other = Small()
     other[0].bias.data[0] += 1
     assert spec(other).weights != first.weights
-    assert spec(SmallButOther()).weights == first.weights
-    assert spec(SmallButOther()).source != first.source
+    assert spec(same_name_other_code()).weights == first.weights
+    assert spec(same_name_other_code()).source != first.source
     assert spec(Small(), lambda image: torch.zeros(3, 8, 8)).preprocessing.code
     with pytest.raises(UsageError, match=r"nn\.Module"):
         models.wrap(lambda x: x, preprocess=SEE)
