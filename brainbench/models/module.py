@@ -21,6 +21,7 @@ from brainbench.core.registry import load_object
 from brainbench.core.specs import ModelSpec, Preprocessing
 from brainbench.errors import InputError, UsageError
 from brainbench.models import _ladder, _preprocess
+from brainbench.models._torchvision import prepare
 from brainbench.models._weights import sha256_of
 
 See = Callable[[Image.Image], Tensor]
@@ -97,8 +98,6 @@ def load(name: str, *, layers: Sequence[str] | None = None) -> Model:
     here = str(Path.cwd())
     if here not in sys.path:  # a console script does not look where it was started
         sys.path.insert(0, here)
-    from brainbench.models._torchvision import prepare
-
     prepare()
     made = load_object(name)
     made = made() if callable(made) and not isinstance(made, nn.Module) else made
