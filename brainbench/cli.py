@@ -164,8 +164,9 @@ def _table(model: str, results: Any) -> Table:
 
     table = Table(title=f"{model}", title_justify="left", header_style="bold", box=None, pad_edge=False)
     right = ("raw", "95 % interval", "ceiling", "normalized", "neuroids (excl.)", "stimuli")
-    for name in ("benchmark", "layer", *right, "best baseline (difference)"):
-        table.add_column(name, justify="right" if name in right else "left", no_wrap=name != "best baseline (difference)")
+    for name in ("benchmark", "layer", *right):
+        table.add_column(name, justify="right" if name in right else "left", no_wrap=True)
+    table.add_column("best baseline (difference)")
     for entry in results.entries:
         r = row(entry)
         label = f"{r['benchmark']}{' (synthetic)' if r['synthetic'] else ''}"

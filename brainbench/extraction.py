@@ -38,7 +38,7 @@ def representation(
     if "features" in arrays:
         return Representation.from_features(torch.from_numpy(arrays["features"]), stimuli.ids)
     return Representation.from_gram(
-        torch.from_numpy(arrays["gram"]), torch.from_numpy(arrays["unit_mean"]), int(arrays["n_units"]), stimuli.ids
+        torch.from_numpy(arrays["gram"]), torch.from_numpy(arrays["unit_mean"]), int(arrays["n_units"][0]), stimuli.ids
     )
 
 
@@ -137,7 +137,7 @@ def _combine(
                 gram[row : row + len(x), column : column + len(y)] = block
                 gram[column : column + len(y), row : row + len(x)] = block.T
         arrays = {"gram": gram.float().numpy(), "unit_mean": unit_mean.numpy()}
-    arrays["n_units"] = np.asarray(p, dtype=np.int64)
+    arrays["n_units"] = np.asarray([p])
     store.put(_key(model, layer, stimuli), arrays, provenance)
 
 
@@ -145,6 +145,7 @@ def _identity(model: Model) -> dict[str, Any]:
     spec = model.spec
     return {
         "model": spec.id,
+        "source": spec.source,
         "weights": spec.weights,
         "preprocessing": fingerprint(spec.preprocessing),
         "dtype": "float32",

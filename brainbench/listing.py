@@ -38,9 +38,7 @@ def models(roots: dict[str, Path]) -> Rows:
     """Every source of models, and whether it can be used here."""
     from brainbench.models import known
 
-    return [
-        {"model": name, "here": here, "description": text, "how_to_get": how} for name, text, here, how in known()
-    ]
+    return [{"model": name, "here": here, "description": text, "how_to_get": how} for name, text, here, how in known()]
 
 
 def scorers(roots: dict[str, Path]) -> Rows:

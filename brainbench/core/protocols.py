@@ -53,7 +53,10 @@ class RecordsRDMs(Dataset, Protocol):
 class Model(Protocol):
     """A network and how it sees. It never loops, batches, hooks or caches: extraction does."""
 
-    spec: ModelSpec
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model is."""
+        ...
 
     def build(self) -> torch.nn.Module:
         """The network with its weights, in eval mode."""
@@ -67,7 +70,10 @@ class Model(Protocol):
 class Scorer(Protocol):
     """One notion of agreement between features and a recording."""
 
-    spec: ScorerSpec
+    @property
+    def spec(self) -> ScorerSpec:
+        """What the scorer is."""
+        ...
 
     def score(self, representation: Representation, target: Any, split: Split, *, seed: int, device: str) -> Score:
         """The agreement of one layer with one target, fold by fold; `target` is what `spec.requires` names."""

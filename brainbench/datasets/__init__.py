@@ -15,6 +15,7 @@ DATASETS = Registry(
         "cowley2023": "brainbench.datasets.cowley2023:Cowley2023",
         "henaff2021": "brainbench.datasets.henaff2021:Henaff2021",
         "insilico": "brainbench.datasets.insilico:Insilico",
+        "insilico_meg": "brainbench.datasets.insilico:InsilicoMeg",
         "kriegeskorte2008": "brainbench.datasets.kriegeskorte2008:Kriegeskorte2008",
     },
     group="brainbench.datasets",

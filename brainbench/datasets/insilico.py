@@ -48,7 +48,7 @@ class Insilico:
         measures=("responses",),
         subjects=("s1", "s2", "s3"),
         regions=_STAGES,
-        unit="standard deviations of a single presentation",
+        unit="arbitrary",
         citation=_CITATION,
         licence=_LICENCE,
         url=_URL,
@@ -105,12 +105,12 @@ class Insilico:
         return np.random.default_rng([_SEED, 1, self.spec.subjects.index(subject), _STAGES.index(region)])
 
     def _region(self, subject: str, region: str) -> np.ndarray:
-        """(stimulus, repetition, neuroid), signal and noise, total variance 1."""
+        """(stimulus, repetition, neuroid): the signal, and noise that leaves it the share rho of the variance."""
         rng = self._rng(subject, region)
         rho = _explainable_variance(rng)  # drawn first, as `truth` does
         signal = _readouts(region, rng, n=_NEUROIDS)
         noise = rng.normal(size=(N_STIMULI, REPETITIONS, _NEUROIDS))
-        values: np.ndarray = np.sqrt(rho) * signal[:, None] + np.sqrt(1 - rho) * noise
+        values: np.ndarray = signal[:, None] + signal.std(axis=0) * np.sqrt((1 - rho) / rho) * noise
         return values
 
 
@@ -156,7 +156,7 @@ class InsilicoMeg:
         rng = np.random.default_rng([_SEED, 2, self.spec.subjects.index(subject)])
         signal = np.zeros((N_STIMULI, _SENSORS, len(time_s)))
         for region, latency in self.latency_s.items():
-            topography = rng.gamma(2, 0.4, size=(_SENSORS, 1)) * _readouts(region, rng, n=_SENSORS)[..., None]
+            topography = rng.gamma(2, 0.4, size=(_SENSORS, 1)) * _scaled(_readouts(region, rng, n=_SENSORS))[..., None]
             signal += topography * _course(time_s, latency)
         noise = rng.normal(size=(N_STIMULI, REPETITIONS, *signal.shape[1:]))
         return responses_array(
@@ -194,45 +194,34 @@ def _course(time_s: np.ndarray, latency_s: float) -> np.ndarray:
     return course
 
 
+def _scaled(signal: np.ndarray) -> np.ndarray:
+    """Mean 0 and variance 1 over the stimuli."""
+    values: np.ndarray = (signal - signal.mean(axis=0)) / signal.std(axis=0)
+    return values
+
+
 def _readouts(stage: str, rng: np.random.Generator, *, n: int) -> np.ndarray:
-    """(stimulus, n): random readouts of the stage's leading dimensions, mean 0 and variance 1 over the stimuli."""
-    leading = _leading(stage)
-    values: np.ndarray = leading @ rng.normal(size=(leading.shape[1], n))
-    values /= values.std(axis=0)
+    """(stimulus, n): readouts of the stage's code with isotropic random weights, which keep its geometry on average."""
+    code = _codes()[stage]
+    values: np.ndarray = code @ rng.normal(size=(code.shape[1], n)) / np.sqrt(n)
     return values
 
 
 @cache
-def _leading(stage: str) -> np.ndarray:
-    """The stage's features (stimulus, feature), centred, in the 18 dimensions in which they vary most; read-only.
-
-    All features remain, projected, so that the arbitrary signs of principal components cannot enter.
-    """
-    features = _features()[stage] - _features()[stage].mean(axis=0)
-    _, vectors = np.linalg.eigh(features @ features.T)
-    components = vectors[:, -_DIMENSIONS:]
-    projected: np.ndarray = components @ (components.T @ features)
-    projected.flags.writeable = False
-    return projected
-
-
-@cache
-def _features() -> dict[str, np.ndarray]:
-    """Features (stimulus, feature) of each stage, in double precision, so that all machines agree in single."""
+def _codes() -> dict[str, np.ndarray]:
+    """The code (stimulus, dimension) of each stage, in double precision, so that all machines agree in single."""
     import torch
 
     from brainbench.numerics.cascade import Cascade
 
     cascade = Cascade().double()
-    features: dict[str, list[np.ndarray]] = {stage: [] for stage in _STAGES}
     pictures = np.stack(_pixels()).transpose(0, 3, 1, 2)
     with torch.inference_mode():
-        for chunk in np.array_split(pictures, 16):
-            maps = torch.from_numpy(chunk).double() / 255
-            for stage, module in cascade.named_children():
-                maps = module(maps)
-                features[stage].append(maps.flatten(1).numpy())
-    return {stage: np.concatenate(parts) for stage, parts in features.items()}
+        parts = [cascade(torch.from_numpy(chunk).double() / 255) for chunk in np.array_split(pictures, 16)]
+    codes = {stage: np.concatenate([part[stage].numpy() for part in parts]) for stage in _STAGES}
+    for code in codes.values():
+        code.flags.writeable = False
+    return codes
 
 
 @cache

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +45,23 @@ def sha256_of(tensors: Mapping[str, Any]) -> str:
             )
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def code_sha256(module: nn.Module) -> str:
+    """The sha256 over how the module is put together and the files that define its classes.
+
+    The same weights in another forward pass are another model. torch's own classes are left to their names and
+    options; classes typed into an interpreter have no source, and count by their names.
+    """
+    kinds = {type(part) for part in module.modules() if not type(part).__module__.startswith("torch.")}
+    digest = hashlib.sha256(repr(module).encode())
+    for kind in sorted(kinds, key=lambda kind: (kind.__module__, kind.__qualname__)):
+        try:
+            digest.update(inspect.getsource(kind).encode())
+            digest.update(inspect.getsource(sys.modules[kind.__module__]).encode())  # the functions it calls, too
+        except (OSError, TypeError):
+            digest.update(kind.__qualname__.encode())
     return digest.hexdigest()
 
 

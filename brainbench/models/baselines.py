@@ -13,6 +13,7 @@ from torch import nn
 from brainbench.core.specs import LayerSpec, ModelSpec, Preprocessing
 from brainbench.errors import UnknownNameError
 from brainbench.models import _preprocess
+from brainbench.models._weights import code_sha256, sha256_of
 from brainbench.numerics.gabor import GaborEnergy
 
 
@@ -41,10 +42,10 @@ def _gabor() -> nn.Module:
     return nn.Sequential(OrderedDict(energy=GaborEnergy(octaves=(0, 1, 2, 3), n_orientations=8, grid=14)))
 
 
-# name -> its network, its one layer, the side of its input, its version, which rises when its features change
-_BASELINES: dict[str, tuple[Callable[[], nn.Module], str, int, int]] = {
-    "pixels": (_pixels, "pixels", 32, 1),
-    "gabor": (_gabor, "energy", 112, 1),
+# name -> its network, its one layer, the side of its input
+_BASELINES: dict[str, tuple[Callable[[], nn.Module], str, int]] = {
+    "pixels": (_pixels, "pixels", 32),
+    "gabor": (_gabor, "energy", 112),
 }
 
 
@@ -55,15 +56,16 @@ def baseline(name: str, *, layers: Sequence[str] | None = None) -> Baseline:
     """
     if name not in _BASELINES:
         raise UnknownNameError("baseline", name, _BASELINES)
-    network, layer, side_px, version = _BASELINES[name]
+    network, layer, side_px = _BASELINES[name]
+    module = network()
     for wanted in layers or ():
         if wanted != layer:
             raise UnknownNameError(f"layer of baseline:{name}", wanted, [layer])
     return Baseline(
         spec=ModelSpec(
             id=f"baseline:{name}",
-            source="baseline",
-            weights=f"fixed:{name}-{version}",
+            source=f"baseline, code {code_sha256(module)[:16]}",
+            weights=sha256_of(module.state_dict()),
             # squashed, so that no part of the picture is lost
             preprocessing=Preprocessing(resize_px=side_px, squash=True),
             layers=(LayerSpec(name=layer, depth=0.0, pooling="flatten"),),

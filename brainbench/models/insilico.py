@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 
-from brainbench.core.specs import LayerSpec, ModelSpec, Preprocessing, fingerprint
+from brainbench.core.specs import LayerSpec, ModelSpec, Preprocessing
 from brainbench.errors import UnknownNameError
 from brainbench.models import _preprocess
+from brainbench.models._weights import code_sha256, sha256_of
 from brainbench.numerics import cascade
 
 
@@ -43,11 +44,12 @@ def insilico(name: str, *, layers: Sequence[str] | None = None) -> Oracle:
     for layer in layers or ():
         if layer not in stages:
             raise UnknownNameError("layer of insilico:cascade", layer, stages)
+    module = cascade.Cascade()
     return Oracle(
         spec=ModelSpec(
             id="insilico:cascade",
-            source="insilico",
-            weights=fingerprint(f"cascade:{cascade.VERSION}"),
+            source=f"insilico, code {code_sha256(module)[:16]}",
+            weights=sha256_of(module.state_dict()),
             preprocessing=Preprocessing(resize_px=cascade.SIZE_PX, crop_px=cascade.SIZE_PX),
             layers=tuple(stages[layer] for layer in (stages if layers is None else layers)),
             training_data="none: fixed weights",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,12 +21,12 @@ from brainbench.core.specs import ModelSpec, Preprocessing
 from brainbench.errors import InputError, UsageError
 from brainbench.models import _ladder, _preprocess
 from brainbench.models._torchvision import prepare
-from brainbench.models._weights import sha256_of
+from brainbench.models._weights import code_sha256, sha256_of
 
 See = Callable[[Image.Image], Tensor]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """A Model: the facts, the module, and what makes its input from a picture."""
 
@@ -84,7 +83,7 @@ def wrap(
     """The user's module as a Model. Its identity is its weights and the source code of its classes."""
     if not isinstance(module, nn.Module):
         raise UsageError(f"a torch.nn.Module was expected, got a {type(module).__name__}")
-    source = f"module, code {_code_sha256(module)[:16]}"
+    source = f"module, code {code_sha256(module)[:16]}"
     return network(module, id=name, source=source, preprocess=preprocess, layers=layers)
 
 
@@ -116,22 +115,6 @@ def load(name: str, *, layers: Sequence[str] | None = None) -> Model:
         f"{name!r} returned a {type(made).__name__}; it must return an nn.Module, a pair (nn.Module, preprocess), "
         "or an object with spec, build() and preprocess()"
     )
-
-
-def _code_sha256(module: nn.Module) -> str:
-    """The sha256 over how the module is put together and the source of the user's classes in it.
-
-    The same weights in another forward pass are another model. torch's own classes are left to their names and
-    options; classes typed into an interpreter have no source, and count by their names.
-    """
-    kinds = {type(part) for part in module.modules() if not type(part).__module__.startswith("torch.")}
-    digest = hashlib.sha256(repr(module).encode())
-    for kind in sorted(kinds, key=lambda kind: (kind.__module__, kind.__qualname__)):
-        try:
-            digest.update(inspect.getsource(kind).encode())
-        except (OSError, TypeError):
-            digest.update(kind.__qualname__.encode())
-    return digest.hexdigest()
 
 
 def _behaviour(preprocess: See) -> str:

@@ -12,9 +12,9 @@ from torch.nn import functional
 from brainbench.numerics._shapes import Float
 from brainbench.numerics.gabor import GaborEnergy
 
-VERSION = 1  # rises with any change to what a stage computes: recordings made from it change, too
 SIZE_PX = 128  # the side of the pictures that its grids are laid out for
 STAGES = ("V1", "V2", "V4", "IT")
+DIMENSIONS = 20  # of each stage's code
 
 _SEED = 1
 _RECOVERY = 0.02  # share of the gain control that does not depend on the picture; keeps uniform pictures finite
@@ -58,16 +58,17 @@ class Opponent(nn.Module):
         return _pooled(_normalised(torch.maximum(contrast, -_LEAK * contrast), reach=1), kernel=self.pool)
 
 
-class Cascade(nn.Sequential):
-    """V1, V2, V4, IT by name, each reading the one before: 512, 384, 192 and 64 features for pictures of 128 px.
+class Cascade(nn.Module):
+    """V1, V2, V4, IT: codes of 20 dimensions, each a fixed random projection of its stage's maps.
 
-    Takes RGB in [0, 1]. Receptive fields grow from stage to stage until IT sees the whole picture. All weights are
-    fixed. Every stage leaves its units near mean 0 and on one scale, so that its leading dimensions are few and
-    stages predict each other linearly only in part.
+    Takes RGB in [0, 1] of 128 px. The maps (`stages.V1`, ...) read one another: 512, 384, 192 and 64 values, with
+    receptive fields that grow until IT sees the whole picture; the codes (`V1`, ...) are what neuroids read out. All
+    weights are fixed. Returns the codes by stage.
     """
 
     def __init__(self) -> None:
-        super().__init__(
+        super().__init__()
+        self.stages = nn.ModuleDict(
             OrderedDict(
                 V1=SimpleToComplex(),
                 V2=Opponent(channels_in=8, channels=24, kernel=3, pool=5, seed=2),
@@ -75,6 +76,29 @@ class Cascade(nn.Sequential):
                 IT=Opponent(channels_in=48, channels=64, kernel=2, pool=1, seed=4),
             )
         )
+        for seed, (stage, size) in enumerate(zip(STAGES, (512, 384, 192, 64))):
+            self.add_module(stage, Code(size, seed=seed))
+
+    def forward(self, pictures: Float[Tensor, "b 3 h w"]) -> dict[str, Float[Tensor, "b d"]]:
+        codes, maps = {}, pictures
+        for stage, module in self.stages.items():
+            maps = module(maps)
+            codes[stage] = self.get_submodule(stage)(maps)
+        return codes
+
+
+class Code(nn.Module):
+    """Projection of a stage's maps on 20 random orthonormal directions: so few that 320 stimuli teach any readout."""
+
+    weight: Tensor
+
+    def __init__(self, size: int, *, seed: int):
+        super().__init__()
+        directions, _ = np.linalg.qr(np.random.default_rng([_SEED, 10 + seed]).normal(size=(size, DIMENSIONS)))
+        self.register_buffer("weight", torch.from_numpy(directions.astype(np.float32)))
+
+    def forward(self, maps: Float[Tensor, "b c y x"]) -> Float[Tensor, "b d"]:
+        return maps.flatten(1) @ self.weight
 
 
 def _normalised(maps: Tensor, *, reach: int) -> Tensor:

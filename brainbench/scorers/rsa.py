@@ -14,11 +14,10 @@ from brainbench.core.score import Score
 from brainbench.core.specs import ScorerSpec
 from brainbench.core.splits import Split
 from brainbench.errors import UsageError
-from brainbench.numerics.rdm import COMPARISONS, compare, compare_weighted, pair_weights, upper
+from brainbench.numerics.rdm import COMPARISONS, compare, resampled, upper
 from brainbench.numerics.representation import Representation
 
 RDM_KINDS = ("correlation", "euclidean")
-REPLICATES_AT_ONCE = 128  # bounds the (replicates, pairs) matrices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +52,9 @@ class RSA:
 
         def resample(weights: np.ndarray, folds: Sequence[int]) -> np.ndarray:
             w = torch.as_tensor(weights, dtype=torch.float64)
-            out = torch.empty(len(w), len(folds), len(brain), dtype=torch.float64)
-            for place, fold in enumerate(folds):
-                test = rows[fold][1]
-                x, y = pairs(test)
-                for start in range(0, len(w), REPLICATES_AT_ONCE):
-                    some = slice(start, start + REPLICATES_AT_ONCE)
-                    out[some, place] = compare_weighted(x, y, pair_weights(w[some][:, test]), self.comparison)
-            return out.numpy()
+            tests = [rows[fold][1] for fold in folds]
+            out = [resampled(model[t][:, t], brain[:, t][:, :, t], w[:, t], self.comparison) for t in tests]
+            return torch.stack(out, dim=1).numpy()
 
         gaps = ~np.isfinite(target.values).all(axis=(1, 2))
         model_gap = not torch.isfinite(model).all()

@@ -9,7 +9,7 @@ THINGS = Registry(kind="thing", own={"ridge": "json:loads", "rsa": "json:dumps"}
 def test_names_are_loaded_when_asked_for_and_typos_are_met():
     assert THINGS["ridge"]("1") == 1
     assert list(THINGS) == ["ridge", "rsa"]
-    with pytest.raises(UnknownNameError, match="unknown thing 'rigde'. Did you mean 'ridge'"):
+    with pytest.raises(UnknownNameError, match=r"unknown thing 'rigde'\. Did you mean 'ridge'"):
         THINGS["rigde"]
 
 

@@ -37,12 +37,8 @@ def features(stimuli):
     """Features of each stage (stimulus, feature), by the oracle's way: float32, from the pictures themselves."""
     pictures = np.stack([np.asarray(stimuli.image(name)) for name in stimuli.ids])
     maps = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-    found = {}
     with torch.inference_mode():
-        for stage, module in Cascade().named_children():
-            maps = torch.cat([module(part) for part in maps.split(50)])
-            found[stage] = maps.flatten(1).double().numpy()
-    return found
+        return {stage: code.double().numpy() for stage, code in Cascade()(maps).items()}
 
 
 def means(subject, stimuli):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainbench.numerics.cascade import STAGES, Cascade
+from brainbench.numerics.cascade import DIMENSIONS, STAGES, Cascade
 from brainbench.numerics.gabor import GaborEnergy, gabor_pairs
 
 N_ORIENTATIONS = 8
@@ -61,8 +61,8 @@ def test_pairs_have_energy_one_for_their_own_grating():
 
 def test_stages_are_named_and_narrow_down_to_one_place():
     cascade, maps, sides = Cascade(), torch.rand(2, 3, 128, 128), []
-    assert tuple(name for name, _ in cascade.named_children()) == STAGES
-    for stage in cascade:
+    assert {name: code.shape for name, code in cascade(maps).items()} == dict.fromkeys(STAGES, (2, DIMENSIONS))
+    for stage in cascade.stages.values():
         maps = stage(maps)
         sides.append(maps.shape[-1])
     assert sides == [8, 4, 2, 1]
@@ -83,7 +83,7 @@ def test_receptive_fields_grow():
     changed = picture.clone()
     changed[..., :16, :16] = 0
     shares, a, b = [], picture, changed
-    for stage in Cascade():
+    for stage in Cascade().stages.values():
         a, b = stage(a), stage(b)
         shares.append(((a - b).abs().amax(1) > 1e-6).float().mean().item())
     assert shares[0] < 0.4
@@ -93,4 +93,5 @@ def test_receptive_fields_grow():
 
 def test_uniform_pictures_give_numbers():
     for light in (0.0, 0.5, 1.0):
-        assert torch.isfinite(Cascade()(torch.full((1, 3, 128, 128), light))).all()
+        codes = Cascade()(torch.full((1, 3, 128, 128), light))
+        assert all(torch.isfinite(code).all() for code in codes.values())

@@ -6,7 +6,7 @@ import torch
 
 from brainbench.errors import UsageError
 from brainbench.numerics.ceilings import leave_one_out
-from brainbench.numerics.rdm import compare, compare_weighted, pair_weights, pooled, upper
+from brainbench.numerics.rdm import compare, pooled, resampled, upper
 from brainbench.numerics.representation import Representation
 
 RSATOOLBOX = {"spearman": "spearman", "pearson": "corr", "cosine": "cosine", "kendall": "tau-a"}
@@ -46,7 +46,7 @@ def test_multiplicities_equal_an_rdm_with_repeated_stimuli(how):
     """A resample's copies of one stimulus are at distance 0 from each other; those pairs do not count."""
     x, y = representation(features()).rdm("correlation"), representation(features(seed=1)).rdm("correlation")
     weights = torch.randint(0, 3, (6, 14), generator=torch.Generator().manual_seed(0)).double()
-    ours = compare_weighted(upper(x), upper(y)[:, None], pair_weights(weights), how)
+    ours = resampled(x, y[None], weights, how)
     for b in range(6):
         rows = torch.repeat_interleave(torch.arange(14), weights[b].long())
         different = upper((rows[:, None] != rows[None]).double()).bool()
@@ -89,7 +89,7 @@ def test_unknown_names_are_usage_errors():
 @pytest.mark.filterwarnings("ignore:Noise ceiling for tau")
 @pytest.mark.parametrize("how", RSATOOLBOX)
 def test_noise_ceiling_equals_rsatoolbox(how):
-    """rsatoolbox 0.3.2 `cv_noise_ceiling` leaves one subject out at a time; `boot_noise_ceiling` has the upper bound."""
+    """rsatoolbox 0.3.2: `boot_noise_ceiling` leaves one subject out for the lower bound and none for the upper."""
     shared = features(seed=3)
     subjects = [shared + 1.5 * features(seed=s) for s in range(4, 9)]
     rdms = torch.stack([upper(representation(f).rdm("correlation")) for f in subjects], dim=1)

@@ -102,7 +102,7 @@ def test_orthonormal_features_shrink_by_n_over_n_plus_lambda():
 
 
 def test_collinear_features_stay_finite_and_edges_are_flagged():
-    x, y = problem(30, 10)
+    x, _ = problem(30, 10)
     x = torch.cat([x, x, x], dim=1)
     representation = Representation.from_features(x, [str(i) for i in range(30)])
     basis = representation.eigh(torch.arange(30))

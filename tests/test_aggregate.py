@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+
+from brainbench.aggregate import aggregate, over_columns, summary
+from brainbench.benchmarks import N_REPLICATES, known
+from brainbench.core.arrays import Block
+from brainbench.core.score import Ceiling, Score
+from brainbench.core.specs import LayerSpec
+from brainbench.core.splits import Fold, Split
+from brainbench.errors import InputError
+from brainbench.targets import Target
+
+LAYERS = tuple(LayerSpec(name=name, depth=d, pooling="flatten") for name, d in (("early", 0.2), ("late", 0.9)))
+BENCHMARK = known()["insilico.V4-ridge"]
+IDS = tuple("abcdefgh")
+
+
+class Stimuli:
+    ids = IDS
+
+
+def target(subject="s1", regions=("V4", "V4", "V4"), ceiling=0.64):
+    v = len(regions)
+    folds = (Fold(train=IDS[:4], test=IDS[4:]), Fold(train=IDS[4:], test=IDS[:4]))
+    names = tuple(f"{subject}-{i}" for i in range(v))
+    return Target(
+        data=Block(stimulus_ids=IDS, neuroid_ids=names, regions=regions, values=np.zeros((8, 1, v))),
+        stimuli=Stimuli(),
+        split=Split(folds=folds, unit={i: f"content:{i}" for i in IDS}),
+        subjects=(subject,) * v,
+        regions=regions,
+        names=names,
+        ceilings={"split_half": Ceiling(value=np.full(v, ceiling), scale="r2", method="x", reason=("",) * v)},
+    )
+
+
+def score(raw, train, reason=None):
+    raw, train = np.asarray(raw, float), np.asarray(train, float)
+    return Score(
+        scale="r",
+        folds=raw,
+        train=train,
+        resample=lambda weights, folds: np.broadcast_to(raw[list(folds)], (len(weights), len(folds), raw.shape[1])),
+        reason=reason or ("",) * raw.shape[1],
+        extras={"at_edge": np.zeros(raw.shape, bool)},
+    )
+
+
+def test_the_layer_is_chosen_on_training_and_the_best_on_test_is_called_optimistic():
+    early = score([[0.3, 0.4, 0.5]] * 2, [[0.2] * 3] * 2)
+    late = score([[0.6, 0.7, 0.8]] * 2, [[0.1] * 3] * 2)  # better on test, worse in training
+    fields = summary(aggregate(BENCHMARK, LAYERS, [target()], [[early, late]]))
+    assert fields["layer"] == "early" and fields["layer_by_fold"] == ["early", "early"]
+    assert fields["raw"] == pytest.approx(0.4)
+    assert fields["optimistic"].layer == "late"
+    assert fields["optimistic"].gap == pytest.approx(0.3)
+    assert [layer.raw for layer in fields["layers"]] == pytest.approx([0.4, 0.7])
+
+
+def test_each_fold_uses_its_own_choice():
+    early = score([[0.1] * 3, [0.2] * 3], [[0.9] * 3, [0.0] * 3])
+    late = score([[0.5] * 3, [0.6] * 3], [[0.0] * 3, [0.9] * 3])
+    columns = aggregate(BENCHMARK, LAYERS, [target()], [[early, late]])
+    assert columns.chosen == (0, 1)
+    assert columns.raw == pytest.approx((0.1 + 0.6) / 2)
+
+
+def test_median_over_neuroids_then_mean_over_subjects():
+    scores = [[score([raw] * 2, [[0] * 3] * 2)] * 2 for raw in ([0.1, 0.2, 0.9], [0.5, 0.6, 0.7])]
+    fields = summary(aggregate(BENCHMARK, LAYERS, [target("s1"), target("s2")], scores))
+    assert fields["raw"] == pytest.approx((0.2 + 0.6) / 2)
+    assert fields["normalized"] == pytest.approx((0.2**2 / 0.64 + 0.6**2 / 0.64) / 2)
+    assert fields["per_subject"]["s2"].raw == pytest.approx(0.6)
+    assert fields["n_neuroids"] == 6
+
+
+def test_excluded_neuroids_are_counted_by_reason_and_never_zero():
+    raw = [[0.4, np.nan, 0.6]] * 2
+    fields = summary(aggregate(BENCHMARK, LAYERS, [target()], [[score(raw, raw, ("", "zero-variance", ""))] * 2]))
+    assert fields["raw"] == pytest.approx(0.5)
+    assert (fields["n_neuroids"], fields["n_excluded"]) == (2, 1)
+    assert fields["excluded"] == {"zero-variance": 1}
+
+
+def test_a_region_without_any_score_is_null_with_its_reason():
+    raw = [[np.nan] * 3] * 2
+    fields = summary(aggregate(BENCHMARK, LAYERS, [target()], [[score(raw, raw, ("zero-variance",) * 3)] * 2]))
+    assert np.isnan(fields["raw"]) and fields["excluded"] == {"zero-variance": 3}
+    assert fields["layer"] is None and fields["optimistic"] is None
+
+
+def test_other_regions_of_the_solve_do_not_count():
+    raw = [[0.1, 0.9, 0.3]] * 2
+    fields = summary(aggregate(BENCHMARK, LAYERS, [target(regions=("V4", "V1", "V4"))], [[score(raw, raw)] * 2]))
+    assert fields["raw"] == pytest.approx(0.2) and fields["n_neuroids"] == 2
+    with pytest.raises(InputError, match="no column in region 'V4'"):
+        aggregate(BENCHMARK, LAYERS, [target(regions=("V1", "V1", "V1"))], [[score(raw, raw)] * 2])
+
+
+def test_subjects_are_resampled_and_replicates_belong_to_the_benchmark():
+    scores = [[score([[raw] * 3] * 2, [[0] * 3] * 2)] * 2 for raw in (0.2, 0.6)]
+    asked = [target("s1"), target("s2")]
+    one, two = (aggregate(BENCHMARK, LAYERS, asked, scores) for _ in range(2))
+    np.testing.assert_array_equal(one.replicates, two.replicates)
+    assert len(one.replicates) == N_REPLICATES
+    assert {round(float(r), 3) for r in one.replicates} == {0.2, 0.4, 0.6}
+    single = aggregate(BENCHMARK, LAYERS, asked[:1], scores[:1])
+    assert np.ptp(single.replicates) == 0 and "one subject" in single.resampled
+
+
+def test_without_a_ceiling_the_raw_score_stays():
+    raw = [[0.4] * 3] * 2
+    asked = target(ceiling=np.nan)
+    fields = summary(aggregate(BENCHMARK, LAYERS, [asked], [[score(raw, raw)] * 2]))
+    assert fields["raw"] == pytest.approx(0.4) and np.isnan(fields["normalized"])
+    assert fields["n_without_ceiling"] == 3
+
+
+def test_over_columns_of_nothing_is_nan():
+    assert np.isnan(over_columns(np.array([np.nan, np.nan]), ["a", "b"]))
