@@ -21,6 +21,9 @@ from brainbench.errors import InputError
 from brainbench.numerics.resampling import interval, multiplicities, seed_of
 from brainbench.targets import Target
 
+# a target, the places of one region's columns in it, and its score for each layer
+Cut = tuple[Target, np.ndarray, Sequence[Score]]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
@@ -71,7 +74,9 @@ def _over_columns(values: np.ndarray, subjects: Sequence[str], weights: np.ndarr
     present = np.isfinite(medians) * weights
     total = present.sum(axis=1)
     weighted = np.where(np.isfinite(medians), medians, 0.0) * weights
-    return np.divide(weighted.sum(axis=1), total, out=np.full(len(medians), np.nan), where=total > 0)
+    out = np.full(len(medians), np.nan)
+    np.divide(weighted.sum(axis=1), total, out=out, where=total > 0)
+    return out
 
 
 def _nanmedian(values: np.ndarray) -> np.ndarray:
@@ -88,7 +93,7 @@ def aggregate(
 
     Raises InputError where the recording has no column in that region.
     """
-    cut = [
+    cut: list[Cut] = [
         (target, np.flatnonzero(np.asarray(target.regions) == benchmark.region), by_layer)
         for target, by_layer in zip(asked, scores)
     ]
@@ -141,7 +146,9 @@ def _nanmean(values: np.ndarray) -> np.ndarray:
     """Mean over the last axis of what is finite; NaN where nothing is."""
     count = np.isfinite(values).sum(axis=-1)
     total = np.where(np.isfinite(values), values, 0.0).sum(axis=-1)
-    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+    out = np.full(count.shape, np.nan)
+    np.divide(total, count, out=out, where=count > 0)
+    return out
 
 
 def _joined(parts: Sequence[tuple[Ceiling, np.ndarray]]) -> Ceiling:
@@ -155,7 +162,7 @@ def _joined(parts: Sequence[tuple[Ceiling, np.ndarray]]) -> Ceiling:
     )
 
 
-def _extra(name: str, cut: Sequence, chosen: Sequence[int], subjects: Sequence[str], valid: np.ndarray) -> float:
+def _extra(name: str, cut: Sequence[Cut], chosen: Sequence[int], subjects: Sequence[str], valid: np.ndarray) -> float:
     """An extra of the chosen layers: a share for flags, else summarised as the score is."""
     rows = []
     for fold, layer in enumerate(chosen):
@@ -169,7 +176,7 @@ def _extra(name: str, cut: Sequence, chosen: Sequence[int], subjects: Sequence[s
 
 def _replicates(
     benchmark: Benchmark,
-    cut: Sequence,
+    cut: Sequence[Cut],
     chosen: Sequence[int],
     subjects: Sequence[str],
     ceiling: Ceiling,

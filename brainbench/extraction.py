@@ -9,6 +9,7 @@ shards are dropped.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from brainbench.numerics.representation import Representation, cross_gram
 from brainbench.store import Store
 
 FEATURE_SEMANTICS = 1  # rises when the same network and stimulus would give other features
-SHARD = 256
+SHARD = 512
 
 
 def representation(
@@ -55,14 +56,13 @@ def extract(
 
     Raises what the network, the pictures and the store raise (InputError, ResourceError).
     """
-    missing = (
-        []
-        if isinstance(model, FeatureTable)
-        else [layer for layer in model.spec.layers if store.get(_key(model, layer, stimuli), names=["n_units"]) is None]
-    )
+    if isinstance(model, FeatureTable):
+        return progress(len(stimuli.ids))
+    missing = [
+        layer for layer in model.spec.layers if store.get(_key(model, layer, stimuli), names=["n_units"]) is None
+    ]
     if not missing:
-        progress(len(stimuli.ids))
-        return
+        return progress(len(stimuli.ids))
     shards = [stimuli.select(stimuli.ids[i : i + SHARD]) for i in range(0, len(stimuli.ids), SHARD)]
     module = None
     for shard in shards:
@@ -79,7 +79,13 @@ def extract(
 
 
 def _features(
-    model: Model, module: Any, layers: list[LayerSpec], shard: StimulusSet, *, device: str, progress: Callable
+    model: Model,
+    module: Any,
+    layers: list[LayerSpec],
+    shard: StimulusSet,
+    *,
+    device: str,
+    progress: Callable[[int], None],
 ) -> dict[str, np.ndarray]:
     from brainbench.models._extract import extract as run
 
@@ -94,7 +100,7 @@ def _features(
 
     out = run(
         module,
-        [lambda i=i: load(i) for i in range(len(shard.ids))],
+        [partial(load, i) for i in range(len(shard.ids))],
         {layer.name: layer.pooling for layer in layers},
         device=device,
         progress=progress,

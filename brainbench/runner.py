@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -17,11 +19,12 @@ import numpy as np
 import platformdirs
 import torch
 
-from brainbench import __version__, datasets, extraction, models, scorers
+from brainbench import datasets, extraction, models, scorers
 from brainbench.aggregate import Columns, aggregate, summary
 from brainbench.benchmarks import Benchmark
 from brainbench.core.protocols import Model
-from brainbench.core.specs import fingerprint
+from brainbench.core.score import Score
+from brainbench.core.specs import LayerSpec, fingerprint
 from brainbench.core.stimuli import StimulusSet
 from brainbench.entry import Baseline, Entry
 from brainbench.errors import InputError, UsageError
@@ -117,6 +120,19 @@ def _run_group(model: Model | FeatureTable, dataset: Any, group: list[Benchmark]
     }
 
 
+@contextmanager
+def _workers(device: str) -> Iterator[ThreadPoolExecutor]:
+    """Threads that each score on one core: an eigendecomposition keeps one core busy, but not several."""
+    cores = torch.get_num_threads()
+    n = 1 if device.startswith("cuda") else cores
+    torch.set_num_threads(max(1, cores // n))
+    try:
+        with ThreadPoolExecutor(n) as workers:
+            yield workers
+    finally:
+        torch.set_num_threads(cores)
+
+
 class _NotApplicable(InputError):
     """The model says nothing about these stimuli."""
 
@@ -143,7 +159,8 @@ def _columns(
     model: Model | FeatureTable, asked: Sequence[Target], group: Sequence[Benchmark], scorer: Any, setting: Setting
 ) -> dict[str, Columns]:
     """Every layer scored on every target, and each benchmark's columns cut out of it with their replicates."""
-    blocks: dict[str, StimulusSet] = {t.stimuli.fingerprint: t.stimuli for t in asked}
+    keys = [target.stimuli.fingerprint for target in asked]
+    blocks: dict[str, StimulusSet] = {key: target.stimuli for key, target in zip(keys, asked)}
     total = sum(len(s.ids) for s in blocks.values())
     setting.progress.stage(f"{group[0].dataset}: features of {model.spec.id}", total)
     for stimuli in blocks.values():
@@ -157,17 +174,26 @@ def _columns(
         )
     layers = model.spec.layers
     setting.progress.stage(f"{group[0].dataset}: {scorer.spec.name} of {model.spec.id}", len(layers) * len(asked))
-    scores: list[list] = [[] for _ in asked]
-    for layer in layers:
-        at_hand = None, None
-        for number, target in sorted(enumerate(asked), key=lambda item: item[1].stimuli.fingerprint):
-            key = target.stimuli.fingerprint
-            if at_hand[0] != key:
-                at_hand = key, extraction.representation(model, layer, target.stimuli, setting.store)
-            if at_hand[1] is None:
-                raise InputError("a stored layer was damaged during the run; run again to compute it anew")
-            scores[number].append(scorer.score(at_hand[1], target.data, target.split, seed=0, device=setting.device))
-            setting.progress.step()
+    scores: list[list[Score]] = [[] for _ in asked]
+    sharing = [[number for number, other in enumerate(keys) if other == key] for key in blocks]
+
+    def score_block(layer: LayerSpec, numbers: list[int]) -> None:
+        """One layer on all targets of one stimulus set: they share its representation and eigenbases."""
+        shown = asked[numbers[0]].stimuli
+        representation = extraction.representation(model, layer, shown, setting.store)
+        if representation is None:
+            raise InputError("a stored layer was damaged during the run; run again to compute it anew")
+        for number in numbers:
+            target = asked[number]
+            scores[number].append(
+                scorer.score(representation, target.data, target.split, seed=0, device=setting.device)
+            )
+
+    with _workers(setting.device) as workers:
+        for layer in layers:
+            for _ in workers.map(score_block, [layer] * len(sharing), sharing):
+                pass
+            setting.progress.step(len(asked))
     return {b.id: aggregate(b, layers, asked, scores) for b in group}
 
 
@@ -231,7 +257,7 @@ def environment(device: str) -> dict[str, Any]:
     """What a number may depend on beyond its inputs, for provenance: versions, machine, device."""
     packages = ("torch", "timm", "numpy", "scipy")
     return {
-        "brainbench": __version__,
+        "brainbench": version("brainbench"),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
         "platform": f"{platform.system()} {platform.machine()}",

@@ -50,20 +50,19 @@ def targets(dataset: Any, group: Sequence[Benchmark], scorer: Any) -> list[Targe
     """
     first = group[0]
     regions = tuple(sorted({b.region for b in group}))
-    rules = {b.ceiling for b in group}
+    rules: set[str] = {b.ceiling for b in group}
     stimuli = dataset.stimuli()
     seed = fingerprint({"dataset": first.dataset, "split": first.split.model_dump()})
+    recorded: list[tuple[str, Block | RDMs]]
     if scorer.spec.requires == "rdms":
         recorded = [(region, _rdms(dataset, region, first, scorer)) for region in regions]
-        seen = [rdms.stimulus_ids for _, rdms in recorded]
     else:
         recorded = [
             (subject, block)
             for subject in first.subjects or dataset.spec.subjects
             for block in blocks(dataset.responses(subject, regions=regions, sessions=first.sessions))
         ]
-        seen = [block.stimulus_ids for _, block in recorded]
-    shown = {name for ids in seen for name in ids}
+    shown = {name for _, data in recorded for name in data.stimulus_ids}
     table: pd.DataFrame = stimuli.table[stimuli.table.index.isin(shown)]
     split = grouped_folds(
         table,
@@ -121,7 +120,9 @@ def _rdms(dataset: Any, region: str, benchmark: Benchmark, scorer: Any) -> RDMs:
 def _mean_over_sessions(values: np.ndarray) -> np.ndarray:
     present = np.isfinite(values).all(axis=(2, 3), keepdims=True)
     count = present.sum(axis=1)
-    return np.divide(np.where(present, values, 0.0).sum(axis=1), count, where=count > 0, out=values[:, 0] * np.nan)
+    mean = np.full(values[:, 0].shape, np.nan)
+    np.divide(np.where(present, values, 0.0).sum(axis=1), count, where=count > 0, out=mean)
+    return mean
 
 
 def _neuroid_ceiling(rule: str, block: Block, seed: str) -> Ceiling:

@@ -148,14 +148,14 @@ def blocks(responses: xr.DataArray) -> list[Block]:
     session_of, sessions = pd.factorize(responses["session"].values, sort=True)
     finite = np.isfinite(values).reshape(*values.shape[:2], -1).any(axis=2)
     measured = np.stack([finite[session_of == s].any(axis=0) for s in range(len(sessions))], axis=1)
-    silent = ~measured.any(axis=1)
+    silent = np.logical_not(measured.any(axis=1))
     measured[silent] = measured[~silent][0] if not silent.all() else True
     shows = np.stack([np.isin(np.arange(len(names)), stimulus_of[session_of == s]) for s in range(len(sessions))])
-    shown_to = measured @ shows  # (neuroid, stimulus): any of its sessions showed it
+    shown_to = np.matmul(measured, shows)  # (neuroid, stimulus): any of its sessions showed it
     result = []
     for shown in np.unique(shown_to, axis=0):
-        neuroids = np.flatnonzero((shown_to == shown).all(axis=1))
-        rows = np.flatnonzero(measured[neuroids].any(axis=0)[session_of])
+        neuroids = np.flatnonzero(np.all(shown_to == shown, axis=1))
+        rows = np.flatnonzero(np.asarray(measured[neuroids].any(axis=0))[session_of])
         result.append(
             Block(
                 stimulus_ids=tuple(names[shown]),

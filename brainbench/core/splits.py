@@ -64,8 +64,8 @@ def grouped_folds(table: pd.DataFrame, *, n_folds: int, n_repeats: int = 1, seed
     ids = np.asarray(table.index, dtype=object)
     folds = []
     for repeat in range(n_repeats):
-        order = np.random.default_rng([seed, repeat]).permutation(sorted(members))
-        order = sorted(order, key=lambda unit: stratum[members[unit][0]])  # stable: random within a stratum
+        shuffled = np.random.default_rng([seed, repeat]).permutation(sorted(members))
+        order = sorted(shuffled, key=lambda unit: stratum[members[unit][0]])  # stable: random within a stratum
         fold_of = pd.Series(-1, index=table.index)
         total = np.zeros(n_folds, dtype=int)
         within: dict[str, np.ndarray] = {}

@@ -29,7 +29,8 @@ def load(name: str, roots: dict[str, Path] | None = None) -> Dataset:
     not registered, and AccessError, saying where it looked and how to get them, where files are missing.
     """
     kind = DATASETS[name]
-    return kind() if kind.spec.synthetic else kind(_fetch.root(name, roots or {}))
+    dataset: Dataset = kind() if kind.spec.synthetic else kind(_fetch.root(name, roots or {}))
+    return dataset
 
 
 def content(name: str) -> str:

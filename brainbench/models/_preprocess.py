@@ -36,9 +36,9 @@ def apply(preprocessing: Preprocessing, image: Image.Image) -> Float[Tensor, "c 
     values = np.asarray(picture).reshape(picture.height, picture.width, -1)
     if preprocessing.channels == "BGR":
         values = values[..., ::-1]
-    pixels = torch.from_numpy(values.transpose(2, 0, 1).copy()).float() / 255
+    pixels = torch.from_numpy(values.transpose(2, 0, 1).astype(np.float32)).div_(255)
     mean, std = (torch.tensor(v, dtype=torch.float32).view(-1, 1, 1) for v in (preprocessing.mean, preprocessing.std))
-    return (pixels * preprocessing.scale - mean) / std
+    return pixels.mul_(preprocessing.scale).sub_(mean).div_(std)
 
 
 def rgb(image: Image.Image) -> Image.Image:

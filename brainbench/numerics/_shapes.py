@@ -10,6 +10,6 @@ except ModuleNotFoundError:
         def __class_getitem__(cls, item: object) -> type:
             return cls
 
-    Bool = Float = Int = _Unchecked  # type: ignore[assignment,misc]
+    Bool = Float = Int = _Unchecked  # type: ignore[assignment]
 
 __all__ = ["Bool", "Float", "Int"]

@@ -90,17 +90,16 @@ def select_kfold(
     `folds` holds, for each inner fold: the eigenbasis of what is fitted on, the cross products to what is left out,
     and the responses of both.
     """
-    total = 0
-    errors = 0
+    parts = []
     for basis, cross, y_fit, y_out in folds:
         mean = y_fit.mean(dim=0)
         z = basis.vectors.to(y_fit.dtype).T @ (y_fit - mean)
         left = cross.to(y_fit.dtype)
         target = y_out - mean
         shrunk = (1 / (basis.values + alphas[:, None])).to(y_fit.dtype)
-        errors = errors + torch.stack([(target - left @ (s[:, None] * z)).square().sum(dim=0) for s in shrunk])
-        total = total + target.square().sum(dim=0)
-    return _choose(errors, total)
+        errors = torch.stack([(target - left @ (s[:, None] * z)).square().sum(dim=0) for s in shrunk])
+        parts.append((errors, target.square().sum(dim=0)))
+    return _choose(torch.stack([e for e, _ in parts]).sum(dim=0), torch.stack([t for _, t in parts]).sum(dim=0))
 
 
 def _choose(errors: Float[Tensor, "a v"], without_features: Float[Tensor, " v"]) -> Selection:

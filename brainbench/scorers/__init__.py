@@ -19,6 +19,7 @@ def load(name: str, params: dict[str, Any]) -> Scorer:
     """The scorer `name` with its parameters set. Raises UsageError for a parameter that it does not have."""
     kind = SCORERS[name]
     try:
-        return kind(**params)
+        scorer: Scorer = kind(**params)
     except TypeError as error:
         raise UsageError(f"scorer {name!r} does not take these parameters: {params} ({error})") from None
+    return scorer

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from brainbench.core.arrays import Block, take
 from brainbench.core.score import Score
@@ -16,7 +17,7 @@ from brainbench.core.splits import Split
 from brainbench.errors import UsageError
 from brainbench.numerics import ridge
 from brainbench.numerics.correlation import constant, explained_variance, pearson, r2, weighted_pearson
-from brainbench.numerics.representation import Representation
+from brainbench.numerics.representation import Eigenbasis, Representation
 
 SELECTIONS = ("gcv", "loo", "kfold")
 
@@ -80,7 +81,7 @@ class Ridge:
         )
         valid = torch.as_tensor(complete & varies, device=device)
 
-        def by_fold(metric: Callable) -> np.ndarray:
+        def by_fold(metric: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:
             rows = [metric(p, y[test]) for p, test in zip(predicted, tests)]
             return torch.where(valid, torch.stack(rows), torch.nan).double().cpu().numpy()
 
@@ -104,7 +105,9 @@ class Ridge:
             },
         )
 
-    def _inner(self, representation: Representation, at, train, other_tests) -> list:
+    def _inner(
+        self, representation: Representation, at: Tensor, train: Tensor, other_tests: list[Tensor]
+    ) -> list[tuple[Eigenbasis, Tensor, Tensor, Tensor]]:
         """For k-fold selection: basis, cross products, rows fitted and rows left out, for each inner fold."""
         if self.select != "kfold":
             return []
@@ -120,7 +123,14 @@ class Ridge:
             inner.append((basis, representation.cross(basis, at[out]), rows, out))
         return inner
 
-    def _choose(self, basis, y_train, alphas, inner, y) -> ridge.Selection:
+    def _choose(
+        self,
+        basis: Eigenbasis,
+        y_train: Tensor,
+        alphas: Tensor,
+        inner: list[tuple[Eigenbasis, Tensor, Tensor, Tensor]],
+        y: Tensor,
+    ) -> ridge.Selection:
         if self.select == "gcv":
             return ridge.select_gcv(basis, y_train, alphas)
         if self.select == "loo":
