@@ -1,12 +1,21 @@
-"""Where the project's own TOML files lie: inside the installed package, or beside it in a checkout."""
+"""Where benchmark and manifest files lie: in this package, beside it in a checkout, or in other packages."""
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
+GROUP = "brainbench.data"  # entry points whose value is a package with folders `benchmarks` and `data_manifests`
 
-def folder(name: str) -> Path:
-    """The folder `benchmarks` or `data_manifests` of this installation."""
+
+def tomls(name: str) -> list[Path]:
+    """The TOML files of folder `benchmarks` or `data_manifests`: this installation's, then those of other packages."""
     here = Path(__file__).parent
     packed = here / "_data" / name
-    return packed if packed.is_dir() else here.parent / name
+    folders = [packed if packed.is_dir() else here.parent / name]
+    for point in entry_points(group=GROUP):
+        spec = find_spec(point.value)
+        if spec is not None:
+            folders += [Path(place) / name for place in spec.submodule_search_locations or ()]
+    return [path for folder in folders for path in sorted(folder.glob("*.toml"))]

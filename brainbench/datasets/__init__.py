@@ -29,19 +29,18 @@ def load(name: str, roots: dict[str, Path] | None = None) -> Dataset:
     not registered, and AccessError, saying where it looked and how to get them, where files are missing.
     """
     kind = DATASETS[name]
-    dataset: Dataset = kind() if kind.spec.synthetic else kind(_fetch.root(name, roots or {}))
+    dataset: Dataset = kind(_fetch.root(name, roots or {})) if _fetch.has_manifest(name) else kind()
     return dataset
 
 
 def content(name: str) -> str:
-    """What stands for a dataset's content: the hash over its files' hashes, or its version where it is made here."""
-    spec = DATASETS[name].spec
-    return f"made:{spec.version}" if spec.synthetic else _fetch.manifest(name).digest
+    """What stands for a dataset's content: the hash over its files' hashes, or its version where code makes it."""
+    return _fetch.manifest(name).digest if _fetch.has_manifest(name) else f"made:{DATASETS[name].spec.version}"
 
 
 def present(name: str, roots: dict[str, Path]) -> str:
     """Empty where the dataset's files are on this machine, else what is missing and how to get it."""
-    if DATASETS[name].spec.synthetic:
+    if not _fetch.has_manifest(name):
         return ""
     try:
         _fetch.root(name, roots)

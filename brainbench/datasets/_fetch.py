@@ -13,7 +13,7 @@ from typing import Literal
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from brainbench._resources import folder
+from brainbench._resources import tomls
 from brainbench.core.specs import fingerprint
 from brainbench.errors import AccessError, InputError, UnknownNameError, listed
 
@@ -84,13 +84,18 @@ class Manifest(_Strict):
 @cache
 def manifest(id: str) -> Manifest:
     """The manifest of dataset `id`. Raises UnknownNameError where there is none, InputError where it is malformed."""
-    known = {path.stem: path for path in folder("data_manifests").glob("*.toml")}
+    known = {path.stem: path for path in tomls("data_manifests")}
     if id not in known:
         raise UnknownNameError("data manifest", id, known)
     try:
         return Manifest.model_validate(tomllib.loads(known[id].read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
         raise InputError(f"{known[id].name} is not a data manifest: {error}") from None
+
+
+def has_manifest(id: str) -> bool:
+    """Whether dataset `id` is made of files that a manifest lists; others are made by their own code."""
+    return any(path.stem == id for path in tomls("data_manifests"))
 
 
 def root(id: str, roots: Mapping[str, Path]) -> Path:

@@ -11,7 +11,7 @@ from brainbench.datasets import _fetch
 @pytest.fixture
 def release(tmp_path, monkeypatch):
     """`release(id, {path: content})` writes the files with a manifest that is true of them and returns their root."""
-    monkeypatch.setattr(_fetch, "folder", lambda name: tmp_path / name)
+    monkeypatch.setattr(_fetch, "tomls", lambda name: sorted((tmp_path / name).glob("*.toml")))
     _fetch.manifest.cache_clear()
 
     def write(id, files, group="responses"):
