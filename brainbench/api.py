@@ -11,9 +11,9 @@ import numpy as np
 
 from brainbench.benchmarks import Benchmark, select
 from brainbench.core.protocols import Model
-from brainbench.datasets import present
+from brainbench.datasets import DATASETS, present
 from brainbench.entry import Entry
-from brainbench.errors import AccessError, UsageError
+from brainbench.errors import AccessError, ResourceError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,7 @@ def score(
     *,
     preprocess: Callable[[Image.Image], Any] | Preprocessing | None = None,
     stimulus_ids: Sequence[str] | None = None,
-    layers: Sequence[str] | None = None,
+    layers: str | Sequence[str] | None = None,
     weights: str | Path | None = None,
     name: str = "module",
     data_root: str | Path | Mapping[str, str | Path] | None = None,
@@ -60,10 +60,10 @@ def score(
     """Score a model on benchmarks and say how sure the scores are.
 
     `model` is a name (`bundled:efficientnet_lite0`, `timm:...`, see `brainbench list models`), an `nn.Module` (then
-    `preprocess` and, if the default ladder does not suit, `layers`), an object with the `Model` protocol, or a dict
-    of feature arrays (n, p) by layer (then `stimulus_ids`, one a row). `benchmarks` is one or more ids or globs;
-    without it every benchmark whose recording is here is run. `data_root` is a folder with one folder a dataset, or
-    a dict from dataset id to its folder. `out` also writes the entries as JSON files.
+    `preprocess` and, if the default ladder does not suit, `layers`), an object with the `Model` protocol, a
+    `FeatureTable`, or a dict of feature arrays (n, p) by layer (then `stimulus_ids`, one a row). `benchmarks` is one
+    or more ids or globs; without it every benchmark whose recording is here is run. `data_root` is a folder with one
+    folder a dataset, or a dict from dataset id to its folder. `out` also writes the entries as JSON files.
 
     Raises UnknownNameError for names that do not exist, AccessError if a benchmark named without a wildcard has no
     recording here, InputError for features or networks that cannot be read as such, ResourceError where disk or
@@ -71,8 +71,10 @@ def score(
     """
     from brainbench import runner
 
-    roots = _roots(data_root)
+    roots = checked_roots(data_root)
     patterns = (benchmarks,) if isinstance(benchmarks, str) else None if benchmarks is None else tuple(benchmarks)
+    if patterns == ():
+        raise UsageError("no benchmark was named; leave `benchmarks` out to run every one whose recording is here")
     chosen, skipped = available(select(patterns), roots, required=patterns or ())
     setting = runner.make_setting(
         roots=roots,
@@ -80,7 +82,9 @@ def score(
         cache_folder=None if cache is None else Path(cache),
         progress=progress or runner.Silent,
     )
-    loaded = _model(model, preprocess, stimulus_ids, layers, weights, name)
+    loaded = _model(model, preprocess, stimulus_ids, (layers,) if isinstance(layers, str) else layers, weights, name)
+    if out is not None:
+        _check_writable(Path(out))  # before hours of work, not after
     results = Results(runner.run(loaded, chosen, setting), skipped)
     if out is not None:
         results.save(out)
@@ -102,12 +106,17 @@ def available(
     return [b for b in chosen if b.id not in skipped], skipped
 
 
-def _roots(data_root: str | Path | Mapping[str, str | Path] | None) -> dict[str, Path]:
+def checked_roots(data_root: str | Path | Mapping[str, str | Path] | None) -> dict[str, Path]:
+    """Folders by dataset id ('' is the parent of all). Raises UnknownNameError for an id, UsageError for a folder."""
     if data_root is None:
         return {}
-    if isinstance(data_root, Mapping):
-        return {name: Path(folder) for name, folder in data_root.items()}
-    return {"": Path(data_root)}
+    roots = data_root if isinstance(data_root, Mapping) else {"": data_root}
+    for name, folder in roots.items():
+        if name and name not in DATASETS:
+            raise UnknownNameError("dataset", name, DATASETS)
+        if not Path(folder).expanduser().is_dir():
+            raise UsageError(f"the data root of {name or 'all datasets'} is {str(folder)!r}, which is not a folder")
+    return {name: Path(folder).expanduser() for name, folder in roots.items()}
 
 
 def _model(
@@ -119,22 +128,36 @@ def _model(
     name: str,
 ) -> Model | FeatureTable:
     from brainbench import models
+    from brainbench.models.features_file import FeatureTable
 
     if isinstance(model, str):
-        if preprocess is not None or stimulus_ids is not None:
-            raise UsageError("a model given by name brings its own preprocessing and needs no stimulus_ids")
+        _refuse("a model given by name", preprocess=preprocess, stimulus_ids=stimulus_ids)
         return models.load(model, layers=layers, weights=None if weights is None else Path(weights))
     if isinstance(model, Mapping):
+        _refuse("a dict of features", preprocess=preprocess, weights=weights)
         if stimulus_ids is None:
             raise UsageError("features given as arrays need stimulus_ids: one string a row, in the rows' order")
-        from brainbench.models.features_file import FeatureTable
-
-        return FeatureTable.from_arrays(model, stimulus_ids, name=name)
-    if isinstance(model, Model):
+        return FeatureTable.from_arrays(model, stimulus_ids, name=name, layers=layers)
+    if isinstance(model, Model | FeatureTable):
+        _refuse(
+            f"a {type(model).__name__}",
+            preprocess=preprocess,
+            stimulus_ids=stimulus_ids,
+            layers=layers,
+            weights=weights,
+        )
         return model
+    _refuse(f"a {type(model).__name__}", stimulus_ids=stimulus_ids, weights=weights)
     if preprocess is None:
         raise UsageError("an nn.Module needs preprocess: a function from a PIL picture to a (c, h, w) tensor")
     return models.wrap(model, preprocess=preprocess, layers=layers, name=name)
+
+
+def _refuse(what: str, **given: Any) -> None:
+    """Options that would have no effect are errors: whoever gave them believes that they have one."""
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(f"{what} takes no {option!r}: leave it out")
 
 
 def row(entry: Entry) -> dict[str, Any]:
@@ -162,13 +185,22 @@ def row(entry: Entry) -> dict[str, Any]:
     }
 
 
+def _check_writable(folder: Path) -> None:
+    """Raises ResourceError where no file can be made in `folder`, which is made if it is not there."""
+    import tempfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ResourceError(f"cannot write to {folder}: {error.strerror}. Give another --out folder.") from None
+
+
 def save(entry: Entry, folder: Path) -> Path:
     """Write one entry as `<folder>/<model>/<benchmark>.json` through a temporary file; gives the path."""
     import json
     import re
     import uuid
-
-    from brainbench.errors import ResourceError
 
     path = folder / re.sub(r"[^A-Za-z0-9._+@-]", "_", entry.model) / f"{entry.benchmark}.json"
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")

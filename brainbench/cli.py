@@ -20,8 +20,9 @@ from rich.table import Table
 from rich.text import Text
 
 from brainbench import __version__
-from brainbench.errors import BrainbenchError, UnknownNameError, UsageError
+from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError
 
+INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
 KINDS = ("datasets", "models", "scorers", "benchmarks")
 
 app = typer.Typer(
@@ -155,8 +156,9 @@ def score(
     if results.skipped:
         names = ", ".join(sorted(results.skipped))
         err.print(Text(f"Not run, recording not here: {names}. See `brainbench list datasets`."))
-    if any(entry.status == "failed" for entry in results.entries):
-        raise typer.Exit(3)
+    status = {entry.status for entry in results.entries}
+    if "failed" in status or "ok" not in status:
+        raise typer.Exit(InputError.exit_code)
 
 
 def _table(model: str, results: Any) -> Table:
@@ -223,33 +225,36 @@ def _cell(value: Any) -> str:
 
 def roots(given: list[str] | None) -> dict[str, Path]:
     """`[ID=]PATH` options as a mapping; the parent folder of all has the name ''."""
+    from brainbench.api import checked_roots
+
     found: dict[str, Path] = {}
     for item in given or []:
         name, _, path = item.rpartition("=")
         if name in found:
             raise UsageError(f"--data-root is given twice for {name or 'all datasets'}")
-        folder = Path(path).expanduser()
-        if not folder.is_dir():
-            raise UsageError(f"--data-root {item}: there is no folder {path!r}")
-        found[name] = folder
-    return found
+        found[name] = Path(path)
+    return checked_roots(found)
 
 
 def main() -> None:
-    """Run the command line; errors that a user can mend are one message and an exit code, no traceback."""
+    """Run the command line and exit: what goes wrong is one message and an exit code, a traceback only on request."""
     warnings.filterwarnings("ignore", module="torch|timm|open_clip")
     try:
-        app(standalone_mode=False)
-    except BrainbenchError as error:
+        code = app(standalone_mode=False)  # typer gives the code of an Exit back, also of the one it makes of Ctrl-C
+    except typer.exceptions.TyperException as error:  # a flag or argument that does not exist, or none at all
+        message = error.format_message()
+        if message:
+            err.print(Text(f"brainbench: {message.rstrip('.')}. `brainbench --help` lists what there is."))
+        code = UsageError.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except Exception as error:
         if os.environ.get("BRAINBENCH_DEBUG"):
             raise
-        err.print(Text(f"brainbench: {error}"))
-        sys.exit(error.exit_code)
-    except typer.exceptions.TyperException as error:  # a flag or argument that does not exist
-        err.print(Text(f"brainbench: {getattr(error, 'message', error)} `brainbench --help` lists what there is."))
-        sys.exit(UsageError.exit_code)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except (typer.Abort, KeyboardInterrupt):
+        mine = isinstance(error, BrainbenchError)
+        what = str(error) if mine else f"a bug: {type(error).__name__}: {error}. `brainbench --debug ...` shows where."
+        err.print(Text(f"brainbench: {what}"))
+        code = error.exit_code if isinstance(error, BrainbenchError) else BrainbenchError.exit_code
+    if code == INTERRUPTED:
         err.print("brainbench: interrupted; finished work is stored, run again to go on")
-        sys.exit(130)
+    sys.exit(code)
