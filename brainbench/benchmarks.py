@@ -5,13 +5,13 @@ from __future__ import annotations
 import fnmatch
 import tomllib
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from brainbench import _resources, datasets, scorers
 from brainbench.core.specs import fingerprint
-from brainbench.errors import InputError, UnknownNameError
+from brainbench.errors import InputError, UnknownNameError, did_you_mean
 
 N_REPLICATES = 1000
 AGGREGATION = 1  # rises when the way from columns to an entry's numbers changes
@@ -51,6 +51,14 @@ class Benchmark(BaseModel):
     ceiling: Literal["split_half", "leave_one_subject_out", "none"]
     baselines: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        if self.dataset not in datasets.DATASETS:
+            raise ValueError(f"unknown dataset {self.dataset!r}.{did_you_mean(self.dataset, datasets.DATASETS)}")
+        if self.scorer not in scorers.SCORERS:
+            raise ValueError(f"unknown scorer {self.scorer!r}.{did_you_mean(self.scorer, scorers.SCORERS)}")
+        return self
+
     @property
     def fingerprint(self) -> str:
         """Hash of all that can change a score but the model: rows with different ones are never ranked together.
@@ -89,11 +97,17 @@ class Benchmark(BaseModel):
 def known() -> dict[str, Benchmark]:
     """All benchmarks of this installation by id. Raises InputError, naming file and field, for a TOML that is wrong."""
     found: dict[str, Benchmark] = {}
-    for path in sorted(_resources.folder("benchmarks").glob("*.toml")):
-        content = tomllib.loads(path.read_text())
-        for table in content.pop("benchmark"):
+    for path in _resources.tomls("benchmarks"):
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path.name} is not TOML: {error}") from None
+        tables = content.pop("benchmark", None)
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            raise InputError(f"{path.name} has no [[benchmark]] tables")
+        for table in tables:
             try:
-                benchmark = Benchmark(**content, **table)
+                benchmark = Benchmark(**content | table)
             except ValidationError as error:
                 raise InputError(f"{path.name}, benchmark {table.get('id')!r}: {error}") from None
             if benchmark.id in found:
