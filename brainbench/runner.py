@@ -34,7 +34,7 @@ from brainbench.store import Store
 from brainbench.targets import Target, targets
 
 log = logging.getLogger("brainbench")
-TWINNED = ("bundled:", "timm:", "open_clip:")
+TWINNED = ("bundled", "timm", "open_clip")  # sources whose networks have an untrained twin
 
 
 class Progress(Protocol):
@@ -77,7 +77,7 @@ def pick_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
+        torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"device {name!r} is not usable here: {error}. Use --device auto or cpu.") from None
     return name
@@ -109,7 +109,7 @@ def _run_group(model: Model | FeatureTable, dataset: Any, group: list[Benchmark]
             _require_stimuli(model, asked)
         scored = {model.spec.id: _columns(model, asked, group, scorer, setting)}
         for name in sorted({name for names in wanted.values() for name in names}):
-            scored[name] = _columns(models.load(name), asked, group, scorer, setting)
+            scored[name] = _columns(_baseline(model, name), asked, group, scorer, setting)
     except (InputError, UsageError) as error:
         log.error("%s: %s", group[0].dataset, error)
         status = "not_applicable" if isinstance(error, _NotApplicable) else "failed"
@@ -140,19 +140,28 @@ class _NotApplicable(InputError):
 def _require_stimuli(model: FeatureTable, asked: Iterable[Target]) -> None:
     wanted = {name for target in asked for name in target.stimuli.ids}
     if not wanted & set(model.stimulus_ids):
-        raise _NotApplicable(f"the features file {model.spec.id} has none of the {len(wanted)} stimuli of this dataset")
+        raise _NotApplicable(
+            f"the features of {model.spec.id} have none of the {len(wanted)} stimuli of this dataset: its ids are like "
+            f"{min(wanted)!r}, those of the features like {model.stimulus_ids[0]!r}"
+        )
 
 
 def _baselines(model: Model | FeatureTable, benchmark: Benchmark) -> list[str]:
     names = []
     for name in benchmark.baselines:
         if name == "untrained":
-            if not model.spec.id.startswith(TWINNED) or "@untrained" in model.spec.id:
+            if model.spec.source not in TWINNED or "@untrained" in model.spec.id:
                 continue
             name = f"{model.spec.id}@untrained"
         if name != model.spec.id:
             names.append(name)
     return names
+
+
+def _baseline(model: Model | FeatureTable, name: str) -> Model | FeatureTable:
+    """The baseline of this name; a twin is read at the very layers that its model is read at."""
+    twin = name == f"{model.spec.id}@untrained"
+    return models.load(name, layers=[f"{s.name}:{s.pooling}" for s in model.spec.layers] if twin else None)
 
 
 def _columns(
@@ -261,7 +270,7 @@ def environment(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
         "platform": f"{platform.system()} {platform.machine()}",
-        "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
         "threads": torch.get_num_threads(),
     }
 
