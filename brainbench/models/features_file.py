@@ -52,11 +52,16 @@ class FeatureTable:
 
     @classmethod
     def from_arrays(
-        cls, features: Mapping[str, np.ndarray | Tensor], stimulus_ids: Sequence[str], name: str
+        cls,
+        features: Mapping[str, np.ndarray | Tensor],
+        stimulus_ids: Sequence[str],
+        name: str,
+        *,
+        layers: Sequence[str] | None = None,
     ) -> FeatureTable:
-        """The table of arrays in memory, layers in the order given. Raises InputError as `load` does."""
+        """The table of arrays in memory, layers (all or only `layers`) in the order given. Raises as `load` does."""
         content = _packed(features, stimulus_ids, {"model": name})
-        return _table(content, name, f"the features of {name!r}")
+        return _table(content, name, f"the features of {name!r}", layers)
 
 
 def load(file: str, *, layers: Sequence[str] | None = None) -> FeatureTable:
@@ -91,12 +96,23 @@ def _packed(
     unknown = facts.keys() - {"model", *_FACTS}
     if unknown:
         raise UsageError(f"unknown facts {sorted(unknown)}; there are model, {', '.join(_FACTS)}")
-    tensors = {name: torch.as_tensor(values).contiguous() for name, values in features.items()}
+    tensors = {name: _copied(name, values) for name, values in features.items()}
     try:
         ids = json.dumps(list(stimulus_ids))
     except TypeError as error:
         raise InputError(f"stimulus ids must be strings: {error}") from None
     return safetensors.torch.save(tensors, {"stimulus_ids": ids, "layers": json.dumps(list(tensors)), **facts})
+
+
+def _copied(name: str, values: np.ndarray | Tensor) -> Tensor:
+    """A contiguous copy: safetensors takes no views and no two tensors that share their memory."""
+    if not isinstance(name, str):
+        raise InputError(f"names of layers must be strings, got {name!r} ({type(name).__name__})")
+    try:
+        array = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+        return torch.from_numpy(np.array(array, order="C"))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"layer {name!r} is no array of numbers: {error}") from None
 
 
 def _table(content: bytes, name: str, what: str, wanted: Sequence[str] | None = None) -> FeatureTable:
