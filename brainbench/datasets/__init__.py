@@ -7,7 +7,10 @@ from pathlib import Path
 from brainbench.core.protocols import Dataset
 from brainbench.core.registry import Registry
 from brainbench.datasets import _fetch
+from brainbench.datasets._fetch import read, verified
 from brainbench.errors import AccessError
+
+__all__ = ["DATASETS", "content", "load", "present", "read", "verified"]
 
 DATASETS = Registry(
     kind="dataset",
