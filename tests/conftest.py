@@ -1,6 +1,9 @@
 """Shapes are checked in every test run; recordings are looked for once."""
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one core each; set before torch is loaded
+
 from pathlib import Path
 
 import pytest
