@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 Scale = Literal["r", "r2"]
+# what may be done to features (stimulus, unit) without moving a score: to all at once, to units, to stimuli
+Invariance = Literal["scale", "rotation", "translation", "unit-permutation", "stimulus-scale", "stimulus-offset"]
 
 
 def fingerprint(facts: Any) -> str:
@@ -113,10 +115,14 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScorerSpec:
-    """What a scorer is. `scale` is that of its raw score; `trains` says whether it fits anything to a recording."""
+    """What a scorer is. `scale` is that of its raw score; `trains` says whether it fits anything to a recording.
+
+    `invariances` is all that may be done to features without moving the score, with the scorer's default parameters.
+    """
 
     name: str
     version: int
     scale: Scale
     requires: Literal["responses", "rdms"]
     trains: bool
+    invariances: tuple[Invariance, ...] = ()

@@ -32,7 +32,14 @@ class Ridge:
     variance (`ev`), and for each fold the chosen `penalty` (index) and whether it is at the grid's edge (`at_edge`).
     """
 
-    spec: ClassVar[ScorerSpec] = ScorerSpec(name="ridge", version=1, scale="r", requires="responses", trains=True)
+    spec: ClassVar[ScorerSpec] = ScorerSpec(
+        name="ridge",
+        version=1,
+        scale="r",
+        requires="responses",
+        trains=True,
+        invariances=("scale", "rotation", "translation", "unit-permutation"),
+    )
 
     select: str = "gcv"
     grid: tuple[float, ...] = tuple(float(g) for g in np.logspace(-4, 4, 17))

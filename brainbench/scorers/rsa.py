@@ -14,6 +14,7 @@ from brainbench.core.score import Score
 from brainbench.core.specs import ScorerSpec
 from brainbench.core.splits import Split
 from brainbench.errors import UsageError
+from brainbench.numerics.correlation import constant
 from brainbench.numerics.rdm import COMPARISONS, compare, resampled, upper
 from brainbench.numerics.representation import Representation
 
@@ -29,7 +30,14 @@ class RSA:
     on: `Score.train` is the same comparison over their pairs. `extras["all_pairs"]` (S,) compares over all stimuli.
     """
 
-    spec: ClassVar[ScorerSpec] = ScorerSpec(name="rsa", version=1, scale="r", requires="rdms", trains=False)
+    spec: ClassVar[ScorerSpec] = ScorerSpec(
+        name="rsa",
+        version=1,
+        scale="r",
+        requires="rdms",
+        trains=False,
+        invariances=("scale", "unit-permutation", "stimulus-scale", "stimulus-offset"),
+    )
 
     rdm: str = "correlation"
     comparison: str = "spearman"
@@ -40,7 +48,7 @@ class RSA:
                 raise UsageError(f"no {what} {value!r}; there are {', '.join(known)}")
 
     def score(self, representation: Representation, target: RDMs, split: Split, *, seed: int, device: str) -> Score:
-        """Agreement with every subject of `target`; a subject whose RDM has gaps is NaN with a reason."""
+        """Agreement with every subject of `target`; one whose RDM has gaps or is constant is NaN with a reason."""
         at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"))
         model = representation.rdm(self.rdm, at)
         brain = torch.as_tensor(target.values, dtype=torch.float64)
@@ -56,14 +64,19 @@ class RSA:
             out = [resampled(model[t][:, t], brain[:, t][:, :, t], w[:, t], self.comparison) for t in tests]
             return torch.stack(out, dim=1).numpy()
 
+        folds = torch.stack([compare(*pairs(test), self.comparison) for _, test in rows])
         gaps = ~np.isfinite(target.values).all(axis=(1, 2))
+        flat = torch.stack([constant(pairs(test)[1]) for _, test in rows]).any(dim=0) & folds.isnan().any(dim=0)
         model_gap = not torch.isfinite(model).all()
         return Score(
             scale="r",
-            folds=torch.stack([compare(*pairs(test), self.comparison) for _, test in rows]).numpy(),
+            folds=folds.numpy(),
             train=torch.stack([compare(*pairs(train), self.comparison) for train, _ in rows]).numpy(),
             resample=resample,
-            reason=tuple("constant-features" if model_gap else "missing-stimuli" if gap else "" for gap in gaps),
+            reason=tuple(
+                "constant-features" if model_gap else "missing-stimuli" if gap else "zero-variance" if same else ""
+                for gap, same in zip(gaps, flat.tolist())
+            ),
             extras={"all_pairs": compare(upper(model), upper(brain).T, self.comparison).numpy()},
         )
 

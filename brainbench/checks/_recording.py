@@ -1,0 +1,209 @@
+"""A synthetic recording of which the answers are known, in the form scorers take it, and what can be done to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import xarray as xr
+
+from brainbench.benchmarks import known
+from brainbench.core.arrays import Block, RDMs, take
+from brainbench.core.score import Ceiling, Score
+from brainbench.core.splits import Split
+from brainbench.core.stimuli import StimulusSet
+from brainbench.datasets.insilico import Insilico
+from brainbench.models.insilico import insilico
+from brainbench.numerics.representation import Representation
+from brainbench.targets import targets
+
+Data = Block | RDMs
+# benchmark's scorer, stimuli, subjects: a readout needs many stimuli, dissimilarities are compared between subjects
+_SIZES: dict[str, tuple[str, int, tuple[str, ...]]] = {
+    "responses": ("ridge", 400, ("s1",)),
+    "rdms": ("rsa", 120, ("s1", "s2", "s3")),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """What one region of `insilico` did, and what each stage of the cascade behind it makes of the same stimuli."""
+
+    region: str
+    data: Data
+    split: Split
+    ceiling: Ceiling
+    codes: dict[str, np.ndarray]  # stage -> (stimulus, dimension), rows in the order of data.stimulus_ids
+
+    @property
+    def features(self) -> np.ndarray:
+        """The code that the region's neuroids read out: (stimulus, dimension)."""
+        return self.codes[self.region]
+
+
+def recording(scorer: Any, region: str = "V4") -> Recording:
+    """The recording of one region in the form that a scorer requires: made once, and to be copied before use."""
+    return _recording(
+        scorer.spec.requires, getattr(scorer, "rdm", "correlation"), getattr(scorer, "comparison", "spearman"), region
+    )
+
+
+def scored(
+    scorer: Any,
+    case: Recording,
+    *,
+    data: Data | None = None,
+    features: np.ndarray | None = None,
+    ids: tuple[str, ...] | None = None,
+    split: Split | None = None,
+    representation: Representation | None = None,
+    device: str = "cpu",
+) -> Score:
+    """The score on a recording, or on one that differs from it in what is given; the scorer gets copies."""
+    data = case.data if data is None else data
+    score: Score = scorer.score(
+        represented(case, features, ids) if representation is None else representation,
+        replace(data, values=data.values.copy()),
+        case.split if split is None else split,
+        seed=0,
+        device=device,
+    )
+    return score
+
+
+def represented(
+    case: Recording, features: np.ndarray | None = None, ids: tuple[str, ...] | None = None, *, device: str = "cpu"
+) -> Representation:
+    """A representation of its own: the oracle's, or one of the `features` and stimulus `ids` given."""
+    copied = torch.tensor(case.features if features is None else features, device=device)
+    return Representation.from_features(copied, case.data.stimulus_ids if ids is None else ids)
+
+
+def rows_taken(data: Data, rows: np.ndarray, ids: tuple[str, ...]) -> Data:
+    """The recording of stimuli `rows`, in that order, under the names `ids`."""
+    values = data.values[rows] if isinstance(data, Block) else data.values[:, rows][:, :, rows]
+    return replace(data, stimulus_ids=ids, values=values)
+
+
+def columns_taken(data: Data, columns: np.ndarray) -> Data:
+    """The recording of some neuroids, or of some subjects' RDMs, in that order."""
+    if isinstance(data, RDMs):
+        return replace(data, subjects=tuple(data.subjects[c] for c in columns), values=data.values[columns])
+    return replace(
+        data,
+        neuroid_ids=tuple(data.neuroid_ids[c] for c in columns),
+        regions=tuple(data.regions[c] for c in columns),
+        values=data.values[:, :, columns],
+    )
+
+
+def n_columns(data: Data) -> int:
+    """How many neuroids, or subjects' RDMs, there are."""
+    return len(data.subjects) if isinstance(data, RDMs) else len(data.neuroid_ids)
+
+
+def shuffled(data: Data, rng: np.random.Generator) -> Data:
+    """The recording with every column's stimuli exchanged, each column's in its own way; the names stay in place."""
+    n = len(data.stimulus_ids)
+    values = data.values.copy()
+    for column in range(n_columns(data)):
+        order = rng.permutation(n)
+        if isinstance(data, Block):
+            values[:, :, column] = data.values[order, :, column]
+        else:
+            values[column] = data.values[column][order][:, order]
+    return replace(data, values=values)
+
+
+def noisier(data: Data, sd: float, rng: np.random.Generator) -> Data:
+    """The recording under further noise, of `sd` standard deviations of what is there."""
+    values = data.values + sd * np.nanstd(data.values) * rng.normal(size=data.values.shape).astype(data.values.dtype)
+    return replace(data, values=values if isinstance(data, Block) else _as_rdms(values))
+
+
+def inverted(data: Data, rows: np.ndarray) -> Data:
+    """The recording with responses to `rows` negated; of RDMs, all distances mirrored at their mean."""
+    values = data.values.copy()
+    if isinstance(data, RDMs):
+        return replace(data, values=_as_rdms(2 * values.mean() - values))
+    values[rows] = -values[rows]
+    return replace(data, values=values)
+
+
+def overwritten(data: Data, rows: np.ndarray, rng: np.random.Generator) -> Data:
+    """The recording with all that concerns `rows` replaced by large random numbers."""
+    noise = 5 + 20 * np.nanstd(data.values) * np.abs(rng.normal(size=data.values.shape)).astype(data.values.dtype)
+    values = data.values.copy()
+    if isinstance(data, RDMs):
+        values[:, rows], values[:, :, rows] = noise[:, rows], noise[:, :, rows]
+        return replace(data, values=_as_rdms(values))
+    values[rows] = noise[rows]
+    return replace(data, values=values)
+
+
+def with_column(data: Data, column: int, value: float, rows: np.ndarray | None = None) -> Data:
+    """The recording with one column `value`: everywhere, or in all that concerns `rows`."""
+    values = data.values.copy()
+    at = slice(None) if rows is None else rows
+    if isinstance(data, Block):
+        values[at, :, column] = value
+        return replace(data, values=values)
+    values[column, at] = value
+    values[column, :, at] = value
+    return replace(data, values=_as_rdms(values))
+
+
+def _as_rdms(values: np.ndarray) -> np.ndarray:
+    """Symmetric with a zero diagonal, from the upper triangles of `values`."""
+    above = np.triu(values, k=1)
+    symmetric: np.ndarray = above + np.swapaxes(above, 1, 2)
+    return symmetric
+
+
+@cache
+def _recording(requires: Literal["responses", "rdms"], rdm: str, comparison: str, region: str) -> Recording:
+    name, n, subjects = _SIZES[requires]
+    benchmark = known()[f"insilico.{region}-{name}"].model_copy(update={"subjects": subjects})
+    asks = SimpleNamespace(spec=SimpleNamespace(requires=requires), rdm=rdm, comparison=comparison)
+    first = _First(n)
+    (target,) = targets(first, [benchmark], asks)
+    rows = take(first.stimuli().ids, target.data.stimulus_ids, what="the codes")
+    return Recording(
+        region=region,
+        data=target.data,
+        split=target.split,
+        ceiling=target.ceilings[benchmark.ceiling],
+        codes={stage: code[rows] for stage, code in _codes(n).items()},
+    )
+
+
+class _First:
+    """The first n stimuli of `insilico`."""
+
+    spec = Insilico.spec
+
+    def __init__(self, n: int):
+        self.n = n
+
+    def stimuli(self) -> StimulusSet:
+        everything = Insilico().stimuli()
+        return everything.select(everything.ids[: self.n])
+
+    def responses(
+        self, subject: str, *, regions: tuple[str, ...] | None = None, sessions: tuple[str, ...] | None = None
+    ) -> xr.DataArray:
+        measured = Insilico().responses(subject, regions=regions, sessions=sessions)
+        return measured[np.isin(measured["stimulus_id"].values, self.stimuli().ids)]
+
+
+@cache
+def _codes(n: int) -> dict[str, np.ndarray]:
+    """What the oracle computes at each stage for the first n stimuli."""
+    stimuli, oracle = _First(n).stimuli(), insilico("cascade")
+    with torch.inference_mode():
+        codes = oracle.build()(torch.stack([oracle.preprocess(stimuli.image(i)) for i in stimuli.ids]))
+    return {stage: code.double().numpy() for stage, code in codes.items()}
