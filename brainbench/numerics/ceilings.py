@@ -25,7 +25,7 @@ def split_half(values: Float[Tensor, "n r v"], *, n_splits: int, generator: torc
     """
     present = torch.isfinite(values)
     count = present.sum(dim=1)
-    filled = values.nan_to_num()
+    filled = torch.where(present, values, 0.0)
     total = filled.sum(dim=1)
     usable = count >= 2
     sums = torch.zeros(values.shape[2], dtype=values.dtype, device=values.device)
