@@ -79,7 +79,7 @@ class Store:
             self._verify(blob, entry["bytes"], entry["sha256"])
             with safe_open(blob, framework="numpy") as file:
                 return {name: file.get_tensor(name) for name in (names or file.keys())}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             if not (folder / "entry.json").exists():
                 return None
             self._quarantine(folder, "its blob is gone")
@@ -106,8 +106,8 @@ class Store:
     def _quarantine(self, folder: Path, why: str) -> None:
         log.warning("store entry %s is damaged (%s): moved to quarantine, computed again", folder.name[:12], why)
         aside = self.root / "quarantine" / f"{folder.name}-{uuid.uuid4().hex[:8]}"
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # where nothing can be moved, `put` will say why
+            aside.parent.mkdir(parents=True, exist_ok=True)
             folder.replace(aside)
 
 

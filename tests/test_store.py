@@ -90,6 +90,7 @@ def test_a_full_disk_is_a_resource_error_and_keeps_what_was_there(stored):
 
 def test_an_unwritable_folder_says_what_to_do(tmp_path):
     (tmp_path / "file").write_text("")
+    assert Store(tmp_path / "file").get(KEY) is None
     with pytest.raises(ResourceError, match="BRAINBENCH_CACHE"):
         Store(tmp_path / "file").put(KEY, {"a": np.ones(1)}, {})
 
