@@ -60,23 +60,27 @@ class Benchmark(BaseModel):
         return self
 
     @property
-    def fingerprint(self) -> str:
-        """Hash of all that can change a score but the model: rows with different ones are never ranked together.
+    def identity(self) -> dict[str, Any]:
+        """All that can change a score but the model.
 
-        It covers this table (not its title or baselines), the dataset's adapter version and the sha256 of its files,
-        the scorer's version, and the way scores are summarised.
+        This table (not its title or baselines), the dataset's adapter version and the sha256 of its files, the
+        scorer's version, and the way scores are summarised.
         """
         spec = datasets.DATASETS[self.dataset].spec
         scorer = scorers.SCORERS[self.scorer].spec
-        return fingerprint(
-            {
-                "benchmark": self.model_dump(exclude={"title", "baselines"}),
-                "dataset": {"id": spec.id, "version": spec.version, "content": datasets.content(self.dataset)},
-                "scorer": {"name": scorer.name, "version": scorer.version},
-                "aggregation": AGGREGATION,
-                "replicates": N_REPLICATES,
-            }
-        )
+        return {
+            **self.model_dump(mode="json", exclude={"title", "baselines"}),
+            "dataset_version": spec.version,
+            "dataset_content": datasets.content(self.dataset),
+            "scorer_version": scorer.version,
+            "aggregation": AGGREGATION,
+            "replicates": N_REPLICATES,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the identity: rows with different ones are never ranked together."""
+        return fingerprint(self.identity)
 
     @property
     def solve_key(self) -> str:

@@ -57,6 +57,7 @@ class Baseline(_Strict):
 class Entry(_Strict):
     """One model on one benchmark.
 
+    `benchmark_fingerprint` is the hash of `benchmark_identity` (see `benchmarks.Benchmark.identity`).
     `raw`, `ceiling` and `normalized` are medians over neuroids within a subject, then means over subjects. `low` and
     `high` bound `raw`: the 95 % percentile interval of `replicates`, which resample what `resampled` names.
     `normalized` is sign(r) r² / ceiling on the r² scale and not clipped. `status` is `ok`, `failed` or
@@ -66,6 +67,7 @@ class Entry(_Strict):
     schema_version: Literal[1] = SCHEMA_VERSION
     benchmark: str
     benchmark_fingerprint: str
+    benchmark_identity: dict[str, Any] = {}
     synthetic: bool
     model: str
     model_fingerprint: str

@@ -254,6 +254,7 @@ def _head(model: Model | FeatureTable, benchmark: Benchmark, dataset: Any) -> di
     return {
         "benchmark": benchmark.id,
         "benchmark_fingerprint": benchmark.fingerprint,
+        "benchmark_identity": benchmark.identity,
         "synthetic": dataset.spec.synthetic,
         "model": model.spec.id,
         "model_fingerprint": fingerprint(model.spec),
