@@ -66,7 +66,7 @@ def kind_of(thing: Any) -> Kind:
 
 def checks_for(thing: Any) -> Iterator[Check]:
     """Every check that applies to a thing, in the order they are to be read."""
-    from brainbench.checks import datasets, models, scorers  # noqa: F401  (each registers its checks)
+    from brainbench.checks import datasets, models, scorers, scorers_truth  # noqa: F401  (each registers its checks)
 
     yield from (c for c in REGISTERED[kind_of(thing)] if c.applies(thing))
 

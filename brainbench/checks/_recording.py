@@ -12,6 +12,7 @@ import torch
 import xarray as xr
 
 from brainbench.benchmarks import known
+from brainbench.checks._check import Violation
 from brainbench.core.arrays import Block, RDMs, take
 from brainbench.core.score import Ceiling, Score
 from brainbench.core.splits import Split
@@ -22,6 +23,7 @@ from brainbench.numerics.representation import Representation
 from brainbench.targets import targets
 
 Data = Block | RDMs
+SAME = 1e-3  # scores that agree to float32 are the same
 # benchmark's scorer, stimuli, subjects: a readout needs many stimuli, dissimilarities are compared between subjects
 _SIZES: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "responses": ("ridge", 400, ("s1",)),
@@ -81,6 +83,28 @@ def represented(
     """A representation of its own: the oracle's, or one of the `features` and stimulus `ids` given."""
     copied = torch.tensor(case.features if features is None else features, device=device)
     return Representation.from_features(copied, case.data.stimulus_ids if ids is None else ids)
+
+
+def rng() -> np.random.Generator:
+    """The random numbers of one check: the same on every run."""
+    return np.random.default_rng(0)
+
+
+def test_rows(case: Recording) -> np.ndarray:
+    """Rows of the first fold's test stimuli."""
+    return take(case.data.stimulus_ids, case.split.folds[0].test, what="the recording")
+
+
+def same(got: np.ndarray, expected: np.ndarray, law: str, *, within: float = SAME) -> None:
+    """Raises Violation, with the largest difference, unless all entries agree; NaN agrees with NaN."""
+    if got.shape != expected.shape:
+        raise Violation(f"{law}: shape {got.shape} instead of {expected.shape}")
+    nans, expected_nans = int(np.isnan(got).sum()), int(np.isnan(expected).sum())
+    if not np.array_equal(np.isnan(got), np.isnan(expected)):
+        raise Violation(f"{law}: {nans} of {got.size} scores are NaN, where {expected_nans} should be")
+    apart = np.nan_to_num(np.abs(got - expected)).max(initial=0.0)
+    if apart > within:
+        raise Violation(f"{law}: scores move by up to {apart:.3g}; {within:g} is allowed")
 
 
 def rows_taken(data: Data, rows: np.ndarray, ids: tuple[str, ...]) -> Data:
