@@ -161,6 +161,57 @@ def score(
         raise typer.Exit(InputError.exit_code)
 
 
+@app.command()
+def compare(
+    paths: Annotated[list[Path], typer.Argument(help="Entries: JSON files, or folders of them.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare models on each benchmark, pair by pair, from their entries alone."""
+    from dataclasses import asdict
+
+    from brainbench.analysis.models import compare as compare_entries
+    from brainbench.entry import read
+
+    by_benchmark: dict[str, list[Any]] = {}
+    for entry in (entry for path in paths for entry in read(path)):
+        by_benchmark.setdefault(entry.benchmark, []).append(entry)
+    several = {name: entries for name, entries in sorted(by_benchmark.items()) if len(entries) > 1}
+    if not several:
+        raise UsageError(f"no benchmark has entries of two models here, only one each of {', '.join(by_benchmark)}")
+    results = {name: compare_entries(entries) for name, entries in several.items()}
+    if as_json:
+        plain = {
+            name: {"standings": [asdict(s) for s in standings], "differences": [asdict(d) for d in differences]}
+            for name, (standings, differences) in results.items()
+        }
+        typer.echo(json.dumps(plain, indent=1))
+        return
+    for name, (standings, differences) in results.items():
+        synthetic = " (synthetic)" if several[name][0].synthetic else ""
+        table = Table(title=f"{name}{synthetic}", title_justify="left", header_style="bold", box=None, pad_edge=False)
+        for heading in ("model", "raw", "95 % interval", "rank", "not told apart", "best in"):
+            table.add_column(heading, justify="left" if heading == "model" else "right", no_wrap=True)
+        for s in standings:
+            interval = f"[{_number(s.low)}, {_number(s.high)}]"
+            rank = str(s.best) if s.best == s.worst else f"{s.best}–{s.worst}"
+            table.add_row(*map(Text, (s.model, _number(s.raw), interval, rank, s.ties, f"{s.rank_shares[0]:.0%}")))
+        out.print(table)
+        pairs = Table(header_style="bold", box=None, pad_edge=False)
+        for heading in ("pair", "difference", "95 % interval", "p", "q"):
+            pairs.add_column(heading, justify="left" if heading == "pair" else "right", no_wrap=True)
+        for d in differences:
+            interval = f"[{_signed(d.low)}, {_signed(d.high)}]"
+            pairs.add_row(
+                *map(Text, (f"{d.model} – {d.other}", _signed(d.difference), interval, f"{d.p:.4f}", f"{d.q:.4f}"))
+            )
+        out.print(pairs)
+        out.print()
+    out.print(
+        "Paired replicates; p two-sided; q after Benjamini and Hochberg over the pairs of a benchmark. Models that "
+        "share a letter are not told apart at q < .05. best in: share of replicates in which the model is first."
+    )
+
+
 def _table(model: str, results: Any) -> Table:
     from brainbench.api import row
 

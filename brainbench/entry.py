@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+
+from brainbench.errors import InputError
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -104,3 +107,30 @@ class Entry(_Strict):
     def as_json(self) -> dict[str, Any]:
         """The entry as plain JSON values."""
         return self.model_dump(mode="json")
+
+
+def read(path: Path) -> list[Entry]:
+    """The entries of a JSON file, or of all JSON files below a folder, in order of their paths.
+
+    Raises InputError, naming the file and the field, where a file does not hold an entry or a list of them, and where
+    there is none.
+    """
+    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    found: list[Entry] = []
+    for file in files:
+        try:
+            found += _ENTRIES.validate_json(file.read_bytes())
+        except OSError as error:
+            raise InputError(f"cannot read the entry {file}: {error.strerror}") from None
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            field = ".".join(str(part) for part in first["loc"] if part != "list[Entry]") or "the file"
+            raise InputError(f"{file} is not an entry: {field}: {first['msg']}") from None
+    if not found:
+        raise InputError(f"there are no entries in {path}: `brainbench score MODEL --out {path}` writes some")
+    return found
+
+
+_ENTRIES = TypeAdapter(
+    Annotated[list[Entry], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
+)

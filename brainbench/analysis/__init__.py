@@ -1,0 +1,1 @@
+"""Comparing entries: without data, without models, from the replicates they carry."""

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from brainbench.analysis.models import compare
+from brainbench.entry import Entry
+from brainbench.errors import InputError, UsageError
+
+B = 1000
+SHARED = np.random.default_rng(0).normal(size=B)
+
+
+def entry(model, raw, noise=0.0, shared=0.05, seed=1, **changes):
+    own = np.random.default_rng(seed).normal(size=B)
+    fields = {
+        "benchmark": "d.V4-ridge",
+        "benchmark_fingerprint": "f",
+        "benchmark_identity": {"version": 1, "region": "V4"},
+        "synthetic": True,
+        "model": model,
+        "model_fingerprint": model,
+        "status": "ok",
+        "scorer": "ridge 1",
+        "scale": "r",
+        "raw": raw,
+        "replicates": (raw + shared * SHARED + noise * own).tolist(),
+    }
+    return Entry(**fields | changes)
+
+
+def test_shared_noise_cancels_in_the_difference():
+    """Two models .02 apart, each with an interval of +-.1: unpaired they overlap, paired they do not."""
+    standings, (difference,) = compare([entry("a", 0.50, 0.002), entry("b", 0.48, 0.002, seed=2)])
+    assert (difference.model, difference.other) == ("a", "b")
+    assert difference.difference == pytest.approx(0.02)
+    assert 0.01 < difference.low < difference.high < 0.03
+    assert [s.ties for s in standings] == ["a", "b"]
+    assert [(s.best, s.worst) for s in standings] == [(1, 1), (2, 2)]
+
+
+def test_models_that_cannot_be_told_apart_tie():
+    standings, differences = compare(
+        [entry(m, r, 0.02, seed=i) for i, (m, r) in enumerate(zip("abc", (0.5, 0.495, 0.3)))]
+    )
+    assert [s.model for s in standings] == ["a", "b", "c"]
+    assert standings[0].ties == standings[1].ties == "a" and standings[2].ties == "b"
+    assert [(s.best, s.worst) for s in standings] == [(1, 2), (1, 2), (3, 3)]
+    assert all(d.q >= d.p for d in differences)
+    shares = np.asarray([s.rank_shares for s in standings])
+    np.testing.assert_allclose(shares.sum(axis=0), 1)
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert shares[2, 2] == 1 and 0.5 < shares[0, 0] < 0.7
+
+
+def test_the_smallest_p_is_what_the_replicates_can_tell():
+    _, (difference,) = compare([entry("a", 0.9), entry("b", 0.1)])
+    assert difference.p == pytest.approx(2 / (B + 1))
+
+
+def test_identical_models_are_not_told_apart():
+    _, (difference,) = compare([entry("a", 0.5), entry("b", 0.5)])
+    assert difference.p == 1 and difference.difference == 0
+
+
+def test_other_benchmarks_refuse_to_pair_and_say_what_differs():
+    other = entry("b", 0.4, benchmark_fingerprint="g", benchmark_identity={"version": 2, "region": "V4"})
+    with pytest.raises(UsageError, match=r"differ in version \(1 against 2\)"):
+        compare([entry("a", 0.5), other])
+
+
+def test_broken_sets_of_entries_are_refused():
+    with pytest.raises(InputError, match="two entries"):
+        compare([entry("a", 0.5), entry("a", 0.4)])
+    with pytest.raises(InputError, match="replicates"):
+        compare([entry("a", 0.5), entry("b", 0.4, replicates=[0.1])])
+    with pytest.raises(UsageError, match="1 of 2"):
+        compare([entry("a", 0.5), entry("b", 0.4, status="failed")])
