@@ -1,0 +1,199 @@
+"""`brainbench.score` as a user calls it, rightly and wrongly."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import brainbench as bb
+from brainbench import api, models
+from brainbench.benchmarks import known
+from brainbench.datasets.insilico import Insilico
+from brainbench.entry import Entry
+from brainbench.errors import AccessError, InputError, ResourceError, UnknownNameError, UsageError
+from brainbench.models.features_file import FeatureTable
+
+V1 = "insilico.V1-ridge"
+IDS = Insilico().stimuli().ids
+FEATURES = np.random.default_rng(0).normal(size=(400, 6)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def no_baselines(monkeypatch, tmp_path):
+    """Everything here is about the call; what stands beside a score is tested in test_runner."""
+    bare = {name: b.model_copy(update={"baselines": ()}) for name, b in known().items()}
+    monkeypatch.setattr("brainbench.benchmarks.known", lambda: bare)
+    monkeypatch.setenv("BRAINBENCH_CACHE", str(tmp_path / "cache"))
+
+
+def see(picture):
+    return torch.from_numpy(np.asarray(picture.resize((16, 16))).copy()).permute(2, 0, 1).float() / 255
+
+
+def net():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(784, 5))
+
+
+def scored(model, **options):
+    return bb.score(model, V1, stimulus_ids=IDS, **options).entries
+
+
+def test_importing_the_package_imports_no_torch():
+    code = "import sys, brainbench; brainbench.__version__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    with pytest.raises(AttributeError, match="no attribute 'scores'"):
+        bb.scores  # noqa: B018
+
+
+def test_an_nn_module_with_its_preprocessing():
+    module = net().train()
+    (entry,) = bb.score(module, V1, preprocess=see, layers=["1", "3"], name="mine").entries
+    assert entry.model == "mine" and entry.status == "ok"
+    assert [layer.layer for layer in entry.layers] == ["1", "3"]
+    assert module.training  # the user's module is left as it was
+
+
+def test_a_table_has_a_row_a_benchmark():
+    shown = bb.score({"a": FEATURES}, ["insilico.V1-ridge", "insilico.V[24]-ridge"], stimulus_ids=IDS).table()
+    assert list(shown.index) == ["insilico.V1-ridge", "insilico.V2-ridge", "insilico.V4-ridge"]
+    assert {"status", "raw", "low", "high", "ceiling", "normalized", "layer", "n_neuroids"} <= set(shown)
+    assert shown["synthetic"].all() and (shown["low"] < shown["high"]).all()
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"a": FEATURES.astype(np.float64)},
+        {"a": FEATURES[:, ::-1][:, ::-1]},
+        {"a": np.asfortranarray(FEATURES)},
+        {"a": torch.from_numpy(FEATURES).requires_grad_()},
+        {"a": pd.DataFrame(FEATURES)},
+        {"a": FEATURES.tolist()},
+    ],
+    ids=["float64", "view", "fortran", "grad", "DataFrame", "lists"],
+)
+def test_features_of_any_make_score_alike(features):
+    table = api._model(features, None, IDS, None, None, "m")
+    np.testing.assert_array_equal(table.features("a", IDS).numpy(), FEATURES)
+
+
+def test_features_as_a_dict_with_rows_and_layers_picked():
+    shared = torch.from_numpy(FEATURES)
+    (entry,) = scored({"a": shared, "b": shared}, layers="b", name="lab")
+    assert (entry.model, entry.layer_by_fold) == ("features:lab", ["b"] * 5)
+    assert entry.layers[0].depth == 1.0  # as deep as among all
+
+
+def test_a_feature_table_and_a_model_are_taken_as_they_are():
+    table = FeatureTable.from_arrays({"a": FEATURES}, IDS, "lab")
+    assert bb.score(table, V1).entries[0].replicates == scored({"a": FEATURES})[0].replicates
+    assert api._model(oracle := models.load("insilico:cascade"), None, None, None, None, "m") is oracle
+
+
+@pytest.mark.parametrize(
+    ("features", "ids", "says"),
+    [
+        ({"a": FEATURES}, range(400), "must be a JSON list of strings"),
+        ({"a": FEATURES}, np.arange(400), "must be strings"),
+        ({"a": FEATURES}, IDS[:-1] + IDS[:1], "more than once: insilico/0001"),
+        ({"a": FEATURES}, IDS[:-1], r"\(400, 6\); with 399 stimulus ids"),
+        ({"a": FEATURES.astype(int)}, IDS, "floating point"),
+        ({"a": np.where(FEATURES > 3, np.inf, FEATURES)}, IDS, "NaN, infinity"),
+        ({"a": FEATURES.astype(object)}, IDS, "no array of numbers"),
+        ({"a": "FILE.npy"}, IDS, "no array of numbers"),
+        ({3: FEATURES}, IDS, "names of layers must be strings, got 3"),
+        ({}, IDS, "0 layers"),
+    ],
+)
+def test_features_that_are_wrong_are_refused_in_words(features, ids, says):
+    with pytest.raises(InputError, match=says):
+        bb.score(features, V1, stimulus_ids=ids)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda: bb.score({"a": FEATURES}, V1), UsageError, "need stimulus_ids"),
+        (lambda: scored({"a": FEATURES}, layers=["b"]), UnknownNameError, "unknown layer 'b'"),
+        (lambda: scored({"a": FEATURES}, weights="w.pt"), UsageError, "takes no 'weights'"),
+        (lambda: bb.score(net(), V1), UsageError, "needs preprocess"),
+        (lambda: bb.score(net(), V1, preprocess=see, layers=["conv"]), UnknownNameError, "unknown layer 'conv'"),
+        (lambda: bb.score(net(), V1, preprocess=see, weights="w.pt"), UsageError, "takes no 'weights'"),
+        (lambda: bb.score(nn.Linear, V1, preprocess=see), UsageError, "nn.Module was expected, got a type"),
+        (lambda: bb.score(net(), V1, preprocess=lambda p: 5), InputError, "it returned a int"),
+        (lambda: bb.score(net(), V1, preprocess=lambda p: p.nothing), InputError, "raised AttributeError"),
+        (lambda: bb.score(net(), V1, preprocess=lambda p: see(p)[:1]), InputError, "raised RuntimeError"),
+        (lambda: bb.score("baseline:pixels", V1, preprocess=see), UsageError, "takes no 'preprocess'"),
+        (lambda: bb.score(models.load("insilico:cascade"), V1, layers=["V1"]), UsageError, "takes no 'layers'"),
+        (lambda: bb.score("baseline:pixel", V1), UnknownNameError, "'pixels'"),
+        (lambda: bb.score("baseline:pixels", "insilico.V1-rigde"), UnknownNameError, "'insilico.V1-ridge'"),
+        (lambda: bb.score("baseline:pixels", []), UsageError, "no benchmark was named"),
+        (lambda: bb.score("baseline:pixels", V1, data_root={"insilica": "."}), UnknownNameError, "'insilico'"),
+        (lambda: bb.score("baseline:pixels", V1, data_root="/nonexistent"), UsageError, "not a folder"),
+        (lambda: bb.score("module:os:nothing", V1), UsageError, "has no 'nothing'"),
+        (lambda: bb.score("module:nothing_here:f", V1), UsageError, "no module 'nothing_here'"),
+        (lambda: bb.score("module:os.path:join", V1), InputError, "raised TypeError"),
+        (lambda: bb.score("module:os:getcwd", V1), UsageError, "returned a str"),
+    ],
+)
+def test_a_wrong_call_is_refused_in_words(call, error, says):
+    with pytest.raises(error, match=says):
+        call()
+
+
+def test_one_layer_may_be_given_as_a_string():
+    (entry,) = bb.score("insilico:cascade", V1, layers="V2").entries
+    assert [layer.layer for layer in entry.layers] == ["V2"]
+
+
+# recordings that are not here
+
+
+@pytest.fixture
+def nothing_here(monkeypatch, tmp_path):
+    for name in ("BRAINBENCH_DATA", "BRAINBENCH_DATA_COWLEY2023", "BRAINBENCH_DATA_KRIEGESKORTE2008"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("platformdirs.user_data_path", lambda name: tmp_path / "nowhere")
+
+
+def test_a_benchmark_named_in_full_must_be_there(nothing_here):
+    with pytest.raises(AccessError, match="--data-root kriegeskorte2008=PATH"):
+        bb.score({"a": FEATURES}, "kriegeskorte2008.judges-rsa", stimulus_ids=IDS)
+    with pytest.raises(AccessError, match="is not on this machine"):
+        bb.score({"a": FEATURES}, "cowley2023.*", stimulus_ids=IDS)
+
+
+def test_globs_run_what_is_there_and_say_what_is_not(nothing_here):
+    results = bb.score({"a": FEATURES}, ["cowley*", V1], stimulus_ids=IDS)
+    assert [entry.benchmark for entry in results.entries] == [V1]
+    assert set(results.skipped) == {"cowley2023.V4-ridge", "cowley2023.V4avg-ridge"}
+
+
+# entries as files
+
+
+def test_saved_entries_are_what_was_returned(tmp_path):
+    (entry,) = scored({"a": FEATURES}, out=tmp_path / "new" / "results", name="lab/x")
+    (path,) = (tmp_path / "new" / "results").rglob("*.json")
+    assert path.relative_to(tmp_path).as_posix() == f"new/results/features_lab_x/{V1}.json"
+    assert Entry.model_validate_json(path.read_text()) == entry
+    assert json.loads(path.read_text())["raw"] == entry.raw
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_model_name_cannot_leave_the_folder(tmp_path):
+    (entry,) = scored({"a": FEATURES}, name="../../evil\x1b[31m")
+    path = api.save(entry, tmp_path)
+    assert path.parent.parent == tmp_path and "\x1b" not in str(path)
+
+
+def test_an_out_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("brainbench.runner.run", lambda *a: pytest.fail("work was done"))
+    with pytest.raises(ResourceError, match="Give another --out folder"):
+        scored({"a": FEATURES}, out=tmp_path / "file" / "results")

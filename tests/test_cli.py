@@ -1,0 +1,277 @@
+"""The command line: stdout is the result, stderr the rest, the exit code says what kind of trouble it was."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from brainbench import __version__, benchmarks, cli, extraction
+from brainbench.datasets.insilico import Insilico
+from brainbench.entry import Entry
+from brainbench.models.features_file import write_features
+
+V1 = "insilico.V1-ridge"
+IDS = Insilico().stimuli().ids
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Runs `brainbench ARGUMENTS`: exit code, stdout, stderr."""
+    monkeypatch.setenv("BRAINBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BRAINBENCH_DEBUG", "")  # so that --debug ends with its test
+    monkeypatch.chdir(tmp_path)
+    bare = {name: b.model_copy(update={"baselines": ()}) for name, b in benchmarks.known().items()}
+    monkeypatch.setattr(benchmarks, "known", lambda: bare)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["brainbench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit:
+            cli.main()
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.out + printed.err
+        return exit.value.code or 0, printed.out, " ".join(printed.err.split())
+
+    return call
+
+
+@pytest.fixture
+def features(tmp_path):
+    """Writes a features file of these ids; gives the model's name."""
+
+    def write(ids=IDS, name="mine", values=None):
+        path = tmp_path / f"{name}.safetensors"
+        values = np.random.default_rng(0).normal(size=(len(ids), 6)) if values is None else values
+        write_features(path, {"a": values}, ids)
+        return f"features:{path}"
+
+    return write
+
+
+def test_json_on_stdout_is_entries_and_nothing_else(run, features):
+    code, out, err = run("score", features(), "--benchmarks", V1, "insilico.V4-ridge", "--json")
+    assert (code, err) == (0, "")
+    entries = [Entry.model_validate_json(json.dumps(entry)) for entry in json.loads(out)]
+    assert [entry.benchmark for entry in entries] == [V1, "insilico.V4-ridge"]
+    keys = "benchmark model status reason raw ceiling normalized low high layer layers optimistic per_subject"
+    keys += " n_stimuli n_neuroids n_excluded baselines provenance"
+    assert set(keys.split()) <= set(json.loads(out)[0])
+    assert set(json.loads(out)[0]["layers"][0]) == {"layer", "depth", "train", "raw"}
+
+
+def test_a_table_on_stdout_and_files_in_out(run, features, tmp_path):
+    code, out, err = run("score", features(), "-b", V1, "--out", tmp_path / "results")
+    assert code == 0 and err == ""
+    assert f"{V1} (synthetic)" in out and "150 (0)" in out
+    assert (tmp_path / "results" / "features_mine" / f"{V1}.json").is_file()
+
+
+def test_a_failed_entry_is_printed_and_is_the_exit_code(run, features, caplog):
+    code, out, _ = run("score", features(IDS[:-1]), "-b", V1, "--json")
+    (entry,) = json.loads(out)
+    assert (code, entry["status"], entry["raw"]) == (3, "failed", None)
+    assert "insilico/0400" in entry["reason"] and "insilico/0400" in caplog.text
+    assert run("score", features(IDS[:-1]), "-b", V1)[0] == 3
+
+
+def test_a_run_that_could_score_nothing_is_no_success(run, features):
+    code, out, _ = run("score", features([str(n) for n in range(400)]), "-b", V1, "--json")
+    assert code == 3 and json.loads(out)[0]["status"] == "not_applicable"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["score"], 2, "Missing argument"),
+        (["scroe", "x"], 2, "No such command 'scroe'"),
+        (["list"], 2, "Missing argument 'datasets|models|scorers|benchmarks'"),
+        (["list", "model"], 2, "Did you mean 'models'?"),
+        (["score", "baseline:pixels", "--jsn"], 2, "--jsn"),
+        (["score", "baseline:pixel"], 2, "Did you mean 'pixels'?"),
+        (["score", "baselines:pixels"], 2, "unknown source of models 'baselines'"),
+        (["score", "timm:resnt18"], 2, "'resnet18'"),
+        (["score", "bundled:efficientnet_lite"], 2, "'efficientnet_lite0'"),
+        (["score", "timm:resnet18.a1_in1k@trained"], 2, "the only endings are"),
+        (["score", "baseline:pixels", "-b", "insilico.V1"], 2, "'insilico.V1-rsa'"),
+        (["score", "baseline:pixels", "-b", V1, "--layers", "pixel"], 2, "Did you mean 'pixels'"),
+        (["score", "baseline:pixels", "-b", V1, "--layers", ""], 2, "unknown layer"),
+        (["score", "baseline:pixels", "-b", V1, "--weights", "w.pt"], 2, "bring their own weights"),
+        (["score", "baseline:pixels", "-b", V1, "--device", "cuda:99"], 2, "--device auto or cpu"),
+        (["score", "baseline:pixels", "-b", V1, "--data-root", "nowhere"], 2, "'nowhere', which is not a folder"),
+        (["score", "baseline:pixels", "-b", V1, "--data-root", "cowly2023=."], 2, "Did you mean 'cowley2023'"),
+        (["score", "baseline:pixels", "--data-root", ".", "--data-root", "."], 2, "given twice for all datasets"),
+        (["score", "baseline:pixels", "baseline:gabor"], 2, "score takes one model"),
+        (["score", "module:os:nothing", "-b", V1], 2, "module 'os' has no 'nothing'"),
+        (["score", "features:gone.safetensors", "-b", V1], 3, "gone.safetensors cannot be read"),
+        (["score", "module:broken:net", "-b", V1], 3, "'broken:net' raised ValueError: my own mistake"),
+        (["score", "module:unparsable:net", "-b", V1], 3, "raised SyntaxError"),
+        (["score", "baseline:pixels", "-b", "cowley2023.V4-ridge", "--data-root", "cowley2023=."], 4, "lacks 22 of 22"),
+        (["score", "timm:resnet18.a1_in1k", "-b", V1], 4, "--weights FILE"),
+        (["score", "baseline:pixels", "-b", V1, "--out", "broken.py/results"], 6, "Give another --out folder"),
+    ],
+)
+def test_mistakes_are_one_message_and_an_exit_code(run, tmp_path, monkeypatch, arguments, code, says):
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    (tmp_path / "broken.py").write_text("def net():\n    raise ValueError('my own mistake')\n")
+    (tmp_path / "unparsable.py").write_text("def net(:\n")
+    got, out, err = run(*arguments)
+    assert (got, out) == (code, "")
+    assert err.startswith("brainbench: ") and says in err
+
+
+def test_a_cache_that_cannot_be_written_is_exit_6(run, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BRAINBENCH_CACHE", str(tmp_path / "file"))
+    code, out, err = run("score", "baseline:pixels", "-b", V1, "--json")
+    assert (code, out) == (6, "") and "BRAINBENCH_CACHE" in err
+
+
+def test_what_is_not_here_is_named_on_stderr_and_the_rest_runs(run, features, monkeypatch, tmp_path):
+    monkeypatch.delenv("BRAINBENCH_DATA", raising=False)
+    monkeypatch.delenv("BRAINBENCH_DATA_COWLEY2023", raising=False)
+    monkeypatch.setattr("platformdirs.user_data_path", lambda name: tmp_path / "nowhere")
+    code, out, err = run("score", features(), "-b", "cowley*", V1, "--json")
+    assert code == 0 and len(json.loads(out)) == 1
+    assert "Not run, recording not here: cowley2023.V4-ridge, cowley2023.V4avg-ridge" in err
+
+
+def test_a_bug_is_one_line_and_a_traceback_only_on_request(run, monkeypatch):
+    def bug(*arguments):
+        raise ZeroDivisionError("of ours")
+
+    monkeypatch.setattr("brainbench.runner.run", bug)
+    code, out, err = run("score", "baseline:pixels", "-b", V1)
+    assert (code, out) == (70, "") and "a bug: ZeroDivisionError: of ours" in err
+    monkeypatch.setattr(sys, "argv", ["brainbench", "--debug", "score", "baseline:pixels", "-b", V1])
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+def test_ctrl_c_is_130(run, monkeypatch):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("brainbench.runner.run", stop)
+    code, out, err = run("score", "baseline:pixels", "-b", V1)
+    assert (code, out) == (130, "") and "run again to go on" in err
+
+
+SLOW = """
+import time, torch
+from torch import nn
+
+class Slow(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Conv2d(3, 2, 8, stride=8), nn.ReLU()
+
+    def forward(self, x):
+        with open("seen", "a") as file:
+            file.write("x" * len(x))
+        time.sleep(0.02)
+        return self.second(self.first(x))
+
+def net():
+    from brainbench.core.specs import Preprocessing
+    return Slow(), Preprocessing(resize_px=16, crop_px=16)
+"""
+
+
+def test_sigint_in_mid_run_stops_soon_and_the_next_run_goes_on(run, tmp_path, monkeypatch):
+    (tmp_path / "slow.py").write_text(SLOW)
+    environment = os.environ | {"BRAINBENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", "from brainbench import cli, extraction; extraction.SHARD = 128; cli.main()"]
+    command += ["score", "module:slow:net", "-b", V1, "--json"]
+    how = {"cwd": tmp_path, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **how) as first:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("cache/*/*/entry.json")) and time.monotonic() < deadline:
+            time.sleep(0.02)  # until the first shard is stored
+        first.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        out, err = first.communicate(timeout=60)
+    assert (first.returncode, out) == (130, "") and "run again to go on" in err and "Traceback" not in err
+    assert time.monotonic() - start < 5
+    seen = tmp_path / "seen"
+    before = len(seen.read_text())
+    assert 128 <= before < 256
+    monkeypatch.setattr(extraction, "SHARD", 128)
+    code, out, _ = run("score", "module:slow:net", "-b", V1, "--json")
+    assert code == 0 and json.loads(out)[0]["status"] == "ok"
+    assert 272 <= len(seen.read_text()) - before < 310  # the other shards, and a few to try the network out
+
+
+# list
+
+
+@pytest.mark.parametrize("kind", cli.KINDS)
+def test_lists_are_tables_or_json(run, kind):
+    code, out, _ = run("list", kind, "--json")
+    rows = json.loads(out)
+    assert code == 0 and rows and all(row.keys() == rows[0].keys() for row in rows)
+    code, table, _ = run("list", kind)
+    assert code == 0 and all(str(next(iter(row.values()))) in table for row in rows)
+
+
+def test_lists_say_what_is_missing_and_how_to_get_it(run, tmp_path):
+    for kind, name in (("datasets", "cowley2023"), ("benchmarks", "cowley2023.V4-ridge")):
+        code, out, _ = run("list", kind, "--data-root", "cowley2023=.", "--json")
+        row = next(row for row in json.loads(out) if next(iter(row.values())) == name)
+        assert code == 0 and row["here"] is False
+        assert "lacks 22 of 22 files" in row["how_to_get"] and "--data-root cowley2023=PATH" in row["how_to_get"]
+        assert "--data-root cowley2023=PATH" in run("list", kind, "--data-root", "cowley2023=.")[2]
+
+
+def test_the_version_and_help(run):
+    assert run("version") == (0, f"{__version__}\n", "")
+    code, out, _ = run("score", "--help")
+    assert code == 0 and "--data-root" in out
+    assert run()[0] == 2
+
+
+# benchmark files
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("dataset = ", "bad.toml is not TOML"),
+        ('dataset = "insilico"', "bad.toml has no [[benchmark]] tables"),
+        ('dataset = "insilico"\nbenchmark = 3', "bad.toml has no [[benchmark]] tables"),
+        ('{dataset = "insilic"}', "unknown dataset 'insilic'. Did you mean 'insilico'"),
+        ('{scorer = "rigde"}', "unknown scorer 'rigde'. Did you mean 'ridge'"),
+        ('{ceiling = "split-half"}', "bad.toml, benchmark 'x.V1-ridge'"),
+        ('{colour = "red"}', "colour"),
+        ('{id = "../x"}', "should match pattern"),
+        ("{split = { n_folds = 1 }}", "greater than or equal to 2"),
+    ],
+)
+def test_a_wrong_benchmark_file_is_named(tmp_path, monkeypatch, text, says):
+    if text.startswith("{"):
+        fields = {"id": '"x.V1-ridge"', "version": "1", "title": '"t"', "dataset": '"insilico"', "region": '"V1"'}
+        fields |= {"scorer": '"ridge"', "split": "{ n_folds = 5 }", "ceiling": '"split_half"'}
+        name, _, value = text[1:-1].partition(" = ")
+        text = "[[benchmark]]\n" + "\n".join(f"{k} = {v}" for k, v in (fields | {name: value}).items())
+    (tmp_path / "bad.toml").write_text(text)
+    monkeypatch.setattr(benchmarks._resources, "tomls", lambda kind: [tmp_path / "bad.toml"])
+    with pytest.raises(benchmarks.InputError) as error:
+        benchmarks.known.__wrapped__()
+    assert says in str(error.value)
+
+
+def test_every_shipped_benchmark_could_run():
+    from brainbench import datasets, scorers
+
+    for benchmark in benchmarks.known().values():
+        spec = datasets.DATASETS[benchmark.dataset].spec
+        assert benchmark.region in spec.regions and set(benchmark.subjects or ()) <= set(spec.subjects)
+        requires = scorers.load(benchmark.scorer, benchmark.params).spec.requires
+        assert benchmark.ceiling in {"responses": ("split_half", "none")}.get(
+            requires, ("leave_one_subject_out", "none")
+        )
+        assert len(benchmark.fingerprint) == 64

@@ -1,0 +1,377 @@
+"""Whole runs on recordings of which the truth is known: what must be reached, what must read 0, what must be said."""
+
+import json
+import logging
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from brainbench import datasets, extraction, models, runner, scorers
+from brainbench.benchmarks import known
+from brainbench.core.arrays import take
+from brainbench.core.specs import Preprocessing
+from brainbench.datasets.insilico import Insilico
+from brainbench.entry import Entry
+from brainbench.errors import InputError, UsageError
+from brainbench.models.features_file import FeatureTable
+from brainbench.numerics.resampling import interval
+from brainbench.targets import targets
+
+REGIONS = ("V1", "V2", "V4", "IT")
+N = 150  # neuroids a region, over subjects
+
+
+def alone(*ids):
+    """Benchmarks without baselines beside them."""
+    return [known()[name].model_copy(update={"baselines": ()}) for name in ids]
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    return runner.make_setting(device="cpu", cache_folder=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def oracle(setting):
+    """The oracle's entries by benchmark."""
+    run = alone(*(f"insilico.{region}-{scorer}" for region in REGIONS for scorer in ("ridge", "rsa")))
+    return {entry.benchmark: entry for entry in runner.run(models.load("insilico:cascade"), run, setting)}
+
+
+@pytest.fixture(scope="module")
+def codes(setting, oracle):
+    """Each stage's features of the 400 pictures."""
+    model, stimuli = models.load("insilico:cascade"), Insilico().stimuli()
+    return {s.name: extraction.representation(model, s, stimuli, setting.store).features for s in model.spec.layers}
+
+
+IDS = [f"insilico/{n + 1:04d}" for n in range(400)]
+
+
+def table(features, ids=IDS, name="mine"):
+    return FeatureTable.from_arrays(features, ids, name)
+
+
+def one(model, name, setting):
+    (entry,) = runner.run(model, alone(name), setting)
+    return entry
+
+
+class Altered(Insilico):
+    """`insilico` with presentations changed by `change(values, stimulus ids, regions)` in place."""
+
+    def __init__(self, change):
+        self.change = change
+
+    def responses(self, subject, **asked):
+        responses = super().responses(subject, **asked)
+        self.change(responses.values, responses["stimulus_id"].values, responses["region"].values)
+        return responses
+
+
+@pytest.fixture
+def altered(monkeypatch):
+    def use(change):
+        dataset = Altered(change)
+        monkeypatch.setattr(runner.datasets, "load", lambda name, roots: dataset)
+        return dataset
+
+    return use
+
+
+# what is reached
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_the_oracle_reaches_the_ceiling_at_the_stage_that_generated_the_region(oracle, region):
+    ridge = oracle[f"insilico.{region}-ridge"]
+    assert ridge.layer_by_fold == [region] * 5
+    assert ridge.low <= np.sqrt(ridge.ceiling) <= ridge.high
+    assert ridge.normalized > 0.95 and ridge.normalized_high < 1.05  # and never beyond
+    assert ridge.n_neuroids == N and ridge.n_excluded == 0 and ridge.extras["at_edge"] == 0
+    rsa = oracle[f"insilico.{region}-rsa"]
+    assert rsa.layer_by_fold == [region] * 10
+    assert rsa.high >= rsa.ceiling and rsa.raw < rsa.ceiling_upper
+
+
+@pytest.mark.parametrize("scorer", ["ridge", "rsa"])
+def test_features_of_other_pictures_read_zero(codes, setting, scorer):
+    entries = []
+    for seed in range(3):
+        order = torch.from_numpy(np.random.default_rng(seed).permutation(400))
+        entries.append(one(table({"V1": codes["V1"][order]}), f"insilico.V1-{scorer}", setting))
+    assert abs(np.mean([entry.raw for entry in entries])) < 0.02
+    assert sum(entry.low <= 0 <= entry.high for entry in entries) >= 2
+
+
+# rows meet by id, random numbers belong to the benchmark
+
+
+def test_the_order_of_rows_in_a_features_file_means_nothing(codes, setting):
+    order = np.random.default_rng(0).permutation(400)
+    straight = one(table({"V2": codes["V2"]}), "insilico.V2-ridge", setting)
+    shuffled = one(
+        table({"V2": codes["V2"][torch.from_numpy(order)]}, [IDS[i] for i in order]), "insilico.V2-ridge", setting
+    )
+    assert shuffled.replicates == straight.replicates and shuffled.raw == straight.raw
+
+
+def test_any_two_entries_pair_as_a_baseline_does_beside_its_model(setting):
+    pixels, gabor = (models.load(f"baseline:{name}") for name in ("pixels", "gabor"))
+    (beside,) = runner.run(gabor, [known()["insilico.V1-ridge"]], setting)
+    ours, theirs = (one(model, "insilico.V1-ridge", setting) for model in (gabor, pixels))
+    assert ours.replicates == beside.replicates
+    paired = interval(np.array(ours.replicates) - np.array(theirs.replicates))
+    baseline = beside.baselines["baseline:pixels"]
+    assert (baseline.difference_low, baseline.difference_high) == pytest.approx(paired, abs=1e-5)
+    assert baseline.difference == pytest.approx(ours.raw - theirs.raw)
+    assert list(beside.baselines) == ["baseline:pixels"]  # not itself, and no twin of what was never trained
+
+
+def test_entries_of_every_status_survive_their_file(oracle, codes, setting):
+    few = one(table({"V1": codes["V1"][:9]}, IDS[:9]), "insilico.V1-ridge", setting)
+    other = one(table({"V1": codes["V1"]}, [f"x{i}" for i in IDS]), "insilico.V1-ridge", setting)
+    entries = [*oracle.values(), few, other]
+    assert {entry.status for entry in entries} == {"ok", "failed", "not_applicable"}
+    for entry in entries:
+        assert Entry.model_validate_json(json.dumps(entry.as_json(), allow_nan=False)) == entry
+
+
+# selection is nested
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [("insilico.V1-ridge", {}), ("insilico.V1-ridge", {"select": "kfold"}), ("insilico.V1-rsa", {})],
+    ids=["gcv", "kfold", "rsa"],
+)
+def test_test_stimuli_have_no_say_in_their_layer(codes, setting, altered, name, params):
+    (benchmark,) = alone(name)
+    benchmark = benchmark.model_copy(update={"params": benchmark.params | params})
+    model = table({"right": codes["V1"], "wrong": codes["IT"]})
+    scorer = scorers.load(benchmark.scorer, benchmark.params)
+    test = targets(Insilico(), [benchmark], scorer)[0].split.folds[0].test
+    wrong = codes["IT"].double().numpy()
+
+    def plant(values, stimulus, regions):
+        """Test responses that the wrong layer answers for: what it predicts (ridge), or a readout of it (RSA)."""
+        x, tested = wrong[take(IDS, list(stimulus), what="codes")], np.isin(stimulus, test)
+        readout = np.random.default_rng(0).normal(size=(x.shape[1], values.shape[1]))
+        if benchmark.scorer == "ridge":
+            readout = np.linalg.lstsq(x[~tested], np.nan_to_num(values[~tested]), rcond=None)[0]
+        values[tested] = x[tested] @ readout
+
+    dataset = altered(plant)
+    (entry,) = runner.run(model, [benchmark], setting)
+    assert entry.layer_by_fold[0] == "right"
+    target = targets(dataset, [benchmark], scorer)[0]
+    right, lure = (
+        scorer.score(
+            extraction.representation(model, layer, target.stimuli, setting.store),
+            target.data,
+            target.split,
+            seed=0,
+            device="cpu",
+        )
+        for layer in model.spec.layers
+    )
+    assert np.nanmedian(lure.folds[0]) > np.nanmedian(right.folds[0])
+
+
+def test_an_optimistic_layer_is_never_worse_than_the_chosen_one(oracle):
+    for entry in oracle.values():
+        assert entry.optimistic.raw == max(layer.raw for layer in entry.layers)
+        assert entry.optimistic.gap >= -1e-12
+
+
+# what is missing is named
+
+
+def test_a_region_without_a_number_fails_with_a_reason_and_null_scores(setting, oracle, altered):
+    def silence(values, stimulus, regions):
+        values[:, regions == "V2"] = np.nan
+
+    altered(silence)
+    good, bad = runner.run(models.load("insilico:cascade"), alone("insilico.V1-ridge", "insilico.V2-ridge"), setting)
+    assert good.status == "ok" and good.raw == pytest.approx(oracle["insilico.V1-ridge"].raw, abs=1e-6)
+    assert bad.status == "failed" and "missing-stimuli" in bad.reason
+    file = bad.as_json()
+    assert file["raw"] is file["normalized"] is file["low"] is file["ceiling"] is file["layer"] is None
+    assert (bad.n_neuroids, bad.n_excluded, bad.excluded) == (0, N, {"missing-stimuli": N})
+
+
+def test_neuroids_that_cannot_be_scored_are_counted_by_reason(setting, oracle, altered):
+    (benchmark,) = alone("insilico.V1-ridge")
+    test = targets(Insilico(), [benchmark], scorers.load("ridge", benchmark.params))[0].split.folds[2].test
+
+    def spoil(values, stimulus, regions):
+        values[:, 0] = 3.0
+        values[np.isin(stimulus, test), 1] = 3.0  # constant in one fold alone
+        values[stimulus == IDS[5], 2] = np.inf
+
+    altered(spoil)
+    entry = one(models.load("insilico:cascade"), "insilico.V1-ridge", setting)
+    assert entry.excluded == {"missing-stimuli": 3, "zero-variance": 6}
+    assert (entry.n_neuroids, entry.n_excluded) == (N - 9, 9)
+    assert {name: s.n_neuroids for name, s in entry.per_subject.items()} == {"s1": 47, "s2": 47, "s3": 47}
+    assert entry.raw == pytest.approx(oracle["insilico.V1-ridge"].raw, abs=0.02)
+
+
+def test_single_presentations_have_a_score_without_a_ceiling(setting, altered):
+    def once(values, stimulus, regions):
+        seen = set()
+        for row, name in enumerate(stimulus):
+            if name in seen:
+                values[row] = np.nan
+            seen.add(name)
+
+    altered(once)
+    entry = one(models.load("insilico:cascade"), "insilico.V1-ridge", setting)
+    assert entry.status == "ok" and entry.raw > 0.4
+    assert entry.ceiling is entry.normalized is None
+    assert entry.ceiling_reason == f"single-repetition: {N}" and entry.n_without_ceiling == N
+
+
+def test_a_stimulus_that_the_features_lack_fails_and_is_named(codes, setting, caplog):
+    entry = one(table({"V1": codes["V1"][:-2]}, IDS[:-2]), "insilico.V1-ridge", setting)
+    assert entry.status == "failed" and entry.raw is None
+    assert "insilico/0399, insilico/0400" in entry.reason and "insilico/0399" in caplog.text
+
+
+def test_features_of_other_stimuli_say_nothing_and_show_both_kinds_of_id(codes, setting):
+    entry = one(table({"V1": codes["V1"]}, [str(n) for n in range(400)]), "insilico.V1-ridge", setting)
+    assert entry.status == "not_applicable"
+    assert "'insilico/0001'" in entry.reason and "'0'" in entry.reason
+
+
+def test_constant_features_have_no_score(setting):
+    ridge, rsa = runner.run(table({"a": np.ones((400, 5))}), alone("insilico.V1-ridge", "insilico.V1-rsa"), setting)
+    assert (ridge.status, ridge.excluded) == ("failed", {"constant-prediction": N})
+    assert (rsa.status, rsa.excluded) == ("failed", {"constant-features": 3})
+
+
+def test_more_features_than_stimuli_and_repeated_columns_give_a_finite_score(codes, setting):
+    wide = torch.cat([codes["V1"]] * 2 + [torch.zeros(400, 500)], dim=1)
+    entry = one(table({"a": wide}), "insilico.V1-ridge", setting)
+    plain = one(table({"a": codes["V1"]}), "insilico.V1-ridge", setting)
+    assert entry.raw == pytest.approx(plain.raw, abs=1e-3)
+
+
+def test_a_broken_recording_fails_alone(setting, monkeypatch, caplog):
+    def broken():
+        raise InputError("92_brainRDMs.mat is truncated")
+
+    sick = SimpleNamespace(spec=datasets.DATASETS["kriegeskorte2008"].spec, stimuli=broken)
+    sick.rdms = lambda region: broken()
+    real = datasets.load
+    monkeypatch.setattr(
+        runner.datasets, "load", lambda name, roots: sick if name == "kriegeskorte2008" else real(name, roots)
+    )
+    run = alone("kriegeskorte2008.humanIT-rsa", "insilico.V1-ridge")
+    bad, good = runner.run(models.load("insilico:cascade"), run, setting)
+    assert (bad.status, good.status) == ("failed", "ok")
+    assert "truncated" in bad.reason and "truncated" in caplog.text
+
+
+@pytest.mark.data
+def test_a_flipped_bit_in_a_real_recording_fails_by_name(data_root, tmp_path, setting):
+    root = shutil.copytree(data_root / "kriegeskorte2008", tmp_path / "copy", copy_function=shutil.copyfile)
+    here = runner.make_setting(roots={"kriegeskorte2008": root}, device="cpu", cache_folder=setting.store.root)
+    good = one(models.load("baseline:pixels"), "kriegeskorte2008.humanIT-rsa", here)
+    assert good.status == "ok" and good.n_stimuli == 92 and set(good.per_subject) == {"BE", "KO", "SN", "TI"}
+    file = root / "demos/92imageData/92_brainRDMs.mat"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    bad = one(models.load("baseline:pixels"), "kriegeskorte2008.humanIT-rsa", here)
+    assert bad.status == "failed" and bad.raw is None and "92_brainRDMs.mat has the right size but" in bad.reason
+
+
+# nothing is done twice
+
+
+class Net(nn.Module):
+    rows = 0
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(3, 4, 5, stride=4), nn.ReLU()
+
+    def forward(self, x):
+        Net.rows += len(x)
+        return self.act(self.conv(x))
+
+
+class Recorder:
+    def __init__(self):
+        self.stages = []
+
+    def stage(self, name, total):
+        self.stages.append([name, total, 0])
+
+    def step(self, n=1):
+        self.stages[-1][2] += n
+
+
+def test_a_second_run_shows_the_network_nothing(tmp_path, monkeypatch):
+    progress = Recorder()
+    setting = runner.make_setting(device="cpu", cache_folder=tmp_path, progress=lambda: progress)
+    model = models.wrap(Net(), preprocess=Preprocessing(resize_px=16, crop_px=16), name="net")
+    monkeypatch.setattr(Net, "rows", 0)
+    first = one(model, "insilico.V1-ridge", setting)
+    assert 400 <= Net.rows < 420  # every picture once, whatever the number of layers; a few try the network out
+    Net.rows = 0
+    again = one(model, "insilico.V1-ridge", setting)
+    other = one(model, "insilico.V4-ridge", setting)
+    assert Net.rows == 0 and other.status == "ok"
+    assert again.replicates == first.replicates
+    assert all(total == done for _, total, done in progress.stages)
+
+
+# baselines
+
+
+def test_a_twin_is_read_at_the_layers_of_its_model(monkeypatch):
+    asked = []
+    monkeypatch.setattr(runner.models, "load", lambda name, layers=None: asked.append((name, layers)))
+    layers = (SimpleNamespace(name="a.0", pooling="mean"), SimpleNamespace(name="b", pooling="flatten"))
+    model = SimpleNamespace(spec=SimpleNamespace(id="timm:net.tag", source="timm", layers=layers))
+    benchmark = known()["insilico.V1-ridge"]
+    for name in runner._baselines(model, benchmark):
+        runner._baseline(model, name)
+    assert asked == [
+        ("baseline:pixels", None),
+        ("baseline:gabor", None),
+        ("timm:net.tag@untrained", ["a.0:mean", "b:flatten"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("id", "source"), [("timm:net@untrained", "timm"), ("timm:net", "module, code abc"), ("features:net", "features")]
+)
+def test_no_twin_of_what_has_none(id, source):
+    model = SimpleNamespace(spec=SimpleNamespace(id=id, source=source))
+    assert runner._baselines(model, known()["insilico.V1-ridge"]) == ["baseline:pixels", "baseline:gabor"]
+
+
+# settings
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "meta", "nonsense"])
+def test_a_device_that_cannot_compute_is_refused(device):
+    with pytest.raises(UsageError, match="--device auto or cpu"):
+        runner.pick_device(device)
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("BRAINBENCH_CACHE", str(tmp_path))
+    assert runner.make_setting(device="cpu").store.root == tmp_path
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog):
+    caplog.set_level(logging.ERROR)
