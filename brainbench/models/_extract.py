@@ -193,13 +193,14 @@ def _probed(network: _Tapped, inputs: Sequence[Callable[[], Tensor]]) -> dict[st
     except torch.OutOfMemoryError:
         network.size = 1  # every pass will hold one input, so there is nothing to compare
     else:
-        alone = network.raw(pair[:1])
+        alone, other = network.raw(pair[:1]), network.raw(pair[1:])
         for name, both in first.items():
             axis = network.batch_axis[name] = _batch_axis(name, both.shape, alone[name].shape)
             _check_finite(name, both.movedim(axis, 0), 0)
             _check_agree(both, again[name], f"layer {name!r} answers the same batch differently the second time")
-            one = both.narrow(axis, 0, 1)
-            _check_agree(one, alone[name], f"layer {name!r} answers a stimulus differently beside another one")
+            for row, single in ((0, alone), (1, other)):  # a causal axis taken for the batch spares the first row
+                told = f"layer {name!r} answers a stimulus differently beside another one"
+                _check_agree(both.narrow(axis, row, 1), single[name], told)
     return {name: rows.shape[1] for name, rows in network.rows(pair[:1]).items()}
 
 

@@ -49,7 +49,7 @@ def sha256_of(tensors: Mapping[str, Any]) -> str:
 
 
 def code_sha256(module: nn.Module) -> str:
-    """The sha256 over how the module is put together and the files that define its classes.
+    """The sha256 over how the module is put together, the files that define its classes, and their plain attributes.
 
     The same weights in another forward pass are another model. torch's own classes are left to their names and
     options; classes typed into an interpreter have no source, and count by their names.
@@ -62,6 +62,12 @@ def code_sha256(module: nn.Module) -> str:
             digest.update(inspect.getsource(sys.modules[kind.__module__]).encode())  # the functions it calls, too
         except (OSError, TypeError):
             digest.update(kind.__qualname__.encode())
+    for name, part in module.named_modules():
+        for attribute, value in sorted(vars(part).items()):
+            if not attribute.startswith("_") and isinstance(value, bool | int | float | str | tuple | list | Tensor):
+                told = sha256_of({"": value}) if isinstance(value, Tensor) else repr(value)
+                digest.update(f"{name}.{attribute}={told}\n".encode() if attribute != "training" else b"")
+    digest.update(sha256_of(dict(module.named_buffers())).encode())  # those that state_dict leaves out, too
     return digest.hexdigest()
 
 

@@ -6,6 +6,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,8 +37,8 @@ class Network:
     see: See
 
     def build(self) -> nn.Module:
-        """The network with its weights, in eval mode unless it is the user's own."""
-        return self.module
+        """The network with its weights, in eval mode: a copy where the user's own is in training."""
+        return deepcopy(self.module).eval() if any(m.training for m in self.module.modules()) else self.module
 
     def preprocess(self, image: Image.Image) -> Tensor:
         """One picture as float32 (channel, height, width). Raises InputError where it is broken."""

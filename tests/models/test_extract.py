@@ -212,7 +212,7 @@ def test_a_batch_that_does_not_fit_is_halved(most, fits):
 
     features = extract(Body(limited), inputs(10), {"layer": "flatten"}, batch_size=8)["layer"]
     torch.testing.assert_close(features, torch.stack([picture().flatten() for picture in inputs(10)]))
-    assert sum(sizes) <= 10 + 2 + 2 + 1 + 1  # the probe's, and nothing twice
+    assert sum(sizes) <= 10 + 2 + 2 + 1 + 1 + 1  # the probe's, and nothing twice
     assert max(sizes) == fits
     with pytest.raises(ResourceError, match="one input"):
         extract(Body(_always_full), inputs(4), {"layer": "flatten"})
@@ -262,3 +262,9 @@ def test_cuda_gives_the_features_of_the_cpu():
     assert next(module.parameters()).device.type == "cpu"
     for name, values in on_cpu.items():
         torch.testing.assert_close(on_cuda[name], values, rtol=1e-4, atol=1e-4)
+
+
+def test_a_causal_axis_taken_for_the_batch_is_refused():
+    """A running sum over the batch leaves the first row alone: only the second one tells."""
+    with pytest.raises(InputError, match="differently beside another one"):
+        extract(Body(lambda self, x: x.cumsum(0)), inputs(4), {"layer": "flatten"})

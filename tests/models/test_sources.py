@@ -343,3 +343,34 @@ def test_extraction_needs_no_labelled_arrays():
         import brainbench.models._extract, brainbench.models._ladder, brainbench.models._preprocess
         print("imported")
     """) == "imported"  # fmt: skip
+
+
+class Scaled(nn.Module):
+    """A factor that is neither a parameter nor a registered buffer."""
+
+    def __init__(self, factor, table=None):
+        super().__init__()
+        self.factor = factor
+        self.register_buffer("table", torch.ones(2) if table is None else table, persistent=False)
+        self.conv = nn.Conv2d(3, 2, 3)
+        nn.init.ones_(self.conv.weight)
+        nn.init.zeros_(self.conv.bias)
+
+    def forward(self, x):
+        return self.conv(x) * self.factor * self.table[0]
+
+
+def test_plain_attributes_and_unsaved_buffers_are_part_of_a_modules_identity():
+    see = Preprocessing(resize_px=16, crop_px=16)
+    same, other, table = (
+        models.wrap(module, preprocess=see).spec.source
+        for module in (Scaled(1.0), Scaled(2.0), Scaled(1.0, torch.tensor([2.0, 1.0])))
+    )
+    assert len({same, other, table}) == 3
+    assert models.wrap(Scaled(1.0), preprocess=see).spec.source == same
+
+
+def test_a_module_in_training_is_built_in_eval_mode_and_left_alone():
+    module = Scaled(1.0).train()
+    model = models.wrap(module, preprocess=Preprocessing(resize_px=16, crop_px=16))
+    assert not model.build().training and module.training
