@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from brainbench import __version__
-from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError
+from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError, VerificationError
 
 INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
 KINDS = ("datasets", "models", "scorers", "benchmarks")
@@ -210,6 +210,36 @@ def compare(
         "Paired replicates; p two-sided; q after Benjamini and Hochberg over the pairs of a benchmark. Models that "
         "share a letter are not told apart at q < .05. best in: share of replicates in which the model is first."
     )
+
+
+@app.command()
+def check(
+    name: Annotated[
+        str, typer.Argument(help="A dataset, model or scorer by name, or yours: package.module:attribute.")
+    ],
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold a dataset, model or scorer to its contract: one line a check, and how to mend what is broken."""
+    from dataclasses import asdict
+
+    from brainbench.checks import run_checks
+    from brainbench.checks._known import KNOWN_FAILURES
+    from brainbench.checks._named import named
+
+    thing = named(name, roots(data_root))
+    outcomes = []
+    for outcome in run_checks(thing, KNOWN_FAILURES.get(name)):
+        outcomes.append(outcome)
+        if not as_json:
+            word = {"passed": "ok", "failed": "FAIL", "known": "known"}[outcome.status]
+            mend = f" To mend it: {outcome.mend}" if outcome.status == "failed" else ""
+            typer.echo(f"{word:<6}{outcome.check}{f': {outcome.message}.' if outcome.message else ''}{mend}")
+    if as_json:
+        typer.echo(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
+    failed = [outcome.check for outcome in outcomes if outcome.status == "failed"]
+    if failed:
+        raise VerificationError(f"{name} fails {len(failed)} of {len(outcomes)} checks: {', '.join(failed)}")
 
 
 def _table(model: str, results: Any) -> Table:

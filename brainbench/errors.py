@@ -45,6 +45,12 @@ class AccessError(BrainbenchError):
     exit_code = 4
 
 
+class VerificationError(BrainbenchError):
+    """A dataset, model or scorer breaks a check that it is held to."""
+
+    exit_code = 5
+
+
 class ResourceError(BrainbenchError):
     """Disk or memory ran out."""
 

@@ -20,8 +20,8 @@ from brainbench.core.stimuli import StimulusSet
 from brainbench.datasets import DATASETS, load, present
 from brainbench.errors import AccessError, UnknownNameError
 
-SYNTHETIC = [name for name in DATASETS if DATASETS[name].spec.synthetic]
-RECORDED = [name for name in DATASETS if not DATASETS[name].spec.synthetic]
+SYNTHETIC = [name for name in DATASETS.own if DATASETS[name].spec.synthetic]
+RECORDED = [name for name in DATASETS.own if not DATASETS[name].spec.synthetic]
 
 
 @parametrize_with_checks([load(name) for name in SYNTHETIC], known_failures=KNOWN_FAILURES)

@@ -1,0 +1,79 @@
+"""From what someone types to the thing that is checked."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import Any
+
+from brainbench.checks._check import kind_of
+from brainbench.core.registry import load_object
+from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError
+
+
+def named(name: str, roots: Mapping[str, Path]) -> Any:
+    """The dataset, scorer (with its own parameters' defaults) or model of that name, or what `module:attr` holds.
+
+    A class or function is called, with the dataset's folder where it needs a `root`. The working directory can be
+    imported from. Raises UnknownNameError for a name that is none of these, AccessError for a recording or weights
+    that are not here, UsageError for a thing of no known kind, InputError where the thing's own code fails.
+    """
+    found = _found(name, roots)
+    try:
+        kind_of(found)
+    except TypeError as error:
+        raise UsageError(f"{name!r} cannot be checked: {error}") from None
+    return found
+
+
+def _found(name: str, roots: Mapping[str, Path]) -> Any:
+    from brainbench import datasets, models, scorers
+
+    if name in datasets.DATASETS:
+        return datasets.load(name, dict(roots))
+    if name in scorers.SCORERS:
+        return scorers.load(name, {})
+    source, colon, _ = name.partition(":")
+    if not colon:
+        known = [*datasets.DATASETS, *scorers.SCORERS, *(f"{source}:NAME" for source in models.SOURCES)]
+        raise UnknownNameError("dataset, scorer or model", name, known)
+    if source in models.SOURCES:
+        return models.load(name)
+    here = str(Path.cwd())
+    if here not in sys.path:  # a console script does not look where it was started
+        sys.path.insert(0, here)
+    try:
+        found = load_object(name)
+        return found if _is_thing(found) or not callable(found) else found(*_arguments(found, name, roots))
+    except BrainbenchError:
+        raise
+    except Exception as error:
+        raise InputError(f"{name!r} raised {type(error).__name__}: {error}") from error
+
+
+def _is_thing(found: Any) -> bool:
+    """Whether this can be checked as it is; a class has the methods, but must be called first."""
+    try:
+        kind_of(found)
+    except TypeError:
+        return False
+    return not isinstance(found, type)
+
+
+def _arguments(make: Any, name: str, roots: Mapping[str, Path]) -> list[Path]:
+    """Nothing, or the folder of the dataset that `make` is a class of."""
+    optional = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+    parameters = signature(make).parameters.values()
+    needed = [p.name for p in parameters if p.default is Parameter.empty and p.kind not in optional]
+    if not needed:
+        return []
+    if needed != ["root"]:
+        raise UsageError(f"{name!r} needs {', '.join(needed)}; name a function that needs nothing and makes the thing")
+    id = getattr(getattr(make, "spec", None), "id", "")
+    if id in roots:
+        return [roots[id]]
+    if "" in roots:
+        return [roots[""] / id]
+    raise UsageError(f"{name!r} reads files: say --data-root PATH, where PATH holds a folder named {id!r}")
