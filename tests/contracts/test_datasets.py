@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from brainbench.checks import parametrize_with_checks, run_checks
+from brainbench.checks import checks_for, parametrize_with_checks, run_checks
 from brainbench.checks._facts import near_duplicates, picture
 from brainbench.checks._known import KNOWN_FAILURES
 from brainbench.core.arrays import rdms_array, responses_array
@@ -444,6 +444,12 @@ def test_sound_dataset_passes(sound):
 @pytest.mark.parametrize(("thing", "name"), [pytest.param(*d, id=type(d[0]).__name__) for d in DEFECTS])
 def test_defect_is_caught_by_one_check_alone(thing, name):
     assert set(failures(thing)) == {name}
+
+
+def test_every_check_has_a_defect_that_it_catches():
+    laws = {law.name for dataset in (NamesNoAddress(Path("here")), ToyRDMs()) for law in checks_for(dataset)}
+    assert laws == {name for _, name in DEFECTS}
+    assert {law.name for law in checks_for(load("insilico"))} - laws == {"import_is_light"}  # tested below
 
 
 def test_adapter_that_imports_torch_is_caught(tmp_path, monkeypatch):
