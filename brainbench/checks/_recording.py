@@ -26,7 +26,7 @@ Data = Block | RDMs
 SAME = 1e-3  # scores that agree to float32 are the same
 # benchmark's scorer, stimuli, subjects: a readout needs many stimuli, dissimilarities are compared between subjects
 _SIZES: dict[str, tuple[str, int, tuple[str, ...]]] = {
-    "responses": ("ridge", 400, ("s1",)),
+    "responses": ("ridge", 320, ("s1",)),
     "rdms": ("rsa", 120, ("s1", "s2", "s3")),
 }
 
@@ -191,7 +191,9 @@ def _as_rdms(values: np.ndarray) -> np.ndarray:
 @cache
 def _recording(requires: Literal["responses", "rdms"], rdm: str, comparison: str, region: str) -> Recording:
     name, n, subjects = _SIZES[requires]
-    benchmark = known()[f"insilico.{region}-{name}"].model_copy(update={"subjects": subjects})
+    benchmark = known()[f"insilico.{region}-{name}"]
+    once = benchmark.split.model_copy(update={"n_repeats": 1})
+    benchmark = benchmark.model_copy(update={"subjects": subjects, "split": once})
     asks = SimpleNamespace(spec=SimpleNamespace(requires=requires), rdm=rdm, comparison=comparison)
     first = _First(n)
     (target,) = targets(first, [benchmark], asks)

@@ -133,13 +133,27 @@ def check_gram_is_enough(scorer: Any) -> None:
     same(got.folds, scored(scorer, case).folds, "the Gram matrix in place of the features")
 
 
-@check("scorer", mend="find rows by stimulus id, and sum over stimuli in a way that their order does not change")
+@check("scorer", mend="find rows by stimulus id; sort by it before random numbers or inner folds are dealt out")
 def check_order_of_stimuli(scorer: Any) -> None:
-    """The order of stimuli in both target and representation means nothing."""
+    """The order of stimuli in target, representation and folds means nothing."""
     case = recording(scorer)
     order = rng().permutation(len(case.features))
     ids = tuple(case.data.stimulus_ids[i] for i in order)
-    got = scored(scorer, case, data=rows_taken(case.data, order, ids), features=case.features[order], ids=ids)
+    place = {name: at for at, name in enumerate(ids)}
+    folds = tuple(
+        Fold(
+            train=tuple(sorted(fold.train, key=place.__getitem__)), test=tuple(sorted(fold.test, key=place.__getitem__))
+        )
+        for fold in case.split.folds
+    )
+    got = scored(
+        scorer,
+        case,
+        data=rows_taken(case.data, order, ids),
+        features=case.features[order],
+        ids=ids,
+        split=replace(case.split, folds=folds),
+    )
     same(got.folds, scored(scorer, case).folds, "stimuli in another order")
 
 

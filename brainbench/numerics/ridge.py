@@ -82,13 +82,13 @@ def select_loo(basis: Eigenbasis, y: Float[Tensor, "n v"], alphas: Float[Tensor,
 
 
 def select_kfold(
-    folds: Sequence[tuple[Eigenbasis, Float[Tensor, "m k"], Float[Tensor, "n v"], Float[Tensor, "m v"]]],
+    folds: Sequence[tuple[Eigenbasis, Float[Tensor, "_ _"], Float[Tensor, "_ v"], Float[Tensor, "_ v"]]],
     alphas: Float[Tensor, " a"],
 ) -> Selection:
     """The penalty with the least squared error summed over inner folds, for each neuroid.
 
     `folds` holds, for each inner fold: the eigenbasis of what is fitted on, the cross products to what is left out,
-    and the responses of both.
+    and the responses of both. Inner folds may differ in size.
     """
     parts = []
     for basis, cross, y_fit, y_out in folds:
