@@ -192,9 +192,9 @@ def _replicates(
     for target, _, _ in cut:
         unit_of |= target.split.unit
     units = len(set(unit_of.values()))
-    kind = "groups of stimuli" if any(u.startswith("group:") for u in unit_of.values()) else "stimuli"
     names = sorted(set(subjects))
-    resampled = f"{units} {kind}" + (f", {len(names)} subjects" if len(names) > 1 else " (one subject)")
+    resampled = f"{len(unit_of)} stimuli" + (f" in {units} groups" if units < len(unit_of) else "")
+    resampled += f", {len(names)} subjects" if len(names) > 1 else " (one subject)"
     if not chosen:
         nothing = np.full(N_REPLICATES, np.nan)
         return nothing, nothing, resampled

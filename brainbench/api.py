@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from brainbench.benchmarks import Benchmark, select
 from brainbench.core.protocols import Model
 from brainbench.datasets import DATASETS, present
@@ -162,8 +160,8 @@ def _refuse(what: str, **given: Any) -> None:
 
 def row(entry: Entry) -> dict[str, Any]:
     """What a table shows of an entry."""
-    beside = {name: b for name, b in entry.baselines.items() if b.raw is not None}
-    best = max(beside, key=lambda name: beside[name].raw or -np.inf, default=None)
+    beside = {name: b.raw for name, b in entry.baselines.items() if b.raw is not None}
+    best = max(beside, key=beside.__getitem__, default=None)
     return {
         "benchmark": entry.benchmark,
         "synthetic": entry.synthetic,
@@ -178,9 +176,9 @@ def row(entry: Entry) -> dict[str, Any]:
         "n_neuroids": entry.n_neuroids,
         "n_excluded": entry.n_excluded,
         "best_baseline": best,
-        "baseline_raw": None if best is None else beside[best].raw,
-        "difference_low": None if best is None else beside[best].difference_low,
-        "difference_high": None if best is None else beside[best].difference_high,
+        "baseline_raw": None if best is None else beside[best],
+        "difference_low": None if best is None else entry.baselines[best].difference_low,
+        "difference_high": None if best is None else entry.baselines[best].difference_high,
         "reason": entry.reason,
     }
 

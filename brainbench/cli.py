@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -78,7 +79,9 @@ class ProgressBars:
 def _common(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    logging.basicConfig(level="WARNING", format="%(message)s", handlers=[RichHandler(console=err, show_path=False)])
+    logging.basicConfig(
+        level="WARNING", format="%(message)s", handlers=[RichHandler(console=err, show_path=False, show_time=False)]
+    )
     if debug:
         os.environ["BRAINBENCH_DEBUG"] = "1"
 
@@ -320,6 +323,7 @@ def roots(given: list[str] | None) -> dict[str, Path]:
 def main() -> None:
     """Run the command line and exit: what goes wrong is one message and an exit code, a traceback only on request."""
     warnings.filterwarnings("ignore", module="torch|timm|open_clip")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds: temporary files and the terminal are put right
     try:
         code = app(standalone_mode=False)  # typer gives the code of an Exit back, also of the one it makes of Ctrl-C
     except typer.exceptions.TyperException as error:  # a flag or argument that does not exist, or none at all

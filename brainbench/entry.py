@@ -47,14 +47,18 @@ class Subject(_Strict):
 
 
 class Baseline(_Strict):
-    """Another model's score on the same benchmark; `difference` is ours minus its, with its paired interval."""
+    """Another model's score on the same benchmark; `difference` is ours minus its, with its paired interval.
 
-    raw: Number
-    normalized: Number
-    layer: str | None
-    difference: Number
-    difference_low: Number
-    difference_high: Number
+    One that could not be scored has nulls and a `reason`.
+    """
+
+    raw: Number = None
+    normalized: Number = None
+    layer: str | None = None
+    difference: Number = None
+    difference_low: Number = None
+    difference_high: Number = None
+    reason: str = ""
 
 
 class Entry(_Strict):

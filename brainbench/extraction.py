@@ -65,17 +65,18 @@ def extract(
         return progress(len(stimuli.ids))
     shards = [stimuli.select(stimuli.ids[i : i + SHARD]) for i in range(0, len(stimuli.ids), SHARD)]
     module = None
+    layers = list(model.spec.layers)  # all, so that shards keep their key while layers are combined one by one
     for shard in shards:
-        key = _shard_key(model, missing, shard)
+        key = _shard_key(model, layers, shard)
         if store.get(key, names=[]) is None:
             module = module if module is not None else model.build()
-            store.put(key, _features(model, module, missing, shard, device=device, progress=progress), provenance)
+            store.put(key, _features(model, module, layers, shard, device=device, progress=progress), provenance)
         else:
             progress(len(shard.ids))
     for layer in missing:
-        _combine(model, layer, missing, stimuli, shards, store, provenance)
+        _combine(model, layer, layers, stimuli, shards, store, provenance)
     for shard in shards:
-        store.drop(_shard_key(model, missing, shard))
+        store.drop(_shard_key(model, layers, shard))
 
 
 def _features(
@@ -103,6 +104,7 @@ def _features(
         [partial(load, i) for i in range(len(shard.ids))],
         {layer.name: layer.pooling for layer in layers},
         device=device,
+        names=shard.ids,
         progress=progress,
     )
     return {name: tensor.numpy() for name, tensor in out.items()}

@@ -107,17 +107,19 @@ def _run_group(model: Model | FeatureTable, dataset: Any, group: list[Benchmark]
         wanted = {b.id: _baselines(model, b) for b in group}
         if isinstance(model, FeatureTable):
             _require_stimuli(model, asked)
-        scored = {model.spec.id: _columns(model, asked, group, scorer, setting)}
-        for name in sorted({name for names in wanted.values() for name in names}):
-            scored[name] = _columns(_baseline(model, name), asked, group, scorer, setting)
+        own = _columns(model, asked, group, scorer, setting)
     except (InputError, UsageError) as error:
         log.error("%s: %s", group[0].dataset, error)
         status = "not_applicable" if isinstance(error, _NotApplicable) else "failed"
         return {b.id: _failed(model, b, dataset, status, str(error)) for b in group}
-    return {
-        b.id: _entry(model, b, dataset, scorer, scored[model.spec.id], {n: scored[n] for n in wanted[b.id]}, setting)
-        for b in group
-    }
+    beside: dict[str, dict[str, Columns] | str] = {}
+    for name in sorted({name for names in wanted.values() for name in names}):
+        try:
+            beside[name] = _columns(_baseline(model, name), asked, group, scorer, setting)
+        except (InputError, UsageError) as error:  # the model's own score does not hang on its baselines
+            log.warning("%s: baseline %s has no score: %s", group[0].dataset, name, error)
+            beside[name] = str(error)
+    return {b.id: _entry(model, b, dataset, scorer, own, {n: beside[n] for n in wanted[b.id]}, setting) for b in group}
 
 
 @contextmanager
@@ -212,12 +214,15 @@ def _entry(
     dataset: Any,
     scorer: Any,
     columns: dict[str, Columns],
-    beside: dict[str, dict[str, Columns]],
+    beside: dict[str, dict[str, Columns] | str],
     setting: Setting,
 ) -> Entry:
     own = columns[benchmark.id]
     baselines = {}
     for name, theirs in beside.items():
+        if isinstance(theirs, str):
+            baselines[name] = Baseline(reason=theirs)
+            continue
         other = theirs[benchmark.id]
         low, high = interval(own.replicates - other.replicates)
         baselines[name] = Baseline(

@@ -94,10 +94,10 @@ def leakage_units(table: pd.DataFrame) -> pd.Series:
             key = parent[key]
         return key
 
-    has_group = "group" in table
-    for row in range(len(table)):
-        content = f"content:{table['sha256'].iloc[row]}"
-        group = f"group:{table['group'].iloc[row]}" if has_group else content
+    groups = table["group"] if "group" in table else pd.Series(None, index=table.index, dtype=object)
+    for digest, name in zip(table["sha256"], groups):
+        content = f"content:{digest}"
+        group = content if pd.isna(name) else f"group:{name}"
         first, second = sorted((root(content), root(group)))
         parent[first] = second  # "group:" sorts last, so a unit with a group is named after one
     return pd.Series([root(f"content:{digest}") for digest in table["sha256"]], index=table.index)
@@ -105,13 +105,13 @@ def leakage_units(table: pd.DataFrame) -> pd.Series:
 
 def check_leakage(split: Split, table: pd.DataFrame) -> None:
     """Raises LeakageError, listing pairs, where a fold has an id, a content or a group on both sides."""
-    columns = {"content": table["sha256"]} | ({"group": table["group"]} if "group" in table else {})
+    columns = {"content": table["sha256"]} | ({"group": table["group"].dropna()} if "group" in table else {})
     for number, fold in enumerate(split.folds):
         both = sorted(set(fold.train) & set(fold.test))
         if both:
             raise LeakageError(f"fold {number} trains and tests on the same stimuli: {listed(both)}")
         for what, column in columns.items():
-            train, test = column[list(fold.train)], column[list(fold.test)]
+            train, test = (column[column.index.isin(ids)] for ids in (set(fold.train), set(fold.test)))
             shared = test[test.isin(set(train))]
             if len(shared):
                 first_with = {value: name for name, value in train.items()}

@@ -18,10 +18,10 @@ class StimulusSet:
     """Stimuli of one dataset.
 
     `table` has the unique string index `stimulus_id` and the column `sha256` (of the picture's bytes); optional
-    columns are `group` (stimuli that must stay on one side of a split, such as the frames of a movie), `stratum`
-    (spread evenly over folds, such as a category or session), and whatever else the release tells. `open` gives
-    the picture of an id as its file holds it: modes and sizes are the preprocessing's business. `size_deg` is the
-    width on the subject's retina in degrees of visual angle, None where it is not known.
+    columns are `group` (what no split may tear apart, such as the frames of a movie; missing for stimuli that stand
+    alone), `stratum` (what is spread evenly over folds, such as a category or session), and whatever else the release
+    tells. `open` gives the picture of an id as its file holds it: modes and sizes are the preprocessing's business.
+    `size_deg` is the width on the subject's retina in degrees of visual angle, None where it is not known.
     """
 
     name: str

@@ -35,6 +35,15 @@ _ANIMAL = {  # of each session, from upstream's readme
 _REPEATED = "210325"  # the one session whose single trials are released
 # What the pictures of 210325 show, in blocks of 80. Upstream has no label file: these were read off by eye.
 _BLOCKS = ("bear", "elephant", "face", "car", "dog", "apple", "chair", "plane")
+# Pictures that are versions of one another, found by comparing all and then by eye: no split may tear them apart.
+# In 210305, numbers 101 to 400 are two runs of 50 pictures, each followed by two blurred versions of all 50.
+_VERSIONS = {"210305": {101: 50, 251: 50}}  # session -> {first number of a run: pictures in it}
+_NEAR = (
+    ("190925/image0421", "190929/image0487"),
+    ("190929/image1128", "201025/image1076"),
+    ("210322/image0704", "210322/image0731", "210325/image0104", "210325/image0131"),
+    ("210322/image0931", "210322/image0987", "210325/image0331", "210325/image0387"),
+)
 
 
 class Cowley2023:
@@ -135,6 +144,7 @@ class Cowley2023:
                         "session": session,
                         "stratum": f"{session}/{category}" if category else session,
                         "category": category,
+                        "group": _group(session, name),
                     }
                 )
         return pd.DataFrame(rows).set_index("stimulus_id")
@@ -142,3 +152,12 @@ class Cowley2023:
     def _open(self, stimulus_id: str) -> Image.Image:
         session, name = stimulus_id.split("/")
         return Image.open(io.BytesIO(self._pictures(session)[name]))
+
+
+def _group(session: str, name: str) -> str | None:
+    """The first picture of which this one is a version; None for one that stands alone."""
+    number = int("".join(filter(str.isdigit, name)) or 0)
+    for first, run in _VERSIONS.get(session, {}).items():
+        if first <= number < first + 3 * run:
+            return f"{session}/{first + (number - first) % run}"
+    return next((near[0] for near in _NEAR if f"{session}/{name}" in near), None)

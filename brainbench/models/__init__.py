@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,8 +45,7 @@ def load(name: str, *, layers: Sequence[str] | None = None, weights: Path | None
     """
     source, colon, rest = name.partition(":")
     if not colon or not rest:
-        known = [row.name for row in _SMALL] + [f"bundled:{name}", f"timm:{name}", f"open_clip:{name}"]
-        raise UnknownNameError("model", name, known)
+        raise UnknownNameError("model", name, _meant(name))
     make: Callable[..., Model | FeatureTable] = SOURCES[source]
     if weights is None:
         return make(rest, layers=layers)
@@ -54,6 +54,18 @@ def load(name: str, *, layers: Sequence[str] | None = None, weights: Path | None
     if rest.partition("@")[1]:
         raise UsageError(f"{name!r} names an untrained twin, and a weights file was given: leave one of them out")
     return make(rest, layers=layers, weights=weights)
+
+
+def _meant(name: str) -> list[str]:
+    """Full names that a name without its source may stand for; all that are listed where none is near."""
+    from brainbench.models._torchvision import prepare
+
+    prepare()
+    import timm
+
+    full = {row.name.partition(":")[2]: row.name for row in _SMALL}
+    near = [full[match] for match in difflib.get_close_matches(name, full, cutoff=0.6)]
+    return near + [f"timm:{name}"] * timm.is_model(name.partition("@")[0]) or list(full.values())
 
 
 def wrap(

@@ -30,6 +30,7 @@ def extract(
     *,
     device: str | torch.device = "cpu",
     batch_size: int | None = None,
+    names: Sequence[str] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Float[Tensor, "n p"]]:
     """Float32 features on the CPU of each layer in `layers` (name -> pooling), one row an input, in order.
@@ -48,11 +49,12 @@ def extract(
         raise UsageError(f"nothing to extract: {len(inputs)} inputs, {len(layers)} layers")
     device = torch.device(device)
     on_cpu = device.type == "cpu"
+    labels = [f"input {i}" for i in range(len(inputs))] if names is None else [f"stimulus {name!r}" for name in names]
     n_threads = torch.get_num_threads() if on_cpu else min(16, os.cpu_count() or 1)
     size = batch_size or (4 if on_cpu else 64)
     with _full_precision(), _intra_op_threads(1 if on_cpu else torch.get_num_threads()):
         network = _Tapped(module, layers, device, size)
-        features = {name: torch.empty(len(inputs), p) for name, p in _probed(network, inputs).items()}
+        features = {name: torch.empty(len(inputs), p) for name, p in _probed(network, inputs, labels).items()}
         # On a CPU small batches on one core each, with decoding in the same thread, beat large ones on all cores; on
         # an accelerator one network serves all threads, which decode ahead of it.
         n_copies = min(n_threads, math.ceil(len(inputs) / size)) if on_cpu else 1
@@ -68,7 +70,7 @@ def extract(
             finally:
                 idle.put(tapped)
             for name, values in rows.items():
-                _check_finite(name, values, start)
+                _check_finite(name, values, labels[start : start + len(batch)])
                 features[name][start : start + len(batch)] = values
             return len(batch)
 
@@ -185,7 +187,7 @@ def tensor_of(output: Any, name: str) -> Tensor:
     raise InputError(f"layer {name!r} gives {what}, not one floating-point tensor: name a module inside it or after it")
 
 
-def _probed(network: _Tapped, inputs: Sequence[Callable[[], Tensor]]) -> dict[str, int]:
+def _probed(network: _Tapped, inputs: Sequence[Callable[[], Tensor]], labels: Sequence[str]) -> dict[str, int]:
     """The number of features of each layer; sets the network's batch axes and checks what the batch may not change."""
     pair = _stacked(inputs, [0, min(1, len(inputs) - 1)])
     try:
@@ -196,7 +198,7 @@ def _probed(network: _Tapped, inputs: Sequence[Callable[[], Tensor]]) -> dict[st
         alone, other = network.raw(pair[:1]), network.raw(pair[1:])
         for name, both in first.items():
             axis = network.batch_axis[name] = _batch_axis(name, both.shape, alone[name].shape)
-            _check_finite(name, both.movedim(axis, 0), 0)
+            _check_finite(name, both.movedim(axis, 0), labels)
             _check_agree(both, again[name], f"layer {name!r} answers the same batch differently the second time")
             for row, single in ((0, alone), (1, other)):  # a causal axis taken for the batch spares the first row
                 told = f"layer {name!r} answers a stimulus differently beside another one"
@@ -224,11 +226,11 @@ def _check_agree(features: Tensor, others: Tensor, what: str) -> None:
         )
 
 
-def _check_finite(name: str, rows: Tensor, start: int) -> None:
+def _check_finite(name: str, rows: Tensor, labels: Sequence[str]) -> None:
     finite = rows.isfinite().reshape(len(rows), -1).all(dim=1)
     if not finite.all():
-        at = start + int(finite.logical_not().nonzero()[0])
-        raise InputError(f"layer {name!r} gives NaN or infinity for input {at}, in float32: features must be finite")
+        at = labels[int(finite.logical_not().nonzero()[0])]
+        raise InputError(f"layer {name!r} gives NaN or infinity for {at}, in float32: features must be finite")
 
 
 def _stacked(inputs: Sequence[Callable[[], Tensor]], indices: Iterable[int]) -> Float[Tensor, "b c h w"]:
