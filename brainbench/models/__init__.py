@@ -63,9 +63,12 @@ def _meant(name: str) -> list[str]:
     prepare()
     import timm
 
-    full = {row.name.partition(":")[2]: row.name for row in _SMALL}
+    from brainbench.models.bundled import BUNDLES
+
+    listed = [row.name for row in _SMALL] + [f"bundled:{bundle}" for bundle in BUNDLES]
+    full = {row.partition(":")[2]: row for row in listed}
     near = [full[match] for match in difflib.get_close_matches(name, full, cutoff=0.6)]
-    return near + [f"timm:{name}"] * timm.is_model(name.partition("@")[0]) or list(full.values())
+    return near + [f"timm:{name}"] * timm.is_model(name.partition("@")[0]) or listed
 
 
 def wrap(
