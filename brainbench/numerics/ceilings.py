@@ -5,14 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from brainbench.numerics._shapes import Float
+from brainbench.numerics._shapes import Bool, Float
 from brainbench.numerics.correlation import pearson
 from brainbench.numerics.rdm import compare, pooled
 
 
-def spearman_brown(rho: Float[Tensor, "*v"], k: int | float) -> Float[Tensor, "*v"]:
-    """Reliability of the mean of k measurements of reliability rho: k rho / (1 + (k - 1) rho)."""
-    return k * rho / (1 + (k - 1) * rho)
+def spearman_brown(rho: Float[Tensor, "*v"], k: int | float | Float[Tensor, "*v"]) -> Float[Tensor, "*v"]:
+    """Reliability of the mean of k measurements of reliability rho: k rho / (1 + (k - 1) rho).
+
+    Below 0, where the formula has a pole beyond which it turns positive, its tangent at 0: k rho.
+    """
+    return torch.where(rho > 0, k * rho / (1 + (k - 1) * rho.clamp_min(0)), k * rho)
 
 
 def split_half(values: Float[Tensor, "n r v"], *, n_splits: int, generator: torch.Generator) -> Float[Tensor, " v"]:
@@ -20,8 +23,9 @@ def split_half(values: Float[Tensor, "n r v"], *, n_splits: int, generator: torc
 
     Repetitions (NaN where there is none) are halved at random for every stimulus, the halves' means correlated over
     stimuli, the correlations averaged over `n_splits` halvings, and Spearman-Brown brings the half back to the
-    whole. Stimuli with one repetition have no halves and are left out; NaN where fewer than 3 remain, or where a
-    half is constant.
+    whole. A half's noise is that of 1/a repetitions, the whole's that of 1/m, so the step is by the ratio of their
+    means over stimuli: 2 where all m are even, 9/4 for halves of 1 and 2. Stimuli with one repetition have no halves;
+    NaN where fewer than 3 others remain, or where a half is constant.
     """
     present = torch.isfinite(values)
     count = present.sum(dim=1)
@@ -34,13 +38,20 @@ def split_half(values: Float[Tensor, "n r v"], *, n_splits: int, generator: torc
         order = keys.argsort(dim=1)[..., None].expand_as(values)
         shuffled = present.gather(1, order)
         # the first half of the repetitions that exist, in shuffled order; an odd one out goes to either side in turn
-        half = (count + (keys[:, 0, None] < 0.5)) // 2
+        half = (count + (torch.rand(len(values), 1, generator=generator).to(values.device) < 0.5)) // 2
         first = shuffled & (shuffled.cumsum(dim=1) <= half[:, None])
         total_first = (filled.gather(1, order) * first).sum(dim=1)
         mean_first = total_first / half.clamp_min(1)
         mean_second = (total - total_first) / (count - half).clamp_min(1)
         sums += _masked_pearson(mean_first, mean_second, usable)
-    return spearman_brown(sums / n_splits, 2)
+    small = (count // 2).clamp_min(1)
+    noise_of_half = _mean_where((1 / small + 1 / (count - small).clamp_min(1)) / 2, usable)
+    noise_of_whole = _mean_where(1 / count.clamp_min(1), count > 0)
+    return spearman_brown(sums / n_splits, (noise_of_half / noise_of_whole).to(values.dtype))
+
+
+def _mean_where(values: Float[Tensor, "n v"], rows: Bool[Tensor, "n v"]) -> Float[Tensor, " v"]:
+    return torch.where(rows, values, 0.0).sum(dim=0) / rows.sum(dim=0)
 
 
 def _masked_pearson(x: Tensor, y: Tensor, usable: Tensor) -> Tensor:
