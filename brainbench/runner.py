@@ -194,6 +194,7 @@ def _columns(
         representation = extraction.representation(model, layer, shown, setting.store)
         if representation is None:
             raise InputError("a stored layer was damaged during the run; run again to compute it anew")
+        representation = representation.to(setting.device)
         for number in numbers:
             target = asked[number]
             scores[number].append(

@@ -75,7 +75,9 @@ def targets(dataset: Any, group: Sequence[Benchmark], scorer: Any) -> list[Targe
         own = split.restrict(data.stimulus_ids)
         if isinstance(data, RDMs):
             subjects, columns, names = data.subjects, (label,) * len(data.subjects), data.subjects
-            ceilings = {rule: _rdm_ceiling(rule, data, own, scorer.comparison) for rule in rules}
+            ceilings = {
+                rule: _rdm_ceiling(rule, data, own, getattr(scorer, "comparison", "spearman")) for rule in rules
+            }
         else:
             subjects, columns, names = (label,) * len(data.neuroid_ids), data.regions, data.neuroid_ids
             ceilings = {rule: _neuroid_ceiling(rule, data, seed) for rule in rules}
@@ -102,6 +104,7 @@ def _rdms(dataset: Any, region: str, benchmark: Benchmark, scorer: Any) -> RDMs:
             subjects=tuple(released["subject"].values),
             values=_mean_over_sessions(released.values),
         )
+    kind = getattr(scorer, "rdm", "correlation")  # a scorer that does not say gets what is usual
     values, ids = [], set()
     subjects = benchmark.subjects or dataset.spec.subjects
     for subject in subjects:
@@ -111,7 +114,7 @@ def _rdms(dataset: Any, region: str, benchmark: Benchmark, scorer: Any) -> RDMs:
         responses = measured[0].mean()
         complete = responses[:, np.isfinite(responses).all(axis=0)]
         ids.add(measured[0].stimulus_ids)
-        values.append(Representation.from_features(torch.as_tensor(complete), measured[0].stimulus_ids).rdm(scorer.rdm))
+        values.append(Representation.from_features(torch.as_tensor(complete), measured[0].stimulus_ids).rdm(kind))
     if len(ids) != 1:
         raise InputError(f"the subjects of {benchmark.dataset} saw different stimuli: their RDMs cannot be compared")
     return RDMs(stimulus_ids=ids.pop(), subjects=subjects, values=torch.stack(values).numpy())

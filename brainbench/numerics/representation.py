@@ -8,7 +8,7 @@ and scored exactly, whatever p is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -71,6 +71,15 @@ class Representation:
         if not (torch.isfinite(gram).all() and torch.isfinite(unit_mean).all()):
             raise InputError("the Gram matrix holds NaN or infinity")
         return cls(stimulus_ids=tuple(stimulus_ids), gram=gram.double(), unit_mean=unit_mean.double(), n_units=n_units)
+
+    def to(self, device: str | torch.device) -> Representation:
+        """The same on `device`; itself, with all it has computed so far, where it is there already."""
+        here, wanted = self.gram.device, torch.device(device)
+        if here.type == wanted.type and wanted.index in (None, here.index):
+            return self
+        features = None if self.features is None else self.features.to(device)
+        moved = (self.gram.to(device), self.unit_mean.to(device))
+        return replace(self, gram=moved[0], unit_mean=moved[1], features=features, _bases={})
 
     def eigh(self, rows: Int[Tensor, " m"]) -> Eigenbasis:
         """The eigenbasis of the Gram matrix of `rows`, centred on their mean; decomposed once per set of rows.

@@ -52,7 +52,8 @@ class Ridge:
 
     def score(self, representation: Representation, target: Block, split: Split, *, seed: int, device: str) -> Score:
         """Predictivity of every neuroid of `target`; neuroids that are constant or incomplete are NaN with a reason."""
-        at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"))
+        representation = representation.to(device)
+        at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"), device=device)
         responses = target.mean()
         if responses.ndim != 2:
             raise UsageError("ridge scores responses without a time axis; select a time bin first")

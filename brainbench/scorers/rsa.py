@@ -49,9 +49,9 @@ class RSA:
 
     def score(self, representation: Representation, target: RDMs, split: Split, *, seed: int, device: str) -> Score:
         """Agreement with every subject of `target`; one whose RDM has gaps or is constant is NaN with a reason."""
-        at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"))
-        model = representation.rdm(self.rdm, at)
-        brain = torch.as_tensor(target.values, dtype=torch.float64)
+        at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"), device=device)
+        model = representation.to(device).rdm(self.rdm, at)
+        brain = torch.as_tensor(target.values, dtype=torch.float64, device=device)
         row_of = {name: row for row, name in enumerate(target.stimulus_ids)}
         rows = [(as_rows(fold.train, row_of), as_rows(fold.test, row_of)) for fold in split.folds]
 
@@ -59,10 +59,10 @@ class RSA:
             return upper(model[rows][:, rows]), upper(brain[:, rows][:, :, rows]).T
 
         def resample(weights: np.ndarray, folds: Sequence[int]) -> np.ndarray:
-            w = torch.as_tensor(weights, dtype=torch.float64)
+            w = torch.as_tensor(weights, dtype=torch.float64, device=device)
             tests = [rows[fold][1] for fold in folds]
             out = [resampled(model[t][:, t], brain[:, t][:, :, t], w[:, t], self.comparison) for t in tests]
-            return torch.stack(out, dim=1).numpy()
+            return torch.stack(out, dim=1).cpu().numpy()
 
         folds = torch.stack([compare(*pairs(test), self.comparison) for _, test in rows])
         gaps = ~np.isfinite(target.values).all(axis=(1, 2))
@@ -70,14 +70,14 @@ class RSA:
         model_gap = not torch.isfinite(model).all()
         return Score(
             scale="r",
-            folds=folds.numpy(),
-            train=torch.stack([compare(*pairs(train), self.comparison) for train, _ in rows]).numpy(),
+            folds=folds.cpu().numpy(),
+            train=torch.stack([compare(*pairs(train), self.comparison) for train, _ in rows]).cpu().numpy(),
             resample=resample,
             reason=tuple(
                 "constant-features" if model_gap else "missing-stimuli" if gap else "zero-variance" if same else ""
                 for gap, same in zip(gaps, flat.tolist())
             ),
-            extras={"all_pairs": compare(upper(model), upper(brain).T, self.comparison).numpy()},
+            extras={"all_pairs": compare(upper(model), upper(brain).T, self.comparison).cpu().numpy()},
         )
 
 
