@@ -1,7 +1,7 @@
 """Representations of a model's layers for a set of stimuli: taken from the store, or extracted once and kept there.
 
-Pictures go through the network once for all layers, in shards that are committed one by one: an interrupted run
-goes on where it stopped. When a set is complete, each layer is kept in the smaller of its two sufficient forms,
+Pictures go through the network once for all layers. Sets larger than a shard are committed shard by shard, so an
+interrupted run goes on where it stopped. When a set is complete, each layer is kept in the smaller of its two sufficient forms,
 features where it has fewer units than stimuli, else the Gram matrix (see `numerics.representation`), and the
 shards are dropped.
 """
@@ -24,7 +24,7 @@ from brainbench.numerics.representation import Representation, cross_gram
 from brainbench.store import Store
 
 FEATURE_SEMANTICS = 1  # rises when the same network and stimulus would give other features
-SHARD = 512
+SHARD = 2048  # stimuli that are extracted before they are committed; a set of no more never goes through the disk
 
 
 def representation(
@@ -64,17 +64,28 @@ def extract(
     if not missing:
         return progress(len(stimuli.ids))
     shards = [stimuli.select(stimuli.ids[i : i + SHARD]) for i in range(0, len(stimuli.ids), SHARD)]
-    module = None
     layers = list(model.spec.layers)  # all, so that shards keep their key while layers are combined one by one
+    module = None
+    held: dict[str, np.ndarray] = {}
     for shard in shards:
         key = _shard_key(model, layers, shard)
         if store.get(key, names=[]) is None:
             module = module if module is not None else model.build()
-            store.put(key, _features(model, module, layers, shard, device=device, progress=progress), provenance)
+            held = _features(model, module, layers, shard, device=device, progress=progress)
+            if len(shards) > 1:
+                store.put(key, held, provenance)
         else:
             progress(len(shard.ids))
+
+    def part(layer: str, index: int) -> torch.Tensor:
+        """One layer's features of one shard."""
+        arrays = held if len(shards) == 1 and held else store.get(_shard_key(model, layers, shards[index]), [layer])
+        if arrays is None:
+            raise InputError("a shard of features was damaged after it was written; run again to extract it anew")
+        return torch.from_numpy(arrays[layer])
+
     for layer in missing:
-        _combine(model, layer, layers, stimuli, shards, store, provenance)
+        store.put(_key(model, layer, stimuli), _combined(partial(part, layer.name), shards), provenance)
     for shard in shards:
         store.drop(_shard_key(model, layers, shard))
 
@@ -110,25 +121,10 @@ def _features(
     return {name: tensor.numpy() for name, tensor in out.items()}
 
 
-def _combine(
-    model: Model,
-    layer: LayerSpec,
-    layers: list[LayerSpec],
-    stimuli: StimulusSet,
-    shards: list[StimulusSet],
-    store: Store,
-    provenance: dict[str, Any],
-) -> None:
-    """Put one layer together from its shards; the Gram matrix two shards at a time, so p and n may both be large."""
-
-    def part(index: int) -> torch.Tensor:
-        arrays = store.get(_shard_key(model, layers, shards[index]), names=[layer.name])
-        if arrays is None:
-            raise InputError("a shard of features was damaged after it was written; run again to extract it anew")
-        return torch.from_numpy(arrays[layer.name])
-
+def _combined(part: Callable[[int], torch.Tensor], shards: list[StimulusSet]) -> dict[str, np.ndarray]:
+    """One layer put together from its shards; the Gram matrix two shards at a time, so p and n may both be large."""
     first = part(0)
-    n, p = len(stimuli.ids), first.shape[1]
+    n, p = sum(len(shard.ids) for shard in shards), first.shape[1]
     if p <= n:
         features = torch.cat([part(i) for i in range(len(shards))])
         arrays = {"features": features.numpy()}
@@ -146,7 +142,7 @@ def _combine(
                 gram[column : column + len(y), row : row + len(x)] = block.T
         arrays = {"gram": gram.float().numpy(), "unit_mean": unit_mean.numpy()}
     arrays["n_units"] = np.asarray([p])
-    store.put(_key(model, layer, stimuli), arrays, provenance)
+    return arrays
 
 
 def _identity(model: Model) -> dict[str, Any]:
