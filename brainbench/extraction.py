@@ -1,9 +1,9 @@
 """Representations of a model's layers for a set of stimuli: taken from the store, or extracted once and kept there.
 
 Pictures go through the network once for all layers. Sets larger than a shard are committed shard by shard, so an
-interrupted run goes on where it stopped. When a set is complete, each layer is kept in the smaller of its two sufficient forms,
-features where it has fewer units than stimuli, else the Gram matrix (see `numerics.representation`), and the
-shards are dropped.
+interrupted run goes on where it stopped. When a set is complete, each layer is kept in the smaller of its two
+sufficient forms, features where it has fewer units than stimuli, else the Gram matrix (see
+`numerics.representation`), and the shards are dropped.
 """
 
 from __future__ import annotations
