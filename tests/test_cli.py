@@ -185,7 +185,11 @@ def net():
 def test_sigint_in_mid_run_stops_soon_and_the_next_run_goes_on(run, tmp_path, monkeypatch):
     (tmp_path / "slow.py").write_text(SLOW)
     environment = os.environ | {"BRAINBENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", "from brainbench import cli, extraction; extraction.SHARD = 128; cli.main()"]
+    script = (  # a process started in the background may have been told to ignore SIGINT
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from brainbench import cli, extraction; extraction.SHARD = 128; cli.main()"
+    )
+    command = [sys.executable, "-c", script]
     command += ["score", "module:slow:net", "-b", V1, "--json"]
     how = {"cwd": tmp_path, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **how) as first:

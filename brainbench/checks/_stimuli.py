@@ -30,9 +30,6 @@ def check_stimulus_table_is_complete(dataset: Any) -> None:
     if wrong:
         first = table["sha256"][wrong[0]]
         raise Violation(f"sha256 must be 64 hex digits; it is not for {listed(wrong)}, such as {first!r}")
-    if "group" in table and table["group"].isna().any():
-        without = table.index[table["group"].isna()]
-        raise Violation(f"{len(without)} stimuli have no group, such as {listed(without)}: they would be one group")
     if stimuli.size_deg is not None and not stimuli.size_deg > 0:
         raise Violation(f"size_deg must be None or positive, it is {stimuli.size_deg!r}")
 

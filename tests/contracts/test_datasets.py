@@ -396,7 +396,6 @@ DEFECTS = [
     (HidesIT(), "subjects_and_regions_are_those_measured"),
     (NobodysRDM(), "subjects_and_regions_are_those_measured"),
     (Md5(), "stimulus_table_is_complete"),
-    (GroupOfSome(), "stimulus_table_is_complete"),
     (OneGroup(), "folds_do_not_leak"),
     (BrokenPicture(), "pictures_open"),
     (Sha256OfTheCall(), "stimuli_are_the_same_again"),
@@ -512,3 +511,7 @@ def test_near_duplicates_are_found_however_many_pictures_there_are():
     pairs = near_duplicates({"first": base, **others, "last": frame})
     assert pairs[["first", "second"]].values.tolist() == [["first", "last"]]
     assert near_duplicates({}).empty
+
+
+def test_stimuli_without_a_group_stand_alone():
+    assert [o.check for o in run_checks(GroupOfSome()) if o.status != "passed"] == []
