@@ -120,10 +120,12 @@ class Block:
     regions: tuple[str, ...]
     values: np.ndarray
 
-    def mean(self) -> np.ndarray:
+    def mean(self, neuroids: slice = slice(None)) -> np.ndarray:
         """Mean over the repetitions that exist: float64 (stimulus, neuroid[, time]); NaN where none does."""
-        count = np.isfinite(self.values).sum(axis=1)
-        total = np.where(np.isfinite(self.values), self.values, 0.0).sum(axis=1, dtype=np.float64)
+        values = np.asarray(self.values[:, :, neuroids])
+        present = np.isfinite(values)
+        count = present.sum(axis=1)
+        total = np.where(present, values, 0.0).sum(axis=1, dtype=np.float64)
         return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,11 +22,15 @@ GRAM_COLUMNS = 4096  # units multiplied in the features' own precision before th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Eigenbasis:
-    """Eigenvectors (n, k) and eigenvalues (k, descending) of a centred training Gram matrix, float64."""
+    """Eigenvectors (n, k) and eigenvalues (k, descending) of a centred training Gram matrix, float64.
+
+    `axes` (p, k) are the same components as directions among the units, where the features gave them.
+    """
 
     rows: Int[Tensor, " n"]
     vectors: Float[Tensor, "n k"]
     values: Float[Tensor, " k"]
+    axes: Float[Tensor, "p k"] | None = None
 
     @property
     def n(self) -> int:
@@ -42,10 +47,9 @@ class Representation:
     """
 
     stimulus_ids: tuple[str, ...]
-    gram: Float[Tensor, "n n"]
-    unit_mean: Float[Tensor, " n"]
     n_units: int
     features: Float[Tensor, "n p"] | None = None
+    _stored: tuple[Float[Tensor, "n n"], Float[Tensor, " n"]] | None = None  # G and unit means, without features
     _bases: dict[bytes, Eigenbasis] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -55,13 +59,7 @@ class Representation:
             raise InputError(f"{len(features)} rows of features for {len(stimulus_ids)} stimulus ids")
         if not torch.isfinite(features).all():
             raise InputError("features hold NaN or infinity")
-        return cls(
-            stimulus_ids=tuple(stimulus_ids),
-            gram=cross_gram(features, features),
-            unit_mean=features.mean(dim=1, dtype=torch.float64),
-            n_units=features.shape[1],
-            features=features,
-        )
+        return cls(stimulus_ids=tuple(stimulus_ids), n_units=features.shape[1], features=features)
 
     @classmethod
     def from_gram(
@@ -70,16 +68,47 @@ class Representation:
         """From G and the mean over units of each row. Raises InputError where they are not finite."""
         if not (torch.isfinite(gram).all() and torch.isfinite(unit_mean).all()):
             raise InputError("the Gram matrix holds NaN or infinity")
-        return cls(stimulus_ids=tuple(stimulus_ids), gram=gram.double(), unit_mean=unit_mean.double(), n_units=n_units)
+        stored = (gram.double(), unit_mean.double())
+        return cls(stimulus_ids=tuple(stimulus_ids), n_units=n_units, _stored=stored)
+
+    @cached_property
+    def gram(self) -> Float[Tensor, "n n"]:
+        """X Xᵀ, float64."""
+        return cross_gram(self._kept, self._kept) if self._stored is None else self._stored[0]
+
+    @cached_property
+    def unit_mean(self) -> Float[Tensor, " n"]:
+        """The mean over units of each row, float64."""
+        return self._kept.mean(dim=1, dtype=torch.float64) if self._stored is None else self._stored[1]
+
+    @property
+    def _kept(self) -> Float[Tensor, "n p"]:
+        if self.features is None:
+            raise UsageError(
+                "this needs the features themselves, but of a layer with more units than stimuli only the Gram matrix is "
+                "kept: pool it to fewer units"
+            )
+        return self.features
 
     def to(self, device: str | torch.device) -> Representation:
         """The same on `device`; itself, with all it has computed so far, where it is there already."""
-        here, wanted = self.gram.device, torch.device(device)
+        here = self._kept.device if self._stored is None else self._stored[0].device
+        wanted = torch.device(device)
         if here.type == wanted.type and wanted.index in (None, here.index):
             return self
         features = None if self.features is None else self.features.to(device)
-        moved = (self.gram.to(device), self.unit_mean.to(device))
-        return replace(self, gram=moved[0], unit_mean=moved[1], features=features, _bases={})
+        stored = None if self._stored is None else (self._stored[0].to(device), self._stored[1].to(device))
+        return replace(self, features=features, _stored=stored, _bases={})
+
+    def standardized(self, rows: Int[Tensor, " m"]) -> Representation:
+        """The same with each unit centred and scaled to a standard deviation of 1 over `rows`, the training stimuli.
+
+        Units that are constant there are 0 everywhere. Raises UsageError where the features were not kept.
+        """
+        x = self._kept
+        mean, scale = x[rows].mean(dim=0), x[rows].std(dim=0, correction=0)
+        varies = scale > 1e-6 * x[rows].abs().amax(dim=0)
+        return replace(self, features=torch.where(varies, (x - mean) / scale, 0.0), _bases={})
 
     def eigh(self, rows: Int[Tensor, " m"]) -> Eigenbasis:
         """The eigenbasis of the Gram matrix of `rows`, centred on their mean; decomposed once per set of rows.
@@ -93,15 +122,18 @@ class Representation:
             if self.features is not None and self.n_units < len(rows):
                 x = self.features[rows].double()
                 x = x - x.mean(dim=0)
-                values, directions = _leading(x.T @ x, rank)
-                vectors = x @ directions / values.sqrt()
+                values, axes = _leading(x.T @ x, rank)
+                self._bases[key] = Eigenbasis(rows=rows, vectors=x @ axes / values.sqrt(), values=values, axes=axes)
             else:
                 values, vectors = _leading(_centre(self.gram[rows][:, rows]), rank)
-            self._bases[key] = Eigenbasis(rows=rows, vectors=vectors, values=values)
+                self._bases[key] = Eigenbasis(rows=rows, vectors=vectors, values=values)
         return self._bases[key]
 
     def cross(self, basis: Eigenbasis, rows: Int[Tensor, " m"]) -> Float[Tensor, "m k"]:
         """Products of `rows`, centred on the mean of the training rows, with the training rows, in their eigenbasis."""
+        if basis.axes is not None:
+            x = self._kept.double()
+            return (x[rows] - x[basis.rows].mean(dim=0)) @ (basis.axes * basis.values.sqrt())
         block = self.gram[rows][:, basis.rows]
         block = block - self.gram[basis.rows][:, basis.rows].mean(dim=0)
         return block @ basis.vectors  # a constant along a row needs no centring: eigenvectors sum to 0

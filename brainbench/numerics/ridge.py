@@ -2,7 +2,8 @@
 
 With centred training features X (n, p), K = X Xᵀ = U diag(λ) Uᵀ and z = Uᵀ y, every quantity of every penalty α is
 cheap: fitted values U (λ/(λ+α) z), residual sum of squares Σ (α/(λ+α))² z² plus what lies outside the span of U,
-degrees of freedom 1 + Σ λ/(λ+α). The intercept is the training mean and is not penalised.
+degrees of freedom 1 + Σ λ/(λ+α). The intercept is the training mean and is not penalised. z, the one product over all
+training stimuli, is made once (`coordinates`) and serves choosing and predicting.
 
 Penalties are chosen per neuroid inside the training set, by
 - `gcv`: generalised cross-validation (Golub, Heath & Wahba 1979), n RSS / (n - df)²: the leave-one-out error with
@@ -19,10 +20,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from brainbench.numerics._shapes import Bool, Float, Int
+from brainbench.numerics._shapes import Float, Int
 from brainbench.numerics.representation import Eigenbasis
 
-COLUMNS = 8192  # neuroids solved at a time: keeps the (penalties, neuroids) and (stimuli, neuroids) blocks in bounds
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coordinates:
+    """Training responses y (n, v), their mean (v,), and z = Uᵀ (y - mean) (k, v) in the eigenbasis."""
+
+    basis: Eigenbasis
+    y: Float[Tensor, "n v"]
+    mean: Float[Tensor, " v"]
+    z: Float[Tensor, "k v"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +41,6 @@ class Selection:
     index: Int[Tensor, " v"]
     cv_r2: Float[Tensor, " v"]
 
-    def at_edge(self, n_penalties: int) -> Bool[Tensor, " v"]:
-        """True where the first or last penalty of the grid won: the grid may be too short for that neuroid."""
-        return (self.index == 0) | (self.index == n_penalties - 1)
-
 
 def penalties(basis: Eigenbasis, grid: Sequence[float]) -> Float[Tensor, " a"]:
     """The relative `grid` times the mean eigenvalue of the training Gram matrix: scaling the features scales them."""
@@ -43,65 +48,60 @@ def penalties(basis: Eigenbasis, grid: Sequence[float]) -> Float[Tensor, " a"]:
     return torch.as_tensor(list(grid), dtype=torch.float64, device=basis.values.device) * mean.clamp_min(1e-300)
 
 
-def predict(
-    basis: Eigenbasis, y: Float[Tensor, "n v"], penalty: Float[Tensor, " v"], cross: Float[Tensor, "m k"]
-) -> Float[Tensor, "m v"]:
-    """Predictions for m stimuli from training responses y; `cross` is `Representation.cross(basis, rows)`."""
+def coordinates(basis: Eigenbasis, y: Float[Tensor, "n v"]) -> Coordinates:
+    """Training responses in the eigenbasis, in the precision of y."""
     mean = y.mean(dim=0)
-    z = basis.vectors.to(y.dtype).T @ (y - mean)
-    shrunk = z / (basis.values[:, None] + penalty).to(y.dtype)
-    return cross.to(y.dtype) @ shrunk + mean
+    return Coordinates(basis=basis, y=y, mean=mean, z=basis.vectors.to(y.dtype).T @ (y - mean))
 
 
-def select_gcv(basis: Eigenbasis, y: Float[Tensor, "n v"], alphas: Float[Tensor, " a"]) -> Selection:
+def predict(fit: Coordinates, penalty: Float[Tensor, " v"], cross: Float[Tensor, "m k"]) -> Float[Tensor, "m v"]:
+    """Predictions for m stimuli, each neuroid with its own penalty; `cross` is `Representation.cross(basis, rows)`."""
+    shrunk = fit.z / (fit.basis.values[:, None] + penalty).to(fit.z.dtype)
+    return torch.addmm(fit.mean, cross.to(fit.z.dtype), shrunk)
+
+
+def select_gcv(fit: Coordinates, alphas: Float[Tensor, " a"]) -> Selection:
     """The penalty with the least generalised cross-validation error, for each neuroid."""
+    basis, z = fit.basis, fit.z
     n, k = basis.vectors.shape
     keep = alphas[:, None] / (basis.values + alphas[:, None])  # (a, k): the share of each component left unexplained
     free = (n - 1 - k + keep.sum(dim=1)) / n  # 1 - df/n, without cancellation at small penalties
-    weights, scale = keep.square().to(y.dtype), (n * free.square()).to(y.dtype)
-    yc = y - y.mean(dim=0)
-    z2 = (basis.vectors.to(y.dtype).T @ yc).square()
-    total = yc.square().sum(dim=0)
-    outside = (total - z2.sum(dim=0)).clamp_min(0)
-    return _choose((weights @ z2 + outside) / scale[:, None], total * n / (n - 1) ** 2)
+    rows = torch.cat([keep.square(), torch.ones_like(keep[:1])]).to(z.dtype)
+    sums = rows @ z.square()  # residuals inside the span for each penalty, and |z|²
+    total = fit.y.var(dim=0, correction=0) * n
+    outside = (total - sums[-1]).clamp_min(0)
+    scale = (n * free.square()).to(z.dtype)
+    return choose((sums[:-1] + outside) / scale[:, None], total * n / (n - 1) ** 2)
 
 
-def select_loo(basis: Eigenbasis, y: Float[Tensor, "n v"], alphas: Float[Tensor, " a"]) -> Selection:
+def select_loo(fit: Coordinates, alphas: Float[Tensor, " a"]) -> Selection:
     """The penalty with the least exact leave-one-out error, for each neuroid."""
-    n = basis.n
-    u = basis.vectors.to(y.dtype)
-    yc = y - y.mean(dim=0)
-    z = u.T @ yc
+    n = fit.basis.n
+    u = fit.basis.vectors.to(fit.z.dtype)
+    yc = fit.y - fit.mean
     errors = []
     for alpha in alphas:
-        shrink = (basis.values / (basis.values + alpha)).to(y.dtype)
-        leverage = 1 / n + u.square() @ shrink
-        residual = yc - u @ (shrink[:, None] * z)
-        errors.append((residual / (1 - leverage)[:, None]).square().mean(dim=0))
-    return _choose(torch.stack(errors), yc.square().sum(dim=0) * n / (n - 1) ** 2)
+        shrink = (fit.basis.values / (fit.basis.values + alpha)).to(u.dtype)
+        weight = 1 / (1 - 1 / n - u.square() @ shrink)[:, None]  # residuals are scaled before the product, not after
+        errors.append(torch.addmm(yc * weight, u * weight * shrink, fit.z, alpha=-1).square().mean(dim=0))
+    return choose(torch.stack(errors), yc.square().sum(dim=0) * n / (n - 1) ** 2)
 
 
-def select_kfold(
-    folds: Sequence[tuple[Eigenbasis, Float[Tensor, "_ _"], Float[Tensor, "_ v"], Float[Tensor, "_ v"]]],
-    alphas: Float[Tensor, " a"],
-) -> Selection:
-    """The penalty with the least squared error summed over inner folds, for each neuroid.
+def held_out_errors(
+    fit: Coordinates, cross: Float[Tensor, "m k"], y: Float[Tensor, "m v"], alphas: Float[Tensor, " a"]
+) -> tuple[Float[Tensor, "a v"], Float[Tensor, " v"]]:
+    """Squared errors summed over m stimuli left out of the fit, for each penalty, and those of the training mean.
 
-    `folds` holds, for each inner fold: the eigenbasis of what is fitted on, the cross products to what is left out,
-    and the responses of both. Inner folds may differ in size.
+    Sums of several inner folds, whose sizes may differ, add up to what `choose` takes.
     """
-    parts = []
-    for basis, cross, y_fit, y_out in folds:
-        mean = y_fit.mean(dim=0)
-        z = basis.vectors.to(y_fit.dtype).T @ (y_fit - mean)
-        left = cross.to(y_fit.dtype)
-        target = y_out - mean
-        shrunk = (1 / (basis.values + alphas[:, None])).to(y_fit.dtype)
-        errors = torch.stack([(target - left @ (s[:, None] * z)).square().sum(dim=0) for s in shrunk])
-        parts.append((errors, target.square().sum(dim=0)))
-    return _choose(torch.stack([e for e, _ in parts]).sum(dim=0), torch.stack([t for _, t in parts]).sum(dim=0))
+    target = y - fit.mean
+    shrink = (1 / (fit.basis.values + alphas[:, None])).to(y.dtype)
+    readout = cross.to(y.dtype) * shrink[:, None]  # (a, m, k): what maps z to the predictions of each penalty
+    off = (readout.flatten(0, 1) @ fit.z).view(*readout.shape[:2], -1) - target
+    return off.square().sum(dim=1), target.square().sum(dim=0)
 
 
-def _choose(errors: Float[Tensor, "a v"], without_features: Float[Tensor, " v"]) -> Selection:
+def choose(errors: Float[Tensor, "a v"], without_features: Float[Tensor, " v"]) -> Selection:
+    """The penalty with the least error, for each neuroid; `without_features` is the error of the mean alone."""
     least, index = errors.min(dim=0)
     return Selection(index=index, cv_r2=1 - least / without_features)

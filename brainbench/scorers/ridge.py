@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -16,10 +16,11 @@ from brainbench.core.specs import ScorerSpec
 from brainbench.core.splits import Split
 from brainbench.errors import UsageError
 from brainbench.numerics import ridge
-from brainbench.numerics.correlation import constant, explained_variance, pearson, r2, weighted_pearson
+from brainbench.numerics.correlation import agreement, constant, weighted_pearson
 from brainbench.numerics.representation import Eigenbasis, Representation
 
 SELECTIONS = ("gcv", "loo", "kfold")
+COLUMNS = 2048  # neuroids solved at a time: keeps the blocks of a solve in cache and its memory in bounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +29,10 @@ class Ridge:
 
     `select` says how penalties are chosen inside the training stimuli (see `numerics.ridge`); `kfold` uses the
     split's other folds as inner folds, so groups stay whole. `grid` holds penalties relative to the mean eigenvalue
-    of the training Gram matrix. The score is Pearson's r on each fold's test stimuli; `extras` has R², explained
-    variance (`ev`), and for each fold the chosen `penalty` (index) and whether it is at the grid's edge (`at_edge`).
+    of the training Gram matrix. `standardize` scales each unit to a standard deviation of 1 over the training stimuli,
+    and needs layers with no more units than stimuli. The score is Pearson's r on each fold's test stimuli; `extras`
+    has R², explained variance (`ev`), and for each fold the chosen `penalty` (index) and whether it is at the grid's
+    edge (`at_edge`).
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
@@ -43,6 +46,7 @@ class Ridge:
 
     select: str = "gcv"
     grid: tuple[float, ...] = tuple(float(g) for g in np.logspace(-4, 4, 17))
+    standardize: bool = False
 
     def __post_init__(self) -> None:
         if self.select not in SELECTIONS:
@@ -51,96 +55,157 @@ class Ridge:
             raise UsageError(f"the grid of penalties must be positive and ascending, got {list(self.grid)}")
 
     def score(self, representation: Representation, target: Block, split: Split, *, seed: int, device: str) -> Score:
-        """Predictivity of every neuroid of `target`; neuroids that are constant or incomplete are NaN with a reason."""
+        """Predictivity of every neuroid of `target`; neuroids that are constant or incomplete are NaN with a reason.
+
+        Responses are read a block of neuroids at a time, so `target.values` may be a memory map.
+        """
+        if target.values.ndim != 3:
+            raise UsageError("ridge scores responses without a time axis; select a time bin first")
         representation = representation.to(device)
         at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"), device=device)
-        responses = target.mean()
-        if responses.ndim != 2:
-            raise UsageError("ridge scores responses without a time axis; select a time bin first")
-        complete = np.isfinite(responses).all(axis=0)
-        y = torch.as_tensor(np.where(complete, responses, 0.0), dtype=torch.float32, device=device)
         row_of = {name: row for row, name in enumerate(target.stimulus_ids)}
-        tests = [torch.as_tensor([row_of[i] for i in fold.test], device=device) for fold in split.folds]
-        trains = [torch.as_tensor([row_of[i] for i in fold.train], device=device) for fold in split.folds]
+        parts = [
+            [torch.as_tensor([row_of[i] for i in ids], device=device) for ids in (f.train, f.test)] for f in split.folds
+        ]
+        folds = [self._fold(representation, at, train, test) for train, test in parts]
+        inner = self._inner(representation, at, folds) if self.select == "kfold" else []
 
-        predicted = []
-        chosen = []
-        for train, test in zip(trains, tests):
-            basis = representation.eigh(at[train])
-            alphas = ridge.penalties(basis, self.grid)
-            cross = representation.cross(basis, at[test])
-            inner = self._inner(representation, at, train, [t for t in tests if t is not test])
-            out = torch.empty(len(test), y.shape[1], device=device)
-            picks = []
-            for start in range(0, y.shape[1], ridge.COLUMNS):
-                columns = slice(start, start + ridge.COLUMNS)
-                pick = self._choose(basis, y[train, columns], alphas, inner, y[:, columns])
-                out[:, columns] = ridge.predict(
-                    basis, y[train, columns], alphas[pick.index].to(basis.values.dtype), cross
-                )
-                picks.append(pick)
-            predicted.append(out)
-            chosen.append((torch.cat([p.index for p in picks]), torch.cat([p.cv_r2 for p in picks]), len(alphas)))
+        n_folds, v = len(folds), len(target.neuroid_ids)
+        predicted = [torch.empty(len(fold.test), v, device=device) for fold in folds]
+        index = torch.empty(n_folds, v, dtype=torch.long, device=device)
+        train, *metrics = torch.empty(4, n_folds, v, device=device)
+        complete, varies = np.empty(v, dtype=bool), torch.empty(v, dtype=torch.bool, device=device)
+        solves = [slice(start, start + COLUMNS) for start in range(0, v, COLUMNS)]
+        for columns in solves:
+            y = _responses(target, columns, device)
+            complete[columns] = torch.isfinite(y).all(dim=0).cpu()
+            y = y.nan_to_num()
+            varies[columns] = ~torch.stack([constant(y[rows]) for part in parts for rows in part]).any(dim=0)
+            held_out = self._held_out_errors(inner, folds, y)
+            for number, fold in enumerate(folds):
+                fit = ridge.coordinates(fold.basis, y[fold.train])
+                choice = self._choose(fit, fold, held_out.get(number))
+                truth = y[fold.test]
+                guess = ridge.predict(fit, fold.alphas[choice.index], fold.cross)
+                index[number, columns], train[number, columns] = choice.index, choice.cv_r2
+                for out, values in zip(metrics, agreement(guess, truth)):
+                    out[number, columns] = values
+                predicted[number][:, columns] = guess
 
-        flat = [constant(y[rows]) for rows in (*trains, *tests)]
-        varies = ~torch.stack(flat).any(dim=0).cpu().numpy()
+        valid = torch.as_tensor(complete, device=device) & varies
         reason = tuple(
-            "" if c and v else "missing-stimuli" if not c else "zero-variance" for c, v in zip(complete, varies)
+            "" if c and v else "missing-stimuli" if not c else "zero-variance"
+            for c, v in zip(complete, varies.tolist())
         )
-        valid = torch.as_tensor(complete & varies, device=device)
 
-        def by_fold(metric: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:
-            rows = [metric(p, y[test]) for p, test in zip(predicted, tests)]
-            return torch.where(valid, torch.stack(rows), torch.nan).double().cpu().numpy()
+        def by_fold(values: Tensor) -> np.ndarray:
+            return torch.where(valid, values, torch.nan).double().cpu().numpy()
 
-        def resample(weights: np.ndarray, folds: Sequence[int]) -> np.ndarray:
+        def resample(weights: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
             w = torch.as_tensor(weights, dtype=torch.float32, device=device)
-            rows = [weighted_pearson(predicted[f], y[tests[f]], w[:, tests[f]]) for f in folds]
-            return torch.where(valid, torch.stack(rows, dim=1), torch.nan).cpu().numpy()
+            out = torch.empty(len(w), len(wanted), v, device=device)
+            for columns in solves:
+                y = _responses(target, columns, device).nan_to_num()
+                for place, f in enumerate(wanted):
+                    test = folds[f].test
+                    out[:, place, columns] = weighted_pearson(predicted[f][:, columns], y[test], w[:, test])
+            return torch.where(valid, out, torch.nan).cpu().numpy()
 
-        index = torch.stack([c[0] for c in chosen])
+        r, r2, ev = metrics
+        at_edge = (index == 0) | (index == len(self.grid) - 1)
         return Score(
             scale="r",
-            folds=by_fold(pearson),
-            train=torch.where(valid, torch.stack([c[1] for c in chosen]), torch.nan).double().cpu().numpy(),
+            folds=by_fold(r),
+            train=by_fold(train),
             resample=resample,
             reason=reason,
             extras={
                 "r2": by_fold(r2),
-                "ev": by_fold(explained_variance),
+                "ev": by_fold(ev),
                 "penalty": index.cpu().numpy(),
-                "at_edge": ((index == 0) | (index == len(self.grid) - 1)).cpu().numpy(),
+                "at_edge": at_edge.cpu().numpy(),
             },
         )
 
-    def _inner(
-        self, representation: Representation, at: Tensor, train: Tensor, other_tests: list[Tensor]
-    ) -> list[tuple[Eigenbasis, Tensor, Tensor, Tensor]]:
-        """For k-fold selection: basis, cross products, rows fitted and rows left out, for each inner fold."""
-        if self.select != "kfold":
-            return []
-        inner = []
-        in_train = torch.zeros(len(at), dtype=torch.bool, device=train.device)
-        in_train[train] = True
-        for left_out in other_tests:
-            out = left_out[in_train[left_out]]  # repeated splits: folds of other repeats overlap the test stimuli
-            fitted = in_train.clone()
-            fitted[out] = False
-            rows = fitted.nonzero()[:, 0]
-            basis = representation.eigh(at[rows])
-            inner.append((basis, representation.cross(basis, at[out]), rows, out))
-        return inner
+    def _fold(self, representation: Representation, at: Tensor, train: Tensor, test: Tensor) -> _Fold:
+        """The solve of one fold, in float32 from its float64 decomposition on."""
+        if self.standardize:
+            representation = representation.standardized(at[train])
+        basis = representation.eigh(at[train])
+        cross = representation.cross(basis, at[test])
+        return _Fold(
+            train=train,
+            test=test,
+            basis=replace(basis, vectors=basis.vectors.float()),
+            cross=cross.float(),
+            alphas=ridge.penalties(basis, self.grid),
+        )
 
-    def _choose(
-        self,
-        basis: Eigenbasis,
-        y_train: Tensor,
-        alphas: Tensor,
-        inner: list[tuple[Eigenbasis, Tensor, Tensor, Tensor]],
-        y: Tensor,
-    ) -> ridge.Selection:
-        if self.select == "gcv":
-            return ridge.select_gcv(basis, y_train, alphas)
-        if self.select == "loo":
-            return ridge.select_loo(basis, y_train, alphas)
-        return ridge.select_kfold([(b, cross, y[fit], y[out]) for b, cross, fit, out in inner], alphas)
+    def _inner(self, representation: Representation, at: Tensor, folds: Sequence[_Fold]) -> list[_Inner]:
+        """For k-fold selection: every set of stimuli that some fold's penalties are fitted on without an inner fold.
+
+        Leaving out folds i and j leaves the same stimuli whichever of them is the test and whichever the inner fold:
+        one decomposition and one set of coordinates serve both.
+        """
+        shared: dict[bytes, _Inner] = {}
+        for number, fold in enumerate(folds):
+            in_train = torch.zeros(len(at), dtype=torch.bool, device=at.device)
+            in_train[fold.train] = True
+            for other in folds:
+                left_out = other.test[in_train[other.test]]  # repeated splits: other repeats' folds overlap the test
+                if other is fold or not len(left_out):
+                    continue
+                fitted = in_train.clone()
+                fitted[left_out] = False
+                rows = fitted.nonzero()[:, 0]
+                scaled = representation.standardized(at[rows]) if self.standardize else representation
+                key = rows.cpu().numpy().tobytes()
+                if key not in shared:
+                    basis = scaled.eigh(at[rows])
+                    shared[key] = _Inner(rows=rows, basis=basis, uses=[])
+                cross = scaled.cross(shared[key].basis, at[left_out])
+                shared[key].uses.append((number, left_out, cross))
+        return list(shared.values())
+
+    def _held_out_errors(
+        self, inner: Sequence[_Inner], folds: Sequence[_Fold], y: Tensor
+    ) -> dict[int, tuple[Tensor, Tensor]]:
+        """For k-fold selection: for each fold, errors of every penalty and of the mean summed over its inner folds."""
+        sums: dict[int, tuple[Tensor, Tensor]] = {}
+        for part in inner:
+            fit = ridge.coordinates(part.basis, y[part.rows])
+            for number, left_out, cross in part.uses:
+                errors, mean_only = ridge.held_out_errors(fit, cross, y[left_out], folds[number].alphas)
+                before = sums.get(number, (0.0, 0.0))
+                sums[number] = (before[0] + errors, before[1] + mean_only)
+        return sums
+
+    def _choose(self, fit: ridge.Coordinates, fold: _Fold, held_out: tuple[Tensor, Tensor] | None) -> ridge.Selection:
+        if held_out is not None:
+            return ridge.choose(*held_out)
+        return (ridge.select_gcv if self.select == "gcv" else ridge.select_loo)(fit, fold.alphas)
+
+
+def _responses(target: Block, columns: slice, device: str) -> Tensor:
+    """The mean responses of some neuroids, NaN where a stimulus has none."""
+    return torch.as_tensor(target.mean(columns), dtype=torch.float32, device=device)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fold:
+    """One fold: rows of the target, the eigenbasis of the training rows, products of the test rows, and penalties."""
+
+    train: Tensor
+    test: Tensor
+    basis: Eigenbasis
+    cross: Tensor
+    alphas: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Inner:
+    """A set of training rows, and its uses: (fold number, rows left out, their cross products)."""
+
+    rows: Tensor
+    basis: Eigenbasis
+    uses: list[tuple[int, Tensor, Tensor]]

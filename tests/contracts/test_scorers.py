@@ -73,7 +73,7 @@ class Linear:
             cross = representation.cross(basis, test)
             alphas = ridge.penalties(basis, self.grid)
             picks.append(self.choose(basis, cross, y[train], y[test], alphas))
-            predicted.append(ridge.predict(basis, y[train], alphas[picks[-1].index], cross))
+            predicted.append(ridge.predict(ridge.coordinates(basis, y[train]), alphas[picks[-1].index], cross))
         folds = torch.stack(self.agreements(predicted, [y[test] for test in tests]))
         valid = complete & torch.isfinite(folds).all(dim=0)
 
@@ -100,7 +100,7 @@ class Linear:
         return target.mean()
 
     def choose(self, basis, cross, y, y_test, alphas):
-        return ridge.select_gcv(basis, y, alphas)
+        return ridge.select_gcv(ridge.coordinates(basis, y), alphas)
 
     def agreements(self, predicted, truth):
         return [self.agreement(p, y, torch.ones(1, len(p)).double())[0] for p, y in zip(predicted, truth)]
@@ -200,7 +200,7 @@ class PenaltyChosenOnTest(Linear):
     grid = tuple(np.logspace(-4, 4, 17))
 
     def choose(self, basis, cross, y, y_test, alphas):
-        fits = [ridge.predict(basis, y, alpha.expand(y.shape[1]), cross) for alpha in alphas]
+        fits = [ridge.predict(ridge.coordinates(basis, y), alpha.expand(y.shape[1]), cross) for alpha in alphas]
         on_test = torch.stack(self.agreements(fits, [y_test] * len(fits))).nan_to_num()
         return replace(super().choose(basis, cross, y, y_test, alphas), index=on_test.argmax(dim=0))
 
@@ -214,7 +214,10 @@ class PenaltyChosenByPlace(Linear):
     def choose(self, basis, cross, y, y_test, alphas):
         last = torch.arange(len(y)) >= len(y) - 10
         fits = torch.stack(
-            [ridge.predict(basis, y, a.expand(y.shape[1]), basis.vectors * basis.values) for a in alphas]
+            [
+                ridge.predict(ridge.coordinates(basis, y), a.expand(y.shape[1]), basis.vectors * basis.values)
+                for a in alphas
+            ]
         )
         error = (fits - y).square()[:, last].sum(dim=1)
         return replace(super().choose(basis, cross, y, y_test, alphas), index=error.argmin(dim=0))

@@ -31,14 +31,16 @@ def test_ridge_with_a_penalty_per_neuroid():
     inputs, expected = case("ridge")
     both = representation(torch.cat([inputs["x"], inputs["new"]]))
     basis = both.eigh(torch.arange(24))
-    predicted = ridge.predict(basis, inputs["y"], inputs["alphas"], both.cross(basis, torch.arange(24, 30)))
+    predicted = ridge.predict(
+        ridge.coordinates(basis, inputs["y"]), inputs["alphas"], both.cross(basis, torch.arange(24, 30))
+    )
     np.testing.assert_allclose(predicted, expected, atol=1e-10)
 
 
 def test_leave_one_out_choice():
     inputs, expected = case("ridge_loo")
     basis = representation(inputs["x"]).eigh(torch.arange(24))
-    chosen = inputs["alphas"][ridge.select_loo(basis, inputs["y"], inputs["alphas"]).index]
+    chosen = inputs["alphas"][ridge.select_loo(ridge.coordinates(basis, inputs["y"]), inputs["alphas"]).index]
     np.testing.assert_allclose(chosen, expected)
 
 
@@ -48,8 +50,10 @@ def test_kfold_choice():
     for fold in range(4):
         fit, out = ((inputs["fold"] == fold).logical_not().nonzero()[:, 0], (inputs["fold"] == fold).nonzero()[:, 0])
         basis = whole.eigh(fit)
-        inner.append((basis, whole.cross(basis, out), inputs["y"][fit], inputs["y"][out]))
-    np.testing.assert_allclose(inputs["alphas"][ridge.select_kfold(inner, inputs["alphas"]).index], expected)
+        coordinates = ridge.coordinates(basis, inputs["y"][fit])
+        inner.append(ridge.held_out_errors(coordinates, whole.cross(basis, out), inputs["y"][out], inputs["alphas"]))
+    chosen = ridge.choose(sum(errors for errors, _ in inner), sum(mean_only for _, mean_only in inner))
+    np.testing.assert_allclose(inputs["alphas"][chosen.index], expected)
 
 
 def test_correlation_rdm():

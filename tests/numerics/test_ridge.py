@@ -31,7 +31,7 @@ def test_predictions_equal_scikit_learn_with_a_penalty_per_neuroid(n, p, dtype, 
     for representation in both_forms(x):
         basis = representation.eigh(train)
         penalty = ridge.penalties(basis, GRID)[torch.tensor([1, 2, 4, 5, 6, 7, 8])]
-        ours = ridge.predict(basis, y[train], penalty, representation.cross(basis, test))
+        ours = ridge.predict(ridge.coordinates(basis, y[train]), penalty, representation.cross(basis, test))
         theirs = Ridge(alpha=penalty.numpy()).fit(x[train].double(), y[train].double()).predict(x[test].double())
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance * 10)
 
@@ -42,7 +42,7 @@ def test_leave_one_out_chooses_as_scikit_learn(n, p):
     (representation, _), rows = both_forms(x), torch.arange(n)
     basis = representation.eigh(rows)
     alphas = ridge.penalties(basis, GRID)
-    chosen = alphas[ridge.select_loo(basis, y, alphas).index]
+    chosen = alphas[ridge.select_loo(ridge.coordinates(basis, y), alphas).index]
     theirs = RidgeCV(alphas=alphas.numpy(), alpha_per_target=True).fit(x.numpy(), y.numpy())
     np.testing.assert_allclose(chosen, theirs.alpha_)
 
@@ -52,7 +52,7 @@ def test_gcv_error_equals_its_definition():
     (representation, _), rows = both_forms(x), torch.arange(30)
     basis = representation.eigh(rows)
     alphas = ridge.penalties(basis, GRID)
-    selection = ridge.select_gcv(basis, y, alphas)
+    selection = ridge.select_gcv(ridge.coordinates(basis, y), alphas)
     centred = (x - x.mean(dim=0)).numpy()
     gram = centred @ centred.T
     errors = []
@@ -82,11 +82,12 @@ def test_kfold_chooses_and_predicts_as_himalaya(n, p):
     inner = []
     for fit, out in splits:
         basis = representation.eigh(torch.as_tensor(fit))
-        inner.append((basis, representation.cross(basis, torch.as_tensor(out)), y[fit], y[out]))
-    ours = ridge.select_kfold(inner, alphas)
+        cross = representation.cross(basis, torch.as_tensor(out))
+        inner.append(ridge.held_out_errors(ridge.coordinates(basis, y[fit]), cross, y[out], alphas))
+    ours = ridge.choose(sum(errors for errors, _ in inner), sum(mean_only for _, mean_only in inner))
     np.testing.assert_allclose(alphas[ours.index], theirs.best_alphas_, rtol=1e-6)
     basis = representation.eigh(rows)
-    predicted = ridge.predict(basis, y, alphas[ours.index], representation.cross(basis, rows))
+    predicted = ridge.predict(ridge.coordinates(basis, y), alphas[ours.index], representation.cross(basis, rows))
     np.testing.assert_allclose(predicted, theirs.predict(x.numpy()), atol=1e-8)
 
 
@@ -97,19 +98,21 @@ def test_orthonormal_features_shrink_by_n_over_n_plus_lambda():
     y = x @ torch.ones(9, 1, dtype=torch.float64)
     representation = Representation.from_features(x, [str(i) for i in range(n)])
     basis = representation.eigh(torch.arange(n))
-    fitted = ridge.predict(basis, y, torch.tensor([32.0], dtype=torch.float64), representation.cross(basis, basis.rows))
+    fitted = ridge.predict(
+        ridge.coordinates(basis, y), torch.tensor([32.0], dtype=torch.float64), representation.cross(basis, basis.rows)
+    )
     np.testing.assert_allclose(fitted, y * n / (n + 32.0), atol=1e-10)
 
 
-def test_collinear_features_stay_finite_and_edges_are_flagged():
+def test_collinear_features_stay_finite():
     x, _ = problem(30, 10)
     x = torch.cat([x, x, x], dim=1)
     representation = Representation.from_features(x, [str(i) for i in range(30)])
     basis = representation.eigh(torch.arange(30))
     assert len(basis.values) == 10
     noise = torch.randn(30, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-    selection = ridge.select_gcv(basis, noise, ridge.penalties(basis, (1e-9, 1e-8)))
-    assert selection.at_edge(2).all() and torch.isfinite(selection.cv_r2).all()
+    selection = ridge.select_gcv(ridge.coordinates(basis, noise), ridge.penalties(basis, (1e-9, 1e-8)))
+    assert torch.isfinite(selection.cv_r2).all()
 
 
 def test_scaling_the_features_changes_no_prediction():
@@ -119,5 +122,7 @@ def test_scaling_the_features_changes_no_prediction():
         representation = Representation.from_features(x * factor, [str(i) for i in range(40)])
         basis = representation.eigh(torch.arange(30))
         penalty = ridge.penalties(basis, GRID)[torch.full((7,), 5)]
-        outs.append(ridge.predict(basis, y[:30], penalty, representation.cross(basis, torch.arange(30, 40))))
+        outs.append(
+            ridge.predict(ridge.coordinates(basis, y[:30]), penalty, representation.cross(basis, torch.arange(30, 40)))
+        )
     np.testing.assert_allclose(outs[0], outs[1], atol=1e-9)
