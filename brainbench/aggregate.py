@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from brainbench.benchmarks import N_REPLICATES, Benchmark
+from brainbench.core.arrays import RDMs
 from brainbench.core.score import Ceiling, Score, normalized
 from brainbench.core.specs import LayerSpec
 from brainbench.entry import Layer, Optimistic, Subject
@@ -105,6 +106,9 @@ def aggregate(
     folds = [np.concatenate([by[layer].folds[:, c] for _, c, by in cut], axis=1) for layer in range(n_layers)]
     train = [np.concatenate([by[layer].train[:, c] for _, c, by in cut], axis=1) for layer in range(n_layers)]
     on_train = np.stack([_over_columns(t, subjects, None) for t in train])  # (L, F)
+    # A layer that gives a fold's test stimuli no score at all (a dead layer, or one that is undefined for a stimulus)
+    # cannot be chosen there. Which layers those are depends on features alone.
+    on_train[np.stack([~np.isfinite(f).any(axis=1) for f in folds])] = np.nan
     usable = np.isfinite(on_train).any(axis=0).all()
     chosen = tuple(int(c) for c in np.nanargmax(on_train, axis=0)) if usable else ()
     column_raw = (
@@ -115,6 +119,7 @@ def aggregate(
     # why a column is out: its own reason, the same for all layers, or that this layer predicts one number for all
     reasons = [by[0].reason[c] for _, columns, by in cut for c in columns]
     out = [r or "constant-prediction" for r, value in zip(reasons, column_raw) if not np.isfinite(value)]
+    left_out = Counter({"incomplete-neuroid": sum(t.data.left_out for t, _, _ in cut if isinstance(t.data, RDMs))})
     ceiling = _joined([(target.ceilings[benchmark.ceiling], columns) for target, columns, _ in cut])
     scale = scores[0][0].scale
     replicates, normalized_replicates, resampled = _replicates(benchmark, cut, chosen, subjects, ceiling, scale)
@@ -133,7 +138,7 @@ def aggregate(
         column_raw=column_raw,
         column_normalized=share,
         ceiling=ceiling,
-        excluded=dict(sorted(Counter(out).items())),
+        excluded=dict(sorted((Counter(out) + left_out).items())),
         n_stimuli=len({i for target, _, _ in cut for i in target.stimuli.ids}),
         replicates=replicates,
         normalized_replicates=normalized_replicates,
@@ -184,8 +189,10 @@ def _replicates(
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """The score under resampled stimuli (whole groups) and subjects, with random numbers of the benchmark alone.
 
-    Predictions stay as they are: what is resampled is what they are scored on. So these intervals are about new
-    stimuli of the same kind and new subjects, given the fitted readouts.
+    Predictions stay as they are: what is resampled is what they are scored on. What another training set would have
+    changed is added: where predictions are all luck, each pair of stimuli enters the score twice, once as training and
+    test and once as test and training, so the variance is twice what resampling the tests shows; where none is, it is
+    that. So each column's replicates are spread around their mean by sqrt(1 + luck).
     """
     identity = benchmark.fingerprint
     unit_of: dict[str, str] = {}
@@ -208,12 +215,19 @@ def _replicates(
         for layer in sorted(set(chosen)):
             folds = [fold for fold, picked in enumerate(chosen) if picked == layer]
             by_fold[:, folds] = by_layer[layer].resample(own, folds)[:, :, columns]
-        parts.append(_nanmean(np.moveaxis(by_fold, 1, -1)))  # a fold may lose all its stimuli in a replicate
+        mean = _nanmean(np.moveaxis(by_fold, 1, -1))  # a fold may lose all its stimuli in a replicate
+        luck = _nanmean(np.stack([_luck(by_layer[layer], f)[columns] for f, layer in enumerate(chosen)], axis=-1))
+        centre = _nanmean(mean.T)
+        parts.append(centre + (mean - centre) * np.sqrt(1 + luck))
     columns = np.concatenate(parts, axis=1)
     with np.errstate(all="ignore"):
         shares = normalized(columns, scale, ceiling)
     people = multiplicities(names, N_REPLICATES, seed_of(identity, "subjects")) if len(names) > 1 else None
     return _over_columns(columns, subjects, people), _over_columns(shares, subjects, people), resampled
+
+
+def _luck(score: Score, fold: int) -> np.ndarray:
+    return np.zeros(score.folds.shape[1]) if score.luck is None else score.luck[fold]
 
 
 def summary(columns: Columns) -> dict[str, Any]:
@@ -268,7 +282,7 @@ def summary(columns: Columns) -> dict[str, Any]:
         "per_subject": per_subject,
         "n_stimuli": c.n_stimuli,
         "n_neuroids": int(valid.sum()),
-        "n_excluded": int((~valid).sum()),
+        "n_excluded": sum(c.excluded.values()),
         "excluded": c.excluded,
         "n_without_ceiling": int((valid & ~bounded).sum()),
         "extras": c.extras,

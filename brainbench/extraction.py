@@ -20,10 +20,10 @@ from brainbench.core.specs import LayerSpec, fingerprint
 from brainbench.core.stimuli import StimulusSet
 from brainbench.errors import BrainbenchError, InputError
 from brainbench.models.features_file import FeatureTable
-from brainbench.numerics.representation import Representation, cross_gram
+from brainbench.numerics.representation import Representation, cross_gram, offsets
 from brainbench.store import Store
 
-FEATURE_SEMANTICS = 1  # rises when the same network and stimulus would give other features
+FEATURE_SEMANTICS = 2  # rises when the same network and stimulus would give other features
 SHARD = 2048  # stimuli that are extracted before they are committed; a set of no more never goes through the disk
 
 
@@ -38,9 +38,9 @@ def representation(
         return None
     if "features" in arrays:
         return Representation.from_features(torch.from_numpy(arrays["features"]), stimuli.ids)
-    return Representation.from_gram(
-        torch.from_numpy(arrays["gram"]), torch.from_numpy(arrays["unit_mean"]), int(arrays["n_units"][0]), stimuli.ids
-    )
+    varying, offset = torch.from_numpy(arrays["varying"]).double(), torch.from_numpy(arrays["offset"])
+    gram = varying + offset[:, None] + offset
+    return Representation.from_gram(gram, torch.from_numpy(arrays["unit_mean"]), int(arrays["n_units"][0]), stimuli.ids)
 
 
 def extract(
@@ -129,18 +129,20 @@ def _combined(part: Callable[[int], torch.Tensor], shards: list[StimulusSet]) ->
         features = torch.cat([part(i) for i in range(len(shards))])
         arrays = {"features": features.numpy()}
     else:
-        gram = torch.empty(n, n, dtype=torch.float64)
-        unit_mean = torch.empty(n, dtype=torch.float64)
+        reference = first.mean(dim=0)
+        varying = torch.empty(n, n, dtype=torch.float64)
+        unit_mean, offset = torch.empty(2, n, dtype=torch.float64)
         starts = [SHARD * i for i in range(len(shards))]
         for i, row in enumerate(starts):
             x = part(i)
             unit_mean[row : row + len(x)] = x.mean(dim=1, dtype=torch.float64)
+            offset[row : row + len(x)] = offsets(x, reference)
             for j, column in enumerate(starts[: i + 1]):
                 y = x if j == i else part(j)
-                block = cross_gram(x, y)
-                gram[row : row + len(x), column : column + len(y)] = block
-                gram[column : column + len(y), row : row + len(x)] = block.T
-        arrays = {"gram": gram.float().numpy(), "unit_mean": unit_mean.numpy()}
+                block = cross_gram(x, y, reference)
+                varying[row : row + len(x), column : column + len(y)] = block
+                varying[column : column + len(y), row : row + len(x)] = block.T
+        arrays = {"varying": varying.float().numpy(), "offset": offset.numpy(), "unit_mean": unit_mean.numpy()}
     arrays["n_units"] = np.asarray([p])
     return arrays
 

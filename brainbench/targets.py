@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from brainbench.benchmarks import Benchmark
@@ -45,7 +44,8 @@ class Target:
 def targets(dataset: Any, group: Sequence[Benchmark], scorer: Any) -> list[Target]:
     """The targets of benchmarks that share a solve key, with all the regions they name.
 
-    Folds are made over all their stimuli at once, so a stimulus that several subjects saw is in one fold for all.
+    Folds are made over all stimuli of the dataset, so a stimulus that several subjects saw is in one fold for all, and
+    no benchmark's folds depend on which others are run beside it.
     Raises LeakageError or InputError where that cannot be done, and UnknownNameError for a region that is not there.
     """
     first = group[0]
@@ -62,10 +62,8 @@ def targets(dataset: Any, group: Sequence[Benchmark], scorer: Any) -> list[Targe
             for subject in first.subjects or dataset.spec.subjects
             for block in blocks(dataset.responses(subject, regions=regions, sessions=first.sessions))
         ]
-    shown = {name for _, data in recorded for name in data.stimulus_ids}
-    table: pd.DataFrame = stimuli.table[stimuli.table.index.isin(shown)]
     split = grouped_folds(
-        table,
+        stimuli.table,
         n_folds=first.split.n_folds,
         n_repeats=first.split.n_repeats,
         seed=int(seed_of(seed, "split").generate_state(1)[0]),
@@ -105,19 +103,28 @@ def _rdms(dataset: Any, region: str, benchmark: Benchmark, scorer: Any) -> RDMs:
             values=_mean_over_sessions(released.values),
         )
     kind = getattr(scorer, "rdm", "correlation")  # a scorer that does not say gets what is usual
-    values, ids = [], set()
+    values, ids, left_out = [], set(), 0
     subjects = benchmark.subjects or dataset.spec.subjects
     for subject in subjects:
         measured = blocks(dataset.responses(subject, regions=(region,), sessions=benchmark.sessions))
         if len(measured) != 1:
             raise InputError(f"{subject}'s neuroids in {region} were shown different stimuli: they have no common RDM")
         responses = measured[0].mean()
+        if responses.ndim != 2:
+            raise InputError(f"{benchmark.dataset} has a time axis: select a time bin before dissimilarities are made")
         complete = responses[:, np.isfinite(responses).all(axis=0)]
+        if complete.shape[1] < 2:
+            raise InputError(
+                f"{subject} has {complete.shape[1]} of {responses.shape[1]} neuroids in {region} with a response to "
+                f"every stimulus: dissimilarities need 2"
+            )
+        left_out += responses.shape[1] - complete.shape[1]
         ids.add(measured[0].stimulus_ids)
         values.append(Representation.from_features(torch.as_tensor(complete), measured[0].stimulus_ids).rdm(kind))
     if len(ids) != 1:
         raise InputError(f"the subjects of {benchmark.dataset} saw different stimuli: their RDMs cannot be compared")
-    return RDMs(stimulus_ids=ids.pop(), subjects=subjects, values=torch.stack(values).numpy())
+    rdms = torch.stack(values).numpy()
+    return RDMs(stimulus_ids=ids.pop(), subjects=subjects, values=rdms, left_out=left_out)
 
 
 def _mean_over_sessions(values: np.ndarray) -> np.ndarray:
@@ -133,6 +140,8 @@ def _neuroid_ceiling(rule: str, block: Block, seed: str) -> Ceiling:
     n = len(block.neuroid_ids)
     if rule == "none":
         return Ceiling(value=np.full(n, np.nan), scale="r2", method="none", reason=("no ceiling by rule",) * n)
+    if block.values.ndim != 3:
+        raise InputError("responses with a time axis have no ceiling here: select a time bin first")
     if rule != "split_half":
         raise InputError(f"ceiling rule {rule!r} is for RDMs; responses have split_half or none")
     generator = torch.Generator().manual_seed(int(seed_of(seed, "halves").generate_state(1)[0]))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -118,3 +120,22 @@ def test_without_a_ceiling_the_raw_score_stays():
 
 def test_over_columns_of_nothing_is_nan():
     assert np.isnan(over_columns(np.array([np.nan, np.nan]), ["a", "b"]))
+
+
+def test_a_layer_that_is_undefined_for_a_fold_is_not_chosen_there():
+    """A layer that is dead for one test stimulus would leave the whole benchmark without a score."""
+    good = score([[0.3] * 3] * 2, [[0.1] * 3] * 2)
+    dead = score([[np.nan] * 3, [0.6] * 3], [[0.9] * 3] * 2)
+    columns = aggregate(BENCHMARK, LAYERS, [target()], [[good, dead]])
+    assert columns.chosen == (0, 1) and columns.raw == pytest.approx((0.3 + 0.6) / 2)
+
+
+def test_replicates_are_spread_by_the_luck_of_the_training_stimuli():
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(size=(N_REPLICATES, 2, 3))
+    plain = score([[0.3] * 3] * 2, [[0.1] * 3] * 2)
+    plain = replace(plain, resample=lambda weights, folds: 0.3 + 0.05 * drawn[:, list(folds)])
+    lucky = replace(plain, luck=np.ones((2, 3)))
+    one, two = (aggregate(BENCHMARK, LAYERS[:1], [target()], [[s]]).replicates for s in (plain, lucky))
+    assert two.std() == pytest.approx(np.sqrt(2) * one.std(), rel=1e-3)
+    assert two.mean() == pytest.approx(one.mean(), abs=1e-3)

@@ -13,7 +13,7 @@ from brainbench.core.arrays import rdms_array, responses_array
 from brainbench.core.specs import DatasetSpec
 from brainbench.core.stimuli import StimulusSet
 from brainbench.errors import InputError, LeakageError, UnknownNameError
-from brainbench.numerics.ceilings import leave_one_out
+from brainbench.numerics.ceilings import leave_one_out, split_half
 from brainbench.numerics.rdm import upper
 from brainbench.scorers import load
 from brainbench.targets import targets
@@ -99,6 +99,11 @@ def test_folds_do_not_depend_on_the_regions_asked_for():
     np.testing.assert_allclose(alone, beside, rtol=1e-6)  # the same halvings
 
 
+def test_folds_do_not_depend_on_what_else_was_shown():
+    one, other = (ask(Recording(shown={"x": IDS[:30], "y": seen})) for seen in (IDS, IDS[:25]))
+    assert one[0].split == other[0].split
+
+
 def test_a_picture_under_two_names_stays_in_one_fold():
     sha256 = [f"{n // 2:064d}" for n in range(len(IDS))]
     for fold in ask(Recording(sha256=sha256))[0].split.folds:
@@ -150,7 +155,7 @@ def test_a_region_without_a_number_is_kept_to_be_counted():
 
 
 def test_too_few_stimuli_are_refused_before_any_scoring():
-    with pytest.raises(InputError, match="cannot make 5 folds"):
+    with pytest.raises(InputError, match="both need 2 at least"):
         ask(Recording(shown={"x": IDS[:3], "y": IDS[:3]}))
     with pytest.raises(InputError, match="both need 2 at least"):
         ask(Recording(shown={"x": IDS, "y": IDS[:4]}))
@@ -221,3 +226,26 @@ def test_rdm_ceilings_are_taken_over_the_pairs_that_are_scored():
     ceiling = target.ceilings["leave_one_subject_out"]
     np.testing.assert_allclose(ceiling.value, torch.stack(lower).mean(dim=0))
     assert (ceiling.upper > ceiling.value).all() and ceiling.scale == "r"
+
+
+def test_neuroids_that_an_rdm_leaves_out_are_counted_and_none_left_is_an_error():
+    def gaps(values, ids):
+        values[ids == "s03", 0] = np.nan
+
+    (target,) = targets(
+        Recording(spoil=gaps), [RSA.model_copy(update={"dataset": "insilico", "subjects": None})], load("rsa", {})
+    )
+    assert target.data.left_out == 2  # one of V1's three in each of two subjects
+
+    def none(values, ids):
+        values[ids == "s03"] = np.nan
+
+    with pytest.raises(InputError, match="0 of 3 neuroids in V1"):
+        ask(Recording(spoil=none), RSA)
+
+
+def test_slots_padded_for_other_neuroids_change_no_ceiling():
+    values = torch.randn(40, 4, 3, generator=torch.Generator().manual_seed(0))
+    padded = torch.cat([values, torch.full((40, 2, 3), torch.nan)], dim=1)
+    one, two = (split_half(v, n_splits=5, generator=torch.Generator().manual_seed(1)) for v in (values, padded))
+    torch.testing.assert_close(one, two)

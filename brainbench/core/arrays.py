@@ -123,6 +123,8 @@ class Block:
     def mean(self, neuroids: slice = slice(None)) -> np.ndarray:
         """Mean over the repetitions that exist: float64 (stimulus, neuroid[, time]); NaN where none does."""
         values = np.asarray(self.values[:, :, neuroids])
+        if values.shape[1] == 1:
+            return np.where(np.isfinite(values[:, 0]), values[:, 0], np.nan).astype(np.float64)
         present = np.isfinite(values)
         count = present.sum(axis=1)
         total = np.where(present, values, 0.0).sum(axis=1, dtype=np.float64)
@@ -131,11 +133,15 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RDMs:
-    """One RDM a subject over the same stimuli: values (subject, stimulus, stimulus), NaN where not measured."""
+    """One RDM a subject over the same stimuli: values (subject, stimulus, stimulus), NaN where not measured.
+
+    `left_out` counts the neuroids that lack a stimulus and so have no part in their subject's RDM.
+    """
 
     stimulus_ids: tuple[str, ...]
     subjects: tuple[str, ...]
     values: np.ndarray
+    left_out: int = 0
 
 
 def blocks(responses: xr.DataArray) -> list[Block]:

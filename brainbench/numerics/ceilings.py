@@ -33,12 +33,15 @@ def split_half(values: Float[Tensor, "n r v"], *, n_splits: int, generator: torc
     total = filled.sum(dim=1)
     usable = count >= 2
     sums = torch.zeros(values.shape[2], dtype=values.dtype, device=values.device)
-    for _ in range(n_splits):
-        keys = torch.rand(values.shape[:2], generator=generator).to(values.device)
+    for seed in torch.randint(2**62, (n_splits,), generator=generator).tolist():
+        # repetition by repetition, so that slots padded for other neuroids change no halving
+        drawn = torch.Generator().manual_seed(seed)
+        coin, *columns = [torch.rand(len(values), generator=drawn) for _ in range(1 + values.shape[1])]
+        keys = torch.stack(columns, dim=1).to(values.device)
         order = keys.argsort(dim=1)[..., None].expand_as(values)
         shuffled = present.gather(1, order)
         # the first half of the repetitions that exist, in shuffled order; an odd one out goes to either side in turn
-        half = (count + (torch.rand(len(values), 1, generator=generator).to(values.device) < 0.5)) // 2
+        half = (count + (coin[:, None].to(values.device) < 0.5)) // 2
         first = shuffled & (shuffled.cumsum(dim=1) <= half[:, None])
         total_first = (filled.gather(1, order) * first).sum(dim=1)
         mean_first = total_first / half.clamp_min(1)

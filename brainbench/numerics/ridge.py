@@ -26,11 +26,11 @@ from brainbench.numerics.representation import Eigenbasis
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coordinates:
-    """Training responses y (n, v), their mean (v,), and z = Uᵀ (y - mean) (k, v) in the eigenbasis."""
+    """The mean (v,) of training responses, what they are around it (n, v), and that in the eigenbasis: z (k, v)."""
 
     basis: Eigenbasis
-    y: Float[Tensor, "n v"]
     mean: Float[Tensor, " v"]
+    centred: Float[Tensor, "n v"]
     z: Float[Tensor, "k v"]
 
 
@@ -51,7 +51,8 @@ def penalties(basis: Eigenbasis, grid: Sequence[float]) -> Float[Tensor, " a"]:
 def coordinates(basis: Eigenbasis, y: Float[Tensor, "n v"]) -> Coordinates:
     """Training responses in the eigenbasis, in the precision of y."""
     mean = y.mean(dim=0)
-    return Coordinates(basis=basis, y=y, mean=mean, z=basis.vectors.to(y.dtype).T @ (y - mean))
+    centred = y - mean
+    return Coordinates(basis=basis, mean=mean, centred=centred, z=basis.vectors.to(y.dtype).T @ centred)
 
 
 def predict(fit: Coordinates, penalty: Float[Tensor, " v"], cross: Float[Tensor, "m k"]) -> Float[Tensor, "m v"]:
@@ -68,7 +69,7 @@ def select_gcv(fit: Coordinates, alphas: Float[Tensor, " a"]) -> Selection:
     free = (n - 1 - k + keep.sum(dim=1)) / n  # 1 - df/n, without cancellation at small penalties
     rows = torch.cat([keep.square(), torch.ones_like(keep[:1])]).to(z.dtype)
     sums = rows @ z.square()  # residuals inside the span for each penalty, and |z|²
-    total = fit.y.var(dim=0, correction=0) * n
+    total = fit.centred.square().sum(dim=0)
     outside = (total - sums[-1]).clamp_min(0)
     scale = (n * free.square()).to(z.dtype)
     return choose((sums[:-1] + outside) / scale[:, None], total * n / (n - 1) ** 2)
@@ -78,13 +79,31 @@ def select_loo(fit: Coordinates, alphas: Float[Tensor, " a"]) -> Selection:
     """The penalty with the least exact leave-one-out error, for each neuroid."""
     n = fit.basis.n
     u = fit.basis.vectors.to(fit.z.dtype)
-    yc = fit.y - fit.mean
     errors = []
     for alpha in alphas:
         shrink = (fit.basis.values / (fit.basis.values + alpha)).to(u.dtype)
-        weight = 1 / (1 - 1 / n - u.square() @ shrink)[:, None]  # residuals are scaled before the product, not after
-        errors.append(torch.addmm(yc * weight, u * weight * shrink, fit.z, alpha=-1).square().mean(dim=0))
-    return choose(torch.stack(errors), yc.square().sum(dim=0) * n / (n - 1) ** 2)
+        weight = 1 / (1 - 1 / n - u.square() @ shrink)[:, None]
+        residual = (u * weight * shrink) @ fit.z  # weighted where the matrix is small
+        errors.append(residual.sub_(fit.centred * weight).square_().sum(dim=0) / n)
+    return choose(torch.stack(errors), fit.centred.square().sum(dim=0) * n / (n - 1) ** 2)
+
+
+def luck(fit: Coordinates, alphas: Float[Tensor, " a"], index: Int[Tensor, " v"]) -> Float[Tensor, " v"]:
+    """The share of the variance of each neuroid's fitted values that noise in its training responses accounts for.
+
+    With s = λ/(λ+α) fitted values vary by Σ (s z)², of which σ² Σ s² is expected from noise of variance σ² alone; σ²
+    is RSS / (n - df). Between 0, for features that tell all, and 1, for features that tell nothing.
+    """
+    n = fit.basis.n
+    shrink = fit.basis.values / (fit.basis.values + alphas[:, None])
+    z2 = fit.z.square()
+    rows = torch.cat([shrink.square(), (1 - shrink).square(), torch.ones_like(shrink[:1])]).to(z2.dtype)
+    fitted, within, (inside,) = (rows @ z2).split([len(alphas), len(alphas), 1])
+    outside = (fit.centred.square().sum(dim=0) - inside).clamp_min(0)
+    residual = within.gather(0, index[None])[0] + outside
+    noise = residual / (n - 1 - shrink.sum(dim=1)).to(z2.dtype)[index].clamp_min(1)
+    expected = noise * shrink.square().sum(dim=1).to(z2.dtype)[index]
+    return (expected / fitted.gather(0, index[None])[0]).clamp(0, 1).nan_to_num(1.0)
 
 
 def held_out_errors(

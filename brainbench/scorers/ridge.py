@@ -73,24 +73,27 @@ class Ridge:
         n_folds, v = len(folds), len(target.neuroid_ids)
         predicted = [torch.empty(len(fold.test), v, device=device) for fold in folds]
         index = torch.empty(n_folds, v, dtype=torch.long, device=device)
-        train, *metrics = torch.empty(4, n_folds, v, device=device)
+        train, luck, *metrics = torch.empty(5, n_folds, v, device=device)
         complete, varies = np.empty(v, dtype=bool), torch.empty(v, dtype=torch.bool, device=device)
         solves = [slice(start, start + COLUMNS) for start in range(0, v, COLUMNS)]
         for columns in solves:
             y = _responses(target, columns, device)
-            complete[columns] = torch.isfinite(y).all(dim=0).cpu()
+            complete[columns] = y[0].isfinite().cpu()  # a gap anywhere makes the mean, and so the whole column, NaN
             y = y.nan_to_num()
-            varies[columns] = ~torch.stack([constant(y[rows]) for part in parts for rows in part]).any(dim=0)
+            flat = torch.zeros(y.shape[1], dtype=torch.bool, device=device)
             held_out = self._held_out_errors(inner, folds, y)
             for number, fold in enumerate(folds):
                 fit = ridge.coordinates(fold.basis, y[fold.train])
                 choice = self._choose(fit, fold, held_out.get(number))
                 truth = y[fold.test]
+                flat |= constant(fit.centred) | constant(truth)
                 guess = ridge.predict(fit, fold.alphas[choice.index], fold.cross)
                 index[number, columns], train[number, columns] = choice.index, choice.cv_r2
+                luck[number, columns] = ridge.luck(fit, fold.alphas, choice.index)
                 for out, values in zip(metrics, agreement(guess, truth)):
                     out[number, columns] = values
                 predicted[number][:, columns] = guess
+            varies[columns] = ~flat
 
         valid = torch.as_tensor(complete, device=device) & varies
         reason = tuple(
@@ -119,6 +122,7 @@ class Ridge:
             train=by_fold(train),
             resample=resample,
             reason=reason,
+            luck=by_fold(luck),
             extras={
                 "r2": by_fold(r2),
                 "ev": by_fold(ev),
@@ -187,8 +191,12 @@ class Ridge:
 
 
 def _responses(target: Block, columns: slice, device: str) -> Tensor:
-    """The mean responses of some neuroids, NaN where a stimulus has none."""
-    return torch.as_tensor(target.mean(columns), dtype=torch.float32, device=device)
+    """The mean responses of some neuroids around their mean over stimuli, NaN where a stimulus has none.
+
+    No score depends on that mean, and float32 has no digits left for responses that are small beside it.
+    """
+    responses = target.mean(columns)
+    return torch.as_tensor(responses - responses.mean(axis=0), dtype=torch.float32, device=device)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from brainbench.aggregate import aggregate, over_columns
+from brainbench.analysis.models import _two_sided
 from brainbench.benchmarks import known
 from brainbench.core.arrays import Block, responses_array
 from brainbench.core.specs import LayerSpec
@@ -182,3 +183,33 @@ def test_the_split_half_ceiling_is_the_reliability_of_the_mean(repetitions):
     errors = [(brain.target.ceilings["split_half"].value - brain.reliability).mean() for brain in recorded]
     bias, se = mean_and_se(errors)
     assert abs(bias) < 3 * se
+
+
+def test_p_values_are_as_rare_as_they_say():
+    """Two models that know nothing, and two that know the same: how often does p fall below .05?
+
+    For 300 pairs the 99.9 % binomial band is [.017, .097]. Models that know the same share what resampling the stimuli
+    shows, so their test is stricter than it says; that is the safe side, and only the upper bound is asserted there.
+    """
+    rng = np.random.default_rng(5)
+    null, same, against_zero = [], [], []
+    for brain in brains()[:300]:
+        a, b = (brain.run(rng.normal(size=(N_STIMULI, 6))).replicates for _ in range(2))
+        noisy = (np.c_[brain.latents[:, PARTLY], rng.normal(size=(N_STIMULI, 6))] for _ in range(2))
+        c, d = (brain.run(x).replicates for x in noisy)
+        null.append(_two_sided(a - b))
+        against_zero.append(_two_sided(a))
+        same.append(_two_sided(c - d))
+    for p in (null, against_zero):
+        assert 0.017 <= np.mean(np.asarray(p) < 0.05) <= 0.097
+    assert np.mean(np.asarray(same) < 0.05) <= 0.097
+
+
+def test_intervals_of_a_model_that_knows_nothing_hold_zero():
+    """The luck of the training stimuli is in them: without it 86 in 100 would."""
+    rng = np.random.default_rng(6)
+    held_zero = []
+    for brain in brains()[:300]:
+        low, high = interval(brain.run(rng.normal(size=(N_STIMULI, 40))).replicates)
+        held_zero.append(low <= 0 <= high)
+    assert 0.90 <= np.mean(held_zero) <= 0.985

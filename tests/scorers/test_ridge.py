@@ -116,3 +116,49 @@ def test_edges_of_the_grid_are_counted(case):
 def test_wrong_parameters_are_usage_errors(params):
     with pytest.raises(UsageError):
         Ridge(**params)
+
+
+def test_responses_far_from_zero_score_the_same(case):
+    far = score(Ridge(), case, case.block(case.values.astype(np.float64) + 1e5))
+    np.testing.assert_allclose(far.folds, score(Ridge(), case).folds, atol=1e-4)
+    assert set(far.reason) == {""}
+
+
+def test_standardized_features_equal_scaling_by_hand_inside_the_training_stimuli(case):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    scale = torch.logspace(-2, 2, case.features.shape[1])
+    kept = case.features[:, :30] * scale[:30]  # fewer units than training stimuli
+    ours = score(Ridge(select="loo", standardize=True), case, representation=case.representation(kept))
+    y, x, ids = case.block().mean(), kept.double().numpy(), list(case.block().stimulus_ids)
+    for number, fold in enumerate(case.split.folds):
+        train, test = [ids.index(i) for i in fold.train], [ids.index(i) for i in fold.test]
+        alphas = np.asarray(Ridge().grid) * 30
+        fit = make_pipeline(StandardScaler(), RidgeCV(alphas=alphas, alpha_per_target=True)).fit(x[train], y[train])
+        predicted = fit.predict(x[test])
+        np.testing.assert_allclose(
+            ours.folds[number], [np.corrcoef(predicted[:, v], y[test, v])[0, 1] for v in range(6)], atol=1e-4
+        )
+    with pytest.raises(UsageError, match="Pool it to fewer units"):
+        full = case.representation()
+        gram = type(full).from_gram(full.gram, full.unit_mean, full.n_units, full.stimulus_ids)
+        score(Ridge(standardize=True), case, representation=gram)
+
+
+def test_kfold_decomposes_each_pair_of_left_out_folds_once(case, monkeypatch):
+    sizes = []
+    eigh = torch.linalg.eigh
+    monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: sizes.append(len(matrix)) or eigh(matrix))
+    score(Ridge(select="kfold"), case)
+    assert len(sizes) == 5 + 10  # outer folds, and pairs of them
+
+
+def test_a_memory_mapped_recording_is_read_by_blocks_of_neuroids(case, tmp_path, monkeypatch):
+    monkeypatch.setattr("brainbench.scorers.ridge.COLUMNS", 4)
+    values = np.memmap(tmp_path / "responses", dtype=np.float32, mode="w+", shape=case.values.shape)
+    values[:] = case.values
+    mapped, held = score(Ridge(), case, case.block(values)), score(Ridge(), case)
+    np.testing.assert_allclose(mapped.folds, held.folds, atol=1e-6)
+    ones = np.ones((1, 120), np.float32)
+    np.testing.assert_allclose(mapped.resample(ones, [3, 1]), held.resample(ones, [3, 1]), atol=1e-6)
