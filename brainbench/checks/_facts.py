@@ -43,9 +43,9 @@ class Facts:
 
     @cached_property
     def opened(self) -> dict[str, Picture | Exception]:
-        """Each stimulus' picture, or what was raised instead."""
+        """The picture of each stimulus that has one (a `sha256`), or what was raised instead."""
         found: dict[str, Picture | Exception] = {}
-        for name in self.stimuli.ids:
+        for name in self.stimuli.table["sha256"].dropna().index:
             try:
                 found[name] = picture(self.stimuli.image(name))
             except Exception as error:

@@ -20,6 +20,7 @@ DATASETS = Registry(
         "insilico": "brainbench.datasets.insilico:Insilico",
         "insilico_meg": "brainbench.datasets.insilico:InsilicoMeg",
         "kriegeskorte2008": "brainbench.datasets.kriegeskorte2008:Kriegeskorte2008",
+        "zhang2011": "brainbench.datasets.zhang2011:Zhang2011",
     },
     group="brainbench.datasets",
 )

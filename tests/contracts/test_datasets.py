@@ -130,6 +130,24 @@ class ToyRDMs(Stimuli):
         return rdms_array(distance, subject=("ann", "bob"), session=("1",), stimulus_id=IDS)
 
 
+class WithoutPictures(Toy):
+    """As released without any."""
+
+    def table(self):
+        return super().table().assign(sha256=None)
+
+    def stimuli(self):
+        return StimulusSet(name="toy", table=self.table())
+
+
+class HalfWithoutPictures(Toy):
+    def table(self):
+        return super().table().assign(sha256=lambda table: [None] * 6 + table["sha256"].tolist()[6:])
+
+    def open(self, name):
+        return {released: super(HalfWithoutPictures, self).open(released) for released in IDS[6:]}[name]
+
+
 class NoLicence(Toy):
     spec = replace(Toy.spec, licence=" ")
 
@@ -153,6 +171,11 @@ class HidesIT(Toy):
 class Md5(Toy):
     def table(self):
         return super().table().assign(sha256=[hashlib.md5(name.encode()).hexdigest() for name in IDS])
+
+
+class PictureWithoutSha256(Toy):
+    def table(self):
+        return super().table().assign(sha256=lambda table: [None, *table["sha256"].tolist()[1:]])
 
 
 class GroupOfSome(Toy):
@@ -396,6 +419,7 @@ DEFECTS = [
     (HidesIT(), "subjects_and_regions_are_those_measured"),
     (NobodysRDM(), "subjects_and_regions_are_those_measured"),
     (Md5(), "stimulus_table_is_complete"),
+    (PictureWithoutSha256(), "stimulus_table_is_complete"),
     (OneGroup(), "folds_do_not_leak"),
     (BrokenPicture(), "pictures_open"),
     (Sha256OfTheCall(), "stimuli_are_the_same_again"),
@@ -435,7 +459,9 @@ def failures(thing):
     return {outcome.check: outcome.message for outcome in run_checks(thing) if outcome.status == "failed"}
 
 
-@pytest.mark.parametrize("sound", [Toy(), ToyRDMs()], ids=lambda thing: type(thing).__name__)
+@pytest.mark.parametrize(
+    "sound", [Toy(), ToyRDMs(), WithoutPictures(), HalfWithoutPictures()], ids=lambda thing: type(thing).__name__
+)
 def test_sound_dataset_passes(sound):
     assert failures(sound) == {}
 
