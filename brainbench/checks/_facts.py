@@ -68,6 +68,12 @@ class Facts:
         """The RDMs of each region."""
         return {region: self.dataset.rdms(region) for region in self.dataset.spec.regions}
 
+    @cached_property
+    def behaviour(self) -> pd.DataFrame:
+        """The trials of all subjects."""
+        trials: pd.DataFrame = self.dataset.behaviour()
+        return trials
+
 
 _latest: list[Facts] = []  # of one dataset at a time: checks are run dataset by dataset
 
