@@ -43,9 +43,9 @@ class Facts:
 
     @cached_property
     def opened(self) -> dict[str, Picture | Exception]:
-        """Each stimulus' picture, or what was raised instead."""
+        """The picture of each stimulus that has one (a `sha256`), or what was raised instead."""
         found: dict[str, Picture | Exception] = {}
-        for name in self.stimuli.ids:
+        for name in self.stimuli.table["sha256"].dropna().index:
             try:
                 found[name] = picture(self.stimuli.image(name))
             except Exception as error:
@@ -67,6 +67,12 @@ class Facts:
     def rdms(self) -> dict[str, xr.DataArray]:
         """The RDMs of each region."""
         return {region: self.dataset.rdms(region) for region in self.dataset.spec.regions}
+
+    @cached_property
+    def behaviour(self) -> pd.DataFrame:
+        """The trials of all subjects."""
+        trials: pd.DataFrame = self.dataset.behaviour()
+        return trials
 
 
 _latest: list[Facts] = []  # of one dataset at a time: checks are run dataset by dataset

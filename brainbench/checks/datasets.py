@@ -20,12 +20,13 @@ import xarray as xr
 
 from brainbench.checks import _stimuli  # noqa: F401  (registers the checks of stimuli)
 from brainbench.checks._arrays import difference, labelled, ordered, overwritten
+from brainbench.checks._behaviour import behaves
 from brainbench.checks._check import Violation, check
 from brainbench.checks._facts import facts
 from brainbench.errors import AccessError, BrainbenchError, listed
 
 HEAVY = ("torch", "nibabel", "mne")
-_MEASURES = ("responses", "rdms")
+_MEASURES = ("responses", "rdms", "behaviour")
 _TEXTS = ("id", "title", "species", "modality", "unit", "citation", "licence", "url")
 
 
@@ -49,13 +50,18 @@ def check_spec_is_filled_in(dataset: Any) -> None:
         raise Violation(f"spec.version must be an integer from 1, it is {spec.version!r}")
     for name in ("subjects", "regions", "measures"):
         names = getattr(spec, name)
-        if not isinstance(names, tuple) or not names or not all(isinstance(n, str) and n for n in names):
+        may_be_empty = name == "regions" and not (_responds(dataset) or _compares(dataset))  # choices are of no region
+        if (
+            not isinstance(names, tuple)
+            or not (names or may_be_empty)
+            or not all(isinstance(n, str) and n for n in names)
+        ):
             raise Violation(f"spec.{name} must be a tuple of names, it is {names!r}")
         if len(set(names)) < len(names):
             raise Violation(f"spec.{name} names one twice: {names!r}")
 
 
-@check("dataset", mend="Name in spec.measures the methods the class has: 'responses', 'rdms'.")
+@check("dataset", mend="Name in spec.measures the methods the class has: 'responses', 'rdms', 'behaviour'.")
 def check_measures_are_methods(dataset: Any) -> None:
     methods = tuple(name for name in _MEASURES if callable(getattr(dataset, name, None)))
     if sorted(dataset.spec.measures) != sorted(methods):
@@ -77,6 +83,8 @@ def check_subjects_and_regions_are_those_measured(dataset: Any) -> None:
             there = ~np.isnan(array.values).all(axis=(1, 2, 3))
             subjects |= set(array["subject"].values[there])
             regions |= {region} if there.any() else set()
+    if behaves(dataset):
+        subjects |= set(seen.behaviour["subject"])
     for name, measured in (("subjects", subjects), ("regions", regions)):
         promised = set(getattr(spec, name))
         if promised != measured:
@@ -128,6 +136,9 @@ def check_measured_stimuli_are_in_the_table(dataset: Any) -> None:
         shown = {name for name in array["stimulus_id"].values if isinstance(name, str)}
         if shown - known:
             raise Violation(f"{what} holds {len(shown - known)} stimuli that the table lacks: {listed(shown - known)}")
+    lacking = set(facts(dataset).behaviour["stimulus_id"]) - known if behaves(dataset) else set()
+    if lacking:
+        raise Violation(f"behaviour() holds {len(lacking)} stimuli that the table lacks: {listed(lacking)}")
 
 
 @check("dataset", applies=_responds, mend="Count the repetitions of a stimulus within its session.")
@@ -147,6 +158,8 @@ def check_numbers_are_finite_or_missing(dataset: Any) -> None:
         infinite = np.isinf(array.values)
         if infinite.any():
             raise Violation(f"{what} has {infinite.sum()} infinite values")
+    if behaves(dataset) and np.isinf(facts(dataset).behaviour.select_dtypes("number").to_numpy(np.float64)).any():
+        raise Violation("behaviour() has infinite values")
 
 
 @check("dataset", applies=_compares, mend="Hand over dissimilarities: 0 to itself, the same in both directions.")
@@ -240,10 +253,11 @@ def _reads_a_root(dataset: Any) -> bool:
 def check_missing_files_say_how_to_get_them(dataset: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         elsewhere = type(dataset)(Path(folder))
-        for what, ask in (
-            ("a picture", lambda: (stimuli := elsewhere.stimuli()).image(stimuli.ids[0])),
-            ("the recording", lambda: next(iter(_questions(elsewhere)))()),
-        ):
+        asked: list[tuple[str, Callable[[], Any]]] = [("the recording", lambda: _first_answer(elsewhere))]
+        shown = facts(dataset).stimuli.table["sha256"].first_valid_index()
+        if shown is not None:
+            asked.append(("a picture", lambda: elsewhere.stimuli().image(shown)))
+        for what, ask in asked:
             try:
                 ask()
             except AccessError as error:
@@ -274,8 +288,13 @@ def check_import_is_light(dataset: Any) -> None:
         raise Violation(f"importing {module} also imports {listed(loaded)}")
 
 
+def _first_answer(dataset: Any) -> Any:
+    """What the dataset gives when it is asked for one thing that was measured."""
+    return next(_questions(dataset), dataset.behaviour if behaves(dataset) else dataset.stimuli)()
+
+
 def _recorded(dataset: Any) -> Iterator[tuple[str, xr.DataArray]]:
-    """Everything measured, as it came the first time, with the call that gives it."""
+    """Every array of what was measured, as it came the first time, with the call that gives it."""
     if _responds(dataset):
         for subject in dataset.spec.subjects:
             yield f"responses({subject!r})", facts(dataset).responses(subject)

@@ -1,7 +1,8 @@
 """Labelled arrays at the edges: how recordings are shaped, checked and taken apart.
 
 Dimension names are fixed: responses are (presentation, neuroid) or (presentation, neuroid, time), RDMs are
-(subject, session, stimulus, stimulus_). Rows of two arrays meet only in `take`, by stimulus id.
+(subject, session, stimulus, stimulus_), behaviour is a table with a row a trial. Rows of two arrays meet only in
+`take`, by stimulus id.
 """
 
 from __future__ import annotations
@@ -106,6 +107,35 @@ def rdms_array(
         "stimulus_id": ("stimulus", np.asarray(stimulus_id, dtype=object)),
     }
     return xr.DataArray(values, dims=("subject", "session", "stimulus", "stimulus_"), coords=coordinates, name="rdms")
+
+
+def behaviour_table(
+    *,
+    subject: Sequence[str],
+    session: Sequence[str],
+    trial: Sequence[int],
+    stimulus_id: Sequence[str],
+    choice: Sequence[str | None],
+    **columns: Sequence,
+) -> pd.DataFrame:
+    """Single trials, a row each: who saw which stimulus and chose what; `choice` is None where nothing was chosen.
+
+    Further `columns` are kept as they are, such as reaction times in seconds, `rt_s`. Raises InputError where columns
+    differ in length or one subject has two trials of one number in a session.
+    """
+    texts = {"subject": subject, "session": session, "stimulus_id": _strings(stimulus_id, "the behaviour")}
+    content = {name: np.asarray(value, dtype=object) for name, value in texts.items()}
+    content |= {"trial": np.asarray(trial, dtype=np.int64), "choice": np.asarray(choice, dtype=object)}
+    content |= {name: np.asarray(value) for name, value in columns.items()}
+    lengths = {name: len(value) for name, value in content.items()}
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"columns of one table of trials must be of one length; they are of {lengths}")
+    table = pd.DataFrame({name: pd.Series(value, dtype=value.dtype) for name, value in content.items()})
+    twice = table.duplicated(["subject", "session", "trial"])
+    if twice.any():
+        who, when, number = table.loc[twice, ["subject", "session", "trial"]].iloc[0]
+        raise InputError(f"subject {who!r} has two trials of number {number} in session {when!r}")
+    return table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

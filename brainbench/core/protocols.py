@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from brainbench.core.specs import DatasetSpec, ModelSpec, ScorerSpec
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
     import xarray as xr
     from PIL import Image
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class Dataset(Protocol):
     """One recording, as it was released. Adapters never average, never z-score, never drop.
 
-    A dataset has the methods its `spec.measures` names: `responses` or `rdms`, or both.
+    A dataset has the methods its `spec.measures` names: `responses`, `rdms`, `behaviour`, or several of them.
     """
 
     spec: DatasetSpec
@@ -46,6 +47,14 @@ class RecordsRDMs(Dataset, Protocol):
 
     def rdms(self, region: str) -> xr.DataArray:
         """One RDM a subject and session (see `core.arrays.rdms_array`)."""
+        ...
+
+
+class RecordsBehaviour(Dataset, Protocol):
+    """A dataset that measures what subjects did."""
+
+    def behaviour(self) -> pd.DataFrame:
+        """Single trials of all subjects (see `core.arrays.behaviour_table`)."""
         ...
 
 

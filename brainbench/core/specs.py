@@ -46,8 +46,8 @@ class DatasetSpec:
     """What a recording is, as its release states it.
 
     `version` rises whenever the adapter reads the same files into other numbers. `measures` says what the
-    dataset can give: "responses", "rdms". `unit` is the unit of the responses. `synthetic` recordings are
-    labelled so wherever they appear.
+    dataset can give: "responses", "rdms", "behaviour"; `regions` is empty where that is behaviour alone. `unit` is
+    the unit of the numbers. `synthetic` recordings are labelled so wherever they appear.
     """
 
     id: str

@@ -49,9 +49,10 @@ class Split:
 def grouped_folds(table: pd.DataFrame, *, n_folds: int, n_repeats: int = 1, seed: int) -> Split:
     """Folds over the stimuli of `table` (see StimulusSet): every stimulus is tested once in each repeat.
 
-    Stimuli that share their content (`sha256`) or their `group` always fall into one fold. Units are dealt out in
-    a seeded random order, each to the fold that has least of its `stratum` so far, so strata are spread evenly.
-    Raises InputError where there are fewer units than folds, and LeakageError if the result leaks.
+    Stimuli that share their content (`sha256`) or their `group` always fall into one fold; a stimulus whose picture
+    was not released shares its content with none. Units are dealt out in a seeded random order, each to the fold
+    that has least of its `stratum` so far, so strata are spread evenly. Raises InputError where there are fewer units
+    than folds, and LeakageError if the result leaks.
     """
     units = leakage_units(table)
     if n_folds < 2 or units.nunique() < n_folds:
@@ -95,17 +96,20 @@ def leakage_units(table: pd.DataFrame) -> pd.Series:
         return key
 
     groups = table["group"] if "group" in table else pd.Series(None, index=table.index, dtype=object)
-    for digest, name in zip(table["sha256"], groups):
-        content = f"content:{digest}"
+    contents = [
+        f"content of:{stimulus_id}" if pd.isna(digest) else f"content:{digest}"
+        for stimulus_id, digest in table["sha256"].items()
+    ]
+    for content, name in zip(contents, groups):
         group = content if pd.isna(name) else f"group:{name}"
         first, second = sorted((root(content), root(group)))
         parent[first] = second  # "group:" sorts last, so a unit with a group is named after one
-    return pd.Series([root(f"content:{digest}") for digest in table["sha256"]], index=table.index)
+    return pd.Series([root(content) for content in contents], index=table.index)
 
 
 def check_leakage(split: Split, table: pd.DataFrame) -> None:
     """Raises LeakageError, listing pairs, where a fold has an id, a content or a group on both sides."""
-    columns = {"content": table["sha256"]} | ({"group": table["group"].dropna()} if "group" in table else {})
+    columns = {"content": table["sha256"].dropna()} | ({"group": table["group"].dropna()} if "group" in table else {})
     for number, fold in enumerate(split.folds):
         both = sorted(set(fold.train) & set(fold.test))
         if both:

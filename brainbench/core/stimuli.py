@@ -17,16 +17,18 @@ from brainbench.errors import InputError
 class StimulusSet:
     """Stimuli of one dataset.
 
-    `table` has the unique string index `stimulus_id` and the column `sha256` (of the picture's bytes); optional
-    columns are `group` (what no split may tear apart, such as the frames of a movie; missing for stimuli that stand
-    alone), `stratum` (what is spread evenly over folds, such as a category or session), and whatever else the release
-    tells. `open` gives the picture of an id as its file holds it: modes and sizes are the preprocessing's business.
-    `size_deg` is the width on the subject's retina in degrees of visual angle, None where it is not known.
+    `table` has the unique string index `stimulus_id` and the column `sha256` (of the picture's bytes; missing where
+    the release holds no picture: nothing stands in for one that nobody can see); optional columns are `group` (what
+    no split may tear apart, such as the frames of a movie; missing for stimuli that stand alone), `stratum` (what is
+    spread evenly over folds, such as a category or session), and whatever else the release tells. `open` gives the
+    picture of an id as its file holds it: modes and sizes are the preprocessing's business; it is None where no
+    picture at all was released. `size_deg` is the width on the subject's retina in degrees of visual angle, None
+    where it is not known.
     """
 
     name: str
     table: pd.DataFrame
-    open: Callable[[str], Image.Image] = field(repr=False)
+    open: Callable[[str], Image.Image] | None = field(default=None, repr=False)
     size_deg: float | None = None
 
     def __post_init__(self) -> None:
@@ -40,9 +42,17 @@ class StimulusSet:
         return tuple(self.table.index)
 
     def image(self, stimulus_id: str) -> Image.Image:
-        """The picture of one stimulus. Raises AlignmentError for an unknown id, InputError for a broken picture."""
+        """The picture of one stimulus.
+
+        Raises AlignmentError for an unknown id, InputError for a broken picture and for one that was not released.
+        """
         if stimulus_id not in self.table.index:  # hashed; `take` looks at all ids, and says what is near
             take(self.ids, [stimulus_id], what=f"the stimulus set {self.name}")
+        if self.open is None or pd.isna(self.table.at[stimulus_id, "sha256"]):
+            raise InputError(
+                f"{self.name} was released without the picture of {stimulus_id!r}, so no network can see it. Features "
+                "computed from a copy of your own can be scored: features:FILE, rows joined by stimulus id."
+            )
         return self.open(stimulus_id)
 
     def select(self, ids: tuple[str, ...]) -> StimulusSet:
@@ -53,4 +63,5 @@ class StimulusSet:
     @property
     def fingerprint(self) -> str:
         """Hash of ids and contents in order: what features of this set depend on, and nothing else."""
-        return fingerprint([[name, digest] for name, digest in zip(self.table.index, self.table["sha256"])])
+        digests = (None if pd.isna(digest) else digest for digest in self.table["sha256"])
+        return fingerprint([[name, digest] for name, digest in zip(self.table.index, digests)])

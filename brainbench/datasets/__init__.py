@@ -16,10 +16,13 @@ DATASETS = Registry(
     kind="dataset",
     own={
         "cowley2023": "brainbench.datasets.cowley2023:Cowley2023",
+        "geirhos2019": "brainbench.datasets.geirhos2019:Geirhos2019",
+        "hebart2020": "brainbench.datasets.hebart2020:Hebart2020",
         "henaff2021": "brainbench.datasets.henaff2021:Henaff2021",
         "insilico": "brainbench.datasets.insilico:Insilico",
         "insilico_meg": "brainbench.datasets.insilico:InsilicoMeg",
         "kriegeskorte2008": "brainbench.datasets.kriegeskorte2008:Kriegeskorte2008",
+        "zhang2011": "brainbench.datasets.zhang2011:Zhang2011",
     },
     group="brainbench.datasets",
 )

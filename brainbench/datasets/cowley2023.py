@@ -33,8 +33,9 @@ _ANIMAL = {  # of each session, from upstream's readme
     "210325": "PE",
 }
 _REPEATED = "210325"  # the one session whose single trials are released
-# What the pictures of 210325 show, in blocks of 80. Upstream has no label file: these were read off by eye.
+# What grey pictures of one object on a landscape show, in blocks of 80. Upstream has no label file: read by eye.
 _BLOCKS = ("bear", "elephant", "face", "car", "dog", "apple", "chair", "plane")
+_BLOCKS_START = {"210325": 0, "210322": 600}  # 210322 goes on with the first 600 pictures of 210325
 # Pictures that are versions of one another, found by comparing all and then by eye: no split may tear them apart.
 # In 210305, numbers 101 to 400 are two runs of 50 pictures, each followed by two blurred versions of all 50.
 _VERSIONS = {"210305": {101: 50, 251: 50}}  # session -> {first number of a run: pictures in it}
@@ -79,8 +80,16 @@ class Cowley2023:
         """The 10240 stimuli of all sessions, "<session>/<picture name>", with `session`, `stratum` and `category`.
 
         9340 contents are distinct: 190925 holds 300 pictures under two names each, and 600 of 210325 are in 210322
-        too. `category` is known for session 210325 only, and there by eye; `stratum` is the session, divided by
-        category where there is one. Raises AccessError or InputError where a file is missing or not the right one.
+        too. `stratum` is the session, divided by category in 210325.
+
+        `category` is labelled as read by eye, and None where nothing is: 210325 holds 80 pictures each of a bear, an
+        elephant, a face, a car, a dog, an apple, a chair and a plane, in blocks of this order; 210322 ends with the
+        first 600 of them, so with 40 planes. All 640 were looked at: no block shows another's object, and the pictures
+        at both ends of every block show its own. Of some objects only an edge is seen, and in numbers 230, 551, 589 and
+        609 of 210325 none can be made out: these have the label of their block. The responses agree: they tell the
+        categories apart best where the blocks begin and end.
+
+        Raises AccessError or InputError where a file is missing or not the right one.
         """
         return StimulusSet(name=self.spec.id, table=self._table.copy(), open=self._open)
 
@@ -136,13 +145,14 @@ class Cowley2023:
         rows = []
         for session in _ANIMAL:
             for at, (name, jpeg) in enumerate(self._pictures(session).items()):
-                category = _BLOCKS[at // 80] if session == _REPEATED else None
+                within = at - _BLOCKS_START.get(session, len(self._pictures(session)))
+                category = _BLOCKS[within // 80] if within >= 0 else None
                 rows.append(
                     {
                         "stimulus_id": f"{session}/{name}",
                         "sha256": hashlib.sha256(jpeg).hexdigest(),
                         "session": session,
-                        "stratum": f"{session}/{category}" if category else session,
+                        "stratum": f"{session}/{category}" if session == _REPEATED else session,
                         "category": category,
                         "group": _group(session, name),
                     }

@@ -14,7 +14,7 @@ from PIL import Image
 from brainbench.checks import checks_for, parametrize_with_checks, run_checks
 from brainbench.checks._facts import near_duplicates, picture
 from brainbench.checks._known import KNOWN_FAILURES
-from brainbench.core.arrays import rdms_array, responses_array
+from brainbench.core.arrays import behaviour_table, rdms_array, responses_array
 from brainbench.core.specs import DatasetSpec
 from brainbench.core.stimuli import StimulusSet
 from brainbench.datasets import DATASETS, load, present
@@ -130,6 +130,40 @@ class ToyRDMs(Stimuli):
         return rdms_array(distance, subject=("ann", "bob"), session=("1",), stimulus_id=IDS)
 
 
+class ToyBehaviour(Stimuli):
+    """Two subjects name every picture once in each of two sessions; one trial has no answer. No region is involved."""
+
+    spec = replace(Toy.spec, measures=("behaviour",), regions=())
+
+    def behaviour(self):
+        rows = [(who, s, number, name) for who in ("ann", "bob") for s in SESSIONS for number, name in enumerate(IDS)]
+        subject, session, trial, stimulus_id = zip(*rows)
+        rng = noise(5)
+        choice = [None, *rng.choice(["cat", "dog"], size=len(rows) - 1).tolist()]
+        seconds = rng.uniform(0.2, 1.5, size=len(rows))
+        return behaviour_table(
+            subject=subject, session=session, trial=trial, stimulus_id=stimulus_id, choice=choice, rt_s=seconds
+        )
+
+
+class WithoutPictures(Toy):
+    """As released without any."""
+
+    def table(self):
+        return super().table().assign(sha256=None)
+
+    def stimuli(self):
+        return StimulusSet(name="toy", table=self.table())
+
+
+class HalfWithoutPictures(Toy):
+    def table(self):
+        return super().table().assign(sha256=lambda table: [None] * 6 + table["sha256"].tolist()[6:])
+
+    def open(self, name):
+        return {released: super(HalfWithoutPictures, self).open(released) for released in IDS[6:]}[name]
+
+
 class NoLicence(Toy):
     spec = replace(Toy.spec, licence=" ")
 
@@ -153,6 +187,11 @@ class HidesIT(Toy):
 class Md5(Toy):
     def table(self):
         return super().table().assign(sha256=[hashlib.md5(name.encode()).hexdigest() for name in IDS])
+
+
+class PictureWithoutSha256(Toy):
+    def table(self):
+        return super().table().assign(sha256=lambda table: [None, *table["sha256"].tolist()[1:]])
 
 
 class GroupOfSome(Toy):
@@ -369,6 +408,59 @@ class InfiniteRDM(ToyRDMs):
         return array
 
 
+class RespondsNowhere(Toy):
+    spec = replace(Toy.spec, regions=())
+
+
+class NumberedChoices(ToyBehaviour):
+    def behaviour(self):
+        return super().behaviour().assign(choice=lambda table: (table["choice"] == "cat").astype(int))
+
+
+class SilentObserver(ToyBehaviour):
+    spec = replace(ToyBehaviour.spec, subjects=("ann", "bob", "eve"))
+
+
+class UnlistedPicture(ToyBehaviour):
+    def table(self):
+        return super().table().iloc[:-1]
+
+
+class TrialsOfAllSessionsCounted(ToyBehaviour):
+    def behaviour(self):
+        return super().behaviour().assign(session="1")
+
+
+class NeverAnswered(ToyBehaviour):
+    def behaviour(self):
+        return super().behaviour().assign(rt_s=np.inf)
+
+
+class ShuffledTheSecondTime(ToyBehaviour):
+    asked = 0
+
+    def behaviour(self):
+        self.asked += 1
+        return super().behaviour().sample(frac=1, random_state=self.asked).reset_index(drop=True)
+
+
+class KeepsItsTrials(ToyBehaviour):
+    kept = ToyBehaviour().behaviour()
+
+    def behaviour(self):
+        return self.kept
+
+
+class BehavesElsewhere(ToyBehaviour):
+    def __init__(self, root):
+        self.root = root
+
+    def stimuli(self):
+        if self.root != Path("here"):
+            raise AccessError(f"{self.root} is empty: see https://example.org/toy")
+        return super().stimuli()
+
+
 class ReadsElsewhere(Toy):
     def __init__(self, root):
         self.root = root
@@ -396,6 +488,7 @@ DEFECTS = [
     (HidesIT(), "subjects_and_regions_are_those_measured"),
     (NobodysRDM(), "subjects_and_regions_are_those_measured"),
     (Md5(), "stimulus_table_is_complete"),
+    (PictureWithoutSha256(), "stimulus_table_is_complete"),
     (OneGroup(), "folds_do_not_leak"),
     (BrokenPicture(), "pictures_open"),
     (Sha256OfTheCall(), "stimuli_are_the_same_again"),
@@ -425,6 +518,14 @@ DEFECTS = [
     (SingleRDMs(), "rdms_are_labelled"),
     (AsymmetricRDM(), "rdms_are_dissimilarities"),
     (SimilarityForRDM(), "rdms_are_dissimilarities"),
+    (NumberedChoices(), "behaviour_is_labelled"),
+    (SilentObserver(), "subjects_and_regions_are_those_measured"),
+    (UnlistedPicture(), "measured_stimuli_are_in_the_table"),
+    (TrialsOfAllSessionsCounted(), "trials_are_told_apart"),
+    (NeverAnswered(), "numbers_are_finite_or_missing"),
+    (ShuffledTheSecondTime(), "trials_are_the_same_again"),
+    (KeepsItsTrials(), "callers_cannot_change_the_trials"),
+    (BehavesElsewhere(Path("here")), "missing_files_say_how_to_get_them"),
     (ReadsElsewhere(Path("here")), "missing_files_say_how_to_get_them"),
     (ReadsUnchecked(Path("here")), "missing_files_say_how_to_get_them"),
     (NamesNoAddress(Path("here")), "missing_files_say_how_to_get_them"),
@@ -435,7 +536,11 @@ def failures(thing):
     return {outcome.check: outcome.message for outcome in run_checks(thing) if outcome.status == "failed"}
 
 
-@pytest.mark.parametrize("sound", [Toy(), ToyRDMs()], ids=lambda thing: type(thing).__name__)
+@pytest.mark.parametrize(
+    "sound",
+    [Toy(), ToyRDMs(), ToyBehaviour(), WithoutPictures(), HalfWithoutPictures()],
+    ids=lambda thing: type(thing).__name__,
+)
 def test_sound_dataset_passes(sound):
     assert failures(sound) == {}
 
@@ -445,8 +550,14 @@ def test_defect_is_caught_by_one_check_alone(thing, name):
     assert set(failures(thing)) == {name}
 
 
+def test_regions_are_left_out_for_behaviour_alone():
+    assert "spec_is_filled_in" in failures(RespondsNowhere())
+
+
 def test_every_check_has_a_defect_that_it_catches():
-    laws = {law.name for dataset in (NamesNoAddress(Path("here")), ToyRDMs()) for law in checks_for(dataset)}
+    laws = {
+        law.name for dataset in (NamesNoAddress(Path("here")), ToyRDMs(), ToyBehaviour()) for law in checks_for(dataset)
+    }
     assert laws == {name for _, name in DEFECTS}
     assert {law.name for law in checks_for(load("insilico"))} - laws == {"import_is_light"}  # tested below
 

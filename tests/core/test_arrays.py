@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from brainbench.core.arrays import blocks, rdms_array, responses_array, take
+from brainbench.core.arrays import behaviour_table, blocks, rdms_array, responses_array, take
 from brainbench.errors import AlignmentError, InputError
 
 
@@ -61,3 +61,21 @@ def test_rdms_must_be_distances():
         rdms_array(np.ones((1, 1, 2, 2)), subject=["s"], session=["1"], stimulus_id=["a", "b"])
     with pytest.raises(InputError, match="not symmetric"):
         rdms_array(np.array([[[[0, 1], [2, 0.0]]]]), subject=["s"], session=["1"], stimulus_id=["a", "b"])
+
+
+TRIALS = {"subject": ["a", "a"], "session": ["1", "1"], "trial": [1, 2], "stimulus_id": ["s", "s"]}
+
+
+def test_behaviour_keeps_what_was_not_chosen_as_none():
+    table = behaviour_table(**TRIALS, choice=["cat", None], rt_s=[0.5, np.nan])
+    assert table["choice"].tolist() == ["cat", None]
+    assert table["trial"].dtype == np.int64 and table["rt_s"].dtype == np.float64
+
+
+def test_behaviour_that_does_not_fit_itself_is_refused():
+    with pytest.raises(InputError, match="'choice': 1"):
+        behaviour_table(**TRIALS, choice=["cat"])
+    with pytest.raises(InputError, match="'a' has two trials of number 1 in session '1'"):
+        behaviour_table(**TRIALS | {"trial": [1, 1]}, choice=["cat", None])
+    with pytest.raises(AlignmentError, match="must be strings, got 7"):
+        behaviour_table(**TRIALS | {"stimulus_id": ["s", 7]}, choice=["cat", None])

@@ -1,6 +1,8 @@
 """Small recordings in the true formats, and the reliability that real ones are known by."""
 
+import gzip
 import hashlib
+import struct
 
 import numpy as np
 import pytest
@@ -54,3 +56,62 @@ def reliability():
         return 2 * r / (1 + r)
 
     return odd_even
+
+
+@pytest.fixture(scope="session")
+def rda():
+    """`rda({name: {column: values}})`: data frames as R's `save` writes them, strings as factors, integers and doubles.
+
+    Class and column names are symbols, written once and referred to from then on, as in a file of R's own.
+    """
+
+    def write(frames, version=3, data_frame_class=("data.frame",)):
+        seen = []
+
+        def word(*numbers):
+            return struct.pack(f">{len(numbers)}i", *numbers)
+
+        def text(string):
+            if string is None:
+                return word(9, -1)
+            return word(0x40009 if string.isascii() else 0x8009, len(string.encode())) + string.encode()
+
+        def symbol(name):
+            if name in seen:
+                return word((seen.index(name) + 1) << 8 | 255)
+            seen.append(name)
+            return word(1) + text(name)
+
+        def pairs(items):
+            return b"".join(word(0x402) + symbol(name) + content() for name, content in items.items()) + word(254)
+
+        def texts(strings):
+            return word(16, len(strings)) + b"".join(text(string) for string in strings)
+
+        def column(values):
+            if isinstance(values[0], str):
+                levels = sorted({value for value in values if value is not None})
+                codes = [-(2**31) if value is None else levels.index(value) + 1 for value in values]
+                attributes = {"levels": lambda: texts(levels), "class": lambda: texts(["factor"])}
+                return word(0x30D, len(values), *codes) + pairs(attributes)
+            if isinstance(values[0], float):
+                return word(14, len(values)) + struct.pack(f">{len(values)}d", *values)
+            return word(13, len(values), *values)
+
+        def frame(columns):
+            rows = len(next(iter(columns.values())))
+            content = word(0x313, len(columns)) + b"".join(column(values) for values in columns.values())
+            attributes = {
+                "names": lambda: texts(list(columns)),
+                "row.names": lambda: word(13, 2, -(2**31), -rows),
+                "class": lambda: texts(data_frame_class),
+            }
+            return content + pairs(attributes)
+
+        head = b"RDX%d\nX\n" % version + word(version, 0x040100, 0x030500)
+        head += word(5) + b"UTF-8" if version == 3 else b""
+        return gzip.compress(
+            head + pairs({name: lambda columns=columns: frame(columns) for name, columns in frames.items()})
+        )
+
+    return write
