@@ -66,6 +66,8 @@ def test_distances_equal_those_of_the_features_and_copies_are_at_none():
     np.testing.assert_allclose(out, torch.cdist(x, x).square(), atol=1e-8)
     assert (out[torch.arange(4), torch.arange(12, 16)] == 0).all()
     assert torch.equal(out, out.T) and (out.diagonal() == 0).all() and (out >= 0).all()
+    rounded = gram(x) * (1 + 1e-14 * torch.eye(16, dtype=torch.float64))  # as another order of summation may have it
+    assert (ka.squared_distances(rounded)[torch.arange(4), torch.arange(12, 16)] == 0).all()
 
 
 def test_targets_are_centred_over_one_spread_for_all_categories():
@@ -77,20 +79,20 @@ def test_targets_are_centred_over_one_spread_for_all_categories():
     assert targets[:, 1].var() > 1.5 * targets[:, 0].var()  # 5, six times in eight
 
 
-@pytest.mark.parametrize("quantiles", [ka.QUANTILES, (0.02, 0.3)])
+@pytest.mark.parametrize("quantiles", [ka.QUANTILES, (0.05, 0.3)])
 def test_2013_curves_equal_projections_written_out_with_scikit_learn(quantiles):
     x, labels = planted(70)
-    train, test = torch.arange(0, 50), torch.arange(50, 70)
+    train, test = torch.arange(0, 47), torch.arange(47, 70)
     inside, outside = reference_2013(x, labels, train.numpy(), test.numpy(), quantiles)
     curve = ka.error_curve(gram(x[train]), labels[train], quantiles=quantiles)
     np.testing.assert_allclose(curve.values, inside.min(axis=0), atol=1e-10)
     assert curve.auc == pytest.approx(1 - inside.min(axis=0).mean(), abs=1e-10)
-    chosen = inside[curve.width.numpy(), np.arange(51)]
+    chosen = inside[curve.width.numpy(), np.arange(48)]
     np.testing.assert_allclose(chosen, inside.min(axis=0), atol=1e-10)
     errors = ka.heldout_errors(gram(x), labels, train, test, quantiles=quantiles)
-    ours = outside[curve.width.numpy(), np.arange(51)]
+    ours = outside[curve.width.numpy(), np.arange(48)]
     decided = np.sort(inside, axis=0)[1] - inside.min(axis=0) > 1e-9  # where widths tie in training, either will do
-    assert decided.sum() >= 45
+    assert decided.sum() >= 42
     np.testing.assert_allclose(errors[decided], ours[decided], rtol=1e-7)
 
 

@@ -87,6 +87,9 @@ def test_silent_sites_have_no_line_and_no_say():
     values = recording(n=30, r=5, v=4)
     slopes = recording_noise(torch.cat([values, torch.zeros(30, 5, 2, dtype=torch.float64)], dim=2)).law.slope
     assert slopes == pytest.approx(recording_noise(values).law.slope)  # an SD over a mean: no units
+    steady = torch.tensor([[0.1, 0.2, 0.3], [0.2, 0.2, 0.2]], dtype=torch.float64).repeat(5, 1)[:, :, None]
+    with pytest.raises(InputError, match="no site"):  # its means differ by rounding, its SDs in earnest
+        recording_noise(steady)
     with pytest.raises(InputError, match="no site"):
         recording_noise(values[:, :1])
     with pytest.raises(InputError, match="no site"):
