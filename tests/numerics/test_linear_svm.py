@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.svm import LinearSVC
+
+from brainbench.errors import InputError, LeakageError
+from brainbench.numerics import linear_svm
+from brainbench.numerics.linear_svm import COSTS, gram_features, svm_accuracy
+
+
+def planted(n=120, p=20, n_classes=4, strength=0.6, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % n_classes
+    centres = strength * torch.randn(n_classes, p, dtype=torch.float64, generator=generator)
+    return centres[labels] + torch.randn(n, p, dtype=torch.float64, generator=generator), labels
+
+
+def halves(n, n_splits=4):
+    orders = [torch.randperm(n, generator=torch.Generator().manual_seed(s)) for s in range(n_splits)]
+    return [(order[: 2 * n // 3], order[2 * n // 3 :]) for order in orders]
+
+
+@pytest.mark.parametrize("strength", [0.2, 0.6])
+def test_accuracy_equals_a_grid_search_by_scikit_learn(strength):
+    x, labels = planted(strength=strength)
+    ours = svm_accuracy(x, labels, halves(120), seed=3)
+    theirs = []
+    for train, test in halves(120):
+        fit, out = x[train].numpy(), x[test].numpy()
+        mean = fit.mean(axis=0)
+        length = np.linalg.norm(fit - mean) / len(fit) ** 0.5
+        folds = StratifiedKFold(3, shuffle=True, random_state=3)
+        # scaled once for all folds here, in each fold by us: C is in other units by a part in a hundred
+        search = GridSearchCV(LinearSVC(dual=False), {"C": COSTS}, cv=folds).fit((fit - mean) / length, labels[train])
+        theirs.append(search.score((out - mean) / length, labels[test]))
+    np.testing.assert_allclose(ours, theirs, atol=1.01 / 40)
+
+
+@pytest.mark.parametrize("p", [10, 400])
+def test_features_of_the_gram_matrix_give_the_same_machine(p):
+    x, labels = planted(p=p)
+    x = x + 3
+    from_gram = gram_features(x @ x.T)
+    assert from_gram.shape[1] == min(p, 120)
+    np.testing.assert_allclose(from_gram @ from_gram.T, x @ x.T, atol=1e-8 * float((x @ x.T).abs().max()))
+    train, test = halves(120)[0]
+    decisions = []
+    for features in (x, from_gram):
+        fit = features[train] - features[train].mean(dim=0)
+        machine = LinearSVC(dual=False, tol=1e-8, max_iter=100_000).fit(fit, labels[train])
+        decisions.append(machine.decision_function(features[test] - features[train].mean(dim=0)))
+    np.testing.assert_allclose(decisions[0], decisions[1], atol=1e-6)
+    np.testing.assert_array_equal(svm_accuracy(x, labels, halves(120)), svm_accuracy(from_gram, labels, halves(120)))
+
+
+def test_translation_and_scaling_change_nothing():
+    x, labels = planted(strength=0.4)
+    before = svm_accuracy(x, labels, halves(120))
+    np.testing.assert_array_equal(before, svm_accuracy(1e3 * x + 500, labels, halves(120)))
+
+
+def test_separable_categories_are_all_right_and_noise_is_at_chance():
+    x, labels = planted(strength=6.0)
+    assert (svm_accuracy(x, labels, halves(120)) == 1).all()
+    x, labels = planted(n=400, strength=0.0)
+    accuracy = svm_accuracy(x, labels, halves(400, 6))
+    assert accuracy.mean() == pytest.approx(0.25, abs=0.08)
+
+
+def test_cost_is_chosen_without_the_test_rows(monkeypatch):
+    x, labels = planted()
+    train, test = halves(120)[0]
+    seen = []
+    true = linear_svm._accuracy
+
+    def spy(x, y, fit, held, cost):
+        seen.append((set(fit.tolist()) | set(held.tolist()), set(held.tolist())))
+        return true(x, y, fit, held, cost)
+
+    monkeypatch.setattr(linear_svm, "_accuracy", spy)
+    svm_accuracy(x, labels, [(train, test)])
+    assert len(seen) == 3 * len(COSTS) + 1
+    assert all(rows <= set(train.tolist()) for rows, _ in seen[:-1])
+    assert seen[-1][1] == set(test.tolist())
+
+
+def test_leaks_and_small_categories_are_refused():
+    x, labels = planted(n=24)
+    rows = torch.arange(24)
+    with pytest.raises(LeakageError):
+        svm_accuracy(x, labels, [(rows[:20], rows[19:])])
+    with pytest.raises(InputError, match="2 training stimuli"):
+        svm_accuracy(x, labels, [(rows[:8], rows[8:])])
