@@ -1,0 +1,82 @@
+"""RDM bootstraps against rsatoolbox: `python tests/speed/rsa.py [--small]`.
+
+One RDM a layer and one a subject, all synthetic. Both score the same samples of stimuli, rsatoolbox fewer of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from functools import partial
+
+import numpy as np
+import torch
+from _table import machine, table, timed
+
+from brainbench.numerics.rdm import resampled
+
+
+def rdms(n: int, count: int, seed: int) -> torch.Tensor:
+    """Correlation RDMs (count, n, n) of random responses that share a part."""
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(size=(n, 20))
+    return torch.stack(
+        [torch.as_tensor(1 - np.corrcoef(np.hstack([shared, rng.normal(size=(n, 20))]))) for _ in range(count)]
+    )
+
+
+def ours(layers: torch.Tensor, subjects: torch.Tensor, weights: torch.Tensor, how: str) -> np.ndarray:
+    """(sample, layer): mean over subjects."""
+    return torch.stack([resampled(x, subjects, weights, how).mean(dim=1) for x in layers], dim=1).numpy()
+
+
+def peer(layers: torch.Tensor, subjects: torch.Tensor, draws: np.ndarray, how: str) -> np.ndarray:
+    """The same by rsatoolbox 0.3.2, sample by sample, as its bootstraps do."""
+    from rsatoolbox.rdm import RDMs, compare
+
+    models, brains = RDMs(layers.numpy()), RDMs(subjects.numpy())
+    out = []
+    for draw in draws:
+        a = models.subsample_pattern("index", draw)
+        b = brains.subsample_pattern("index", draw)
+        out.append(compare(a, b, method={"pearson": "corr", "spearman": "spearman"}[how]).mean(axis=1))
+    return np.stack(out)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true", help="few samples, to see that it runs")
+    small = parser.parse_args().small
+    warnings.simplefilter("ignore")
+    print(f"machine: {machine()}")
+    rows = []
+    for n in (92, 500):
+        layers, subjects = rdms(n, 20, 0), rdms(n, 8, 1)
+        for how in ("pearson", "spearman"):
+            few = 2 if small or n == 500 else 10
+            many = 20 if small else 200 if how == "spearman" and n == 500 else 1000
+            draws = np.random.default_rng(2).integers(n, size=(many, n))
+            weights = torch.as_tensor(np.stack([np.bincount(draw, minlength=n) for draw in draws]), dtype=torch.float64)
+            peer(layers, subjects, draws[:1], how)  # its imports are not its speed
+            theirs, expected = timed(partial(peer, layers, subjects, draws[:few], how), repeats=1)
+            mine, got = timed(partial(ours, layers, subjects, weights, how), repeats=1)
+            apart = np.abs(got[:few] - expected).max()
+            theirs, mine = 1e3 * theirs / few, 1e3 * mine / many
+            rows.append((str(n), how, f"{theirs:.1f}", f"{mine:.3f}", f"{theirs / mine:.0f}x", f"{apart:.0e}"))
+    table(
+        "Bootstrap over stimuli, 20 layers, 8 subjects: milliseconds a sample",
+        (
+            "stimuli",
+            "comparison",
+            "rsatoolbox 0.3.2",
+            "brainbench",
+            "ours is quicker by",
+            "largest difference, same samples",
+        ),
+        rows,
+    )
+
+
+if __name__ == "__main__":
+    main()
