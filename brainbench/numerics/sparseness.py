@@ -7,7 +7,6 @@ on the axes: a rotation of the features changes it.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from brainbench.errors import InputError

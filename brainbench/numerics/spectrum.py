@@ -57,8 +57,15 @@ def eigenvalues(gram: Float[Tensor, "n n"], *, n_units: int | None = None) -> Fl
         raise InputError("the Gram matrix holds NaN or infinity")
     n = len(gram)
     values = torch.linalg.eigvalsh(centred(gram)).flip(0)[: min(n - 1, n_units or n)]
-    left_by_centring = 1e-13 * gram.diagonal().abs().max()  # all that a constant layer has: its rank is 0
-    return values[(values > ROUNDING * values[:1]) & (values > left_by_centring)] / n
+    return values[values > rounding(gram, values)] / n
+
+
+def rounding(gram: Float[Tensor, "n n"], values: Float[Tensor, " k"]) -> Float[Tensor, ""]:
+    """The bound below which an eigenvalue of the centred Gram matrix is rounding.
+
+    1e-10 of the largest, or what centring leaves of a constant layer: 1e-13 of the diagonal before centring.
+    """
+    return torch.maximum(ROUNDING * values.max(), 1e-13 * gram.diagonal().double().abs().max())
 
 
 def centred(gram: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
