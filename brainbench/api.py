@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from brainbench.benchmarks import Benchmark, select
 from brainbench.core.protocols import Model
 from brainbench.datasets import DATASETS, present
-from brainbench.entry import Entry
-from brainbench.errors import AccessError, ResourceError, UnknownNameError, UsageError
+from brainbench.entry import Entry, read
+from brainbench.errors import AccessError, InputError, ResourceError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from brainbench.core.specs import Preprocessing
     from brainbench.models.features_file import FeatureTable
     from brainbench.runner import Progress
+
+log = logging.getLogger("brainbench")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Results:
         return pd.DataFrame([row(entry) for entry in self.entries]).set_index("benchmark")
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write each entry as `<folder>/<model>/<benchmark>.json`, whole or not at all; gives the paths."""
+        """Write each entry as `<folder>/<model>-<8 hex>/<benchmark>.json` (see `save`); gives the paths."""
         return [save(entry, Path(folder)) for entry in self.entries]
 
 
@@ -195,12 +198,23 @@ def _check_writable(folder: Path) -> None:
 
 
 def save(entry: Entry, folder: Path) -> Path:
-    """Write one entry as `<folder>/<model>/<benchmark>.json` through a temporary file; gives the path."""
+    """Write one entry as `<folder>/<model>-<8 hex>/<benchmark>.json`, whole or not at all; gives the path.
+
+    The digits begin the model's fingerprint, so models of one name, or one model read at other layers, lie side by
+    side. A later entry of the same model replaces an earlier one, but one without a score never replaces a score.
+    """
     import json
     import re
     import uuid
 
-    path = folder / re.sub(r"[^A-Za-z0-9._+@-]", "_", entry.model) / f"{entry.benchmark}.json"
+    label = re.sub(r"[^A-Za-z0-9._+@-]|^\.+", "_", entry.model)[:100]
+    path = folder / f"{label}-{entry.model_fingerprint[:8]}" / f"{entry.benchmark}.json"
+    earlier = _scored_before(path)
+    if earlier is not None and entry.status != "ok":
+        log.warning("%s: this entry is %s and was not written, %s has a score", entry.benchmark, entry.status, path)
+        return path
+    if earlier is not None and earlier.benchmark_fingerprint != entry.benchmark_fingerprint:
+        log.warning("%s replaces the score on another version of the benchmark in %s", entry.benchmark, path)
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -209,3 +223,11 @@ def save(entry: Entry, folder: Path) -> Path:
     except OSError as error:
         raise ResourceError(f"cannot write the entry {path}: {error.strerror}. Give another --out folder.") from None
     return path
+
+
+def _scored_before(path: Path) -> Entry | None:
+    """The entry with a score that is in this file; None where there is no such file or entry."""
+    try:
+        return next((entry for entry in read(path) if entry.status == "ok"), None)
+    except InputError:
+        return None

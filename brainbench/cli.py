@@ -177,10 +177,13 @@ def compare(
 
     by_benchmark: dict[str, list[Any]] = {}
     for entry in (entry for path in paths for entry in read(path)):
-        by_benchmark.setdefault(entry.benchmark, []).append(entry)
+        by_benchmark.setdefault(entry.benchmark, []).extend([entry] if entry.status == "ok" else [])
     several = {name: entries for name, entries in sorted(by_benchmark.items()) if len(entries) > 1}
+    too_few = ", ".join(sorted(by_benchmark.keys() - several))
     if not several:
-        raise UsageError(f"no benchmark has entries of two models here, only one each of {', '.join(by_benchmark)}")
+        raise UsageError(f"no benchmark has scores of two models here, only one or none of {too_few}")
+    if too_few:
+        err.print(Text(f"Not compared, fewer than two models have a score: {too_few}"))
     results = {name: compare_entries(entries) for name, entries in several.items()}
     if as_json:
         plain = {

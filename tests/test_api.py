@@ -180,16 +180,64 @@ def test_globs_run_what_is_there_and_say_what_is_not(nothing_here):
 def test_saved_entries_are_what_was_returned(tmp_path):
     (entry,) = scored({"a": FEATURES}, out=tmp_path / "new" / "results", name="lab/x")
     (path,) = (tmp_path / "new" / "results").rglob("*.json")
-    assert path.relative_to(tmp_path).as_posix() == f"new/results/features_lab_x/{V1}.json"
+    assert path.relative_to(tmp_path).as_posix() == (
+        f"new/results/features_lab_x-{entry.model_fingerprint[:8]}/{V1}.json"
+    )
     assert Entry.model_validate_json(path.read_text()) == entry
     assert json.loads(path.read_text())["raw"] == entry.raw
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_a_model_name_cannot_leave_the_folder(tmp_path):
-    (entry,) = scored({"a": FEATURES}, name="../../evil\x1b[31m")
-    path = api.save(entry, tmp_path)
-    assert path.parent.parent == tmp_path and "\x1b" not in str(path)
+@pytest.mark.parametrize("name", ["..", ".", "../../evil\x1b[31m", "/etc", "x" * 300])
+def test_a_model_name_cannot_leave_the_folder(tmp_path, name):
+    entry = made(model=name)
+    path = api.save(entry, tmp_path / "out")
+    assert path.is_file() and path.resolve().parent.parent == (tmp_path / "out").resolve()
+    assert "\x1b" not in str(path) and not path.parent.name.startswith(".")
+
+
+def made(**changes):
+    fields = {"benchmark": V1, "benchmark_fingerprint": "f", "synthetic": True, "model": "module"}
+    fields |= {"model_fingerprint": "0123456789", "status": "ok", "scorer": "ridge 1", "scale": "r", "raw": 0.5}
+    return Entry(**fields | changes)
+
+
+def test_models_of_one_name_lie_side_by_side(tmp_path):
+    one, two = ({"a": FEATURES[:, :n]} for n in (6, 5))
+    for model, options in ((one, {}), (two, {}), (one | {"b": FEATURES}, {}), (one | {"b": FEATURES}, {"layers": "a"})):
+        scored(model, out=tmp_path / "out", **options)
+    torch.manual_seed(0)
+    for module in (net(), net()):
+        bb.score(module, V1, preprocess=see, layers="1", out=tmp_path / "out")
+    entries = [Entry.model_validate_json(path.read_text()) for path in (tmp_path / "out").rglob("*.json")]
+    assert sorted(entry.model for entry in entries) == ["features:module"] * 4 + ["module"] * 2
+
+
+def test_an_entry_without_a_score_replaces_none_that_has_one(tmp_path, caplog):
+    good, better = made(), made(raw=0.6)
+    bad = made(status="failed", reason="broken picture", raw=None)
+
+    def stored():
+        return Entry.model_validate_json(path.read_text())
+
+    path = api.save(bad, tmp_path)
+    assert stored() == bad
+    api.save(good, tmp_path)
+    assert stored() == good
+    assert not caplog.text
+    assert api.save(bad, tmp_path) == path and stored() == good
+    assert "failed and was not written" in caplog.text
+    api.save(better, tmp_path)
+    assert stored() == better
+    path.write_text("{")
+    api.save(bad, tmp_path)
+    assert stored() == bad
+
+
+def test_a_score_on_another_version_of_the_benchmark_is_replaced_with_a_word(tmp_path, caplog):
+    api.save(made(), tmp_path)
+    api.save(made(benchmark_fingerprint="g"), tmp_path)
+    assert "another version of the benchmark" in caplog.text
 
 
 def test_an_out_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch):

@@ -67,7 +67,7 @@ def test_a_table_on_stdout_and_files_in_out(run, features, tmp_path):
     code, out, err = run("score", features(), "-b", V1, "--out", tmp_path / "results")
     assert code == 0 and err == ""
     assert f"{V1} (synthetic)" in out and "150 (0)" in out
-    assert (tmp_path / "results" / "features_mine" / f"{V1}.json").is_file()
+    assert len(list((tmp_path / "results").glob(f"features_mine-????????/{V1}.json"))) == 1
 
 
 def test_a_failed_entry_is_printed_and_is_the_exit_code(run, features, caplog):
@@ -208,6 +208,56 @@ def test_sigint_in_mid_run_stops_soon_and_the_next_run_goes_on(run, tmp_path, mo
     code, out, _ = run("score", "module:slow:net", "-b", V1, "--json")
     assert code == 0 and json.loads(out)[0]["status"] == "ok"
     assert 272 <= len(seen.read_text()) - before < 310  # the other shards, and a few to try the network out
+
+
+# compare
+
+
+def stored(folder, model, benchmark=V1, **changes):
+    """Writes an entry as a run would leave it, with made-up replicates."""
+    raw = changes.get("raw") or 0.5
+    noise = np.random.default_rng(len(model)).normal(size=100)
+    fields = {
+        "benchmark": benchmark,
+        "benchmark_fingerprint": "f",
+        "synthetic": True,
+        "model": model,
+        "model_fingerprint": model,
+        "status": "ok",
+        "scorer": "ridge 1",
+        "scale": "r",
+        "raw": raw,
+        "low": raw - 0.1,
+        "high": raw + 0.1,
+        "replicates": (raw + 0.01 * noise).tolist(),
+    }
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{len(list(folder.iterdir()))}.json"
+    path.write_text(json.dumps(Entry(**fields | changes).as_json()))
+
+
+FAILED = {"status": "failed", "raw": None, "low": None, "high": None, "replicates": []}
+
+
+def test_compare_goes_on_past_failed_entries_and_says_what_it_left_out(run, tmp_path):
+    runs = tmp_path / "runs"
+    stored(runs, "a", **FAILED)
+    for model, raw in (("b", 0.5), ("cc", 0.3)):
+        stored(runs, model, raw=raw)
+    stored(runs, "a", "insilico.V4-ridge")
+    stored(runs, "b", "insilico.V4-ridge", **FAILED)
+    code, out, err = run("compare", runs, "--json")
+    assert code == 0 and err == "Not compared, fewer than two models have a score: insilico.V4-ridge"
+    assert [s["model"] for s in json.loads(out)[V1]["standings"]] == ["b", "cc"]
+    code, out, _ = run("compare", runs)
+    assert code == 0 and "b – cc" in out
+
+
+def test_compare_without_two_scores_is_refused(run, tmp_path):
+    stored(tmp_path / "runs", "a")
+    stored(tmp_path / "runs", "b", **FAILED)
+    code, out, err = run("compare", tmp_path / "runs")
+    assert (code, out) == (2, "") and f"only one or none of {V1}" in err
 
 
 # list

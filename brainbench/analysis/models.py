@@ -6,6 +6,7 @@ minus replicate b of the other is a replicate of their difference: most of the n
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -56,17 +57,20 @@ class Standing:
 
 
 def compare(entries: Sequence[Entry], *, level: float = 0.05) -> tuple[list[Standing], list[Difference]]:
-    """Standings (best first) and all pairwise differences of entries of one benchmark.
+    """Standings (best first) and all pairwise differences of entries of one benchmark; those without a score are out.
 
+    Models of one name (two networks called "module", say) are told apart by the beginning of their fingerprints.
     Raises UsageError where the entries are not of one benchmark, naming the fields of its identity that differ, or
     fewer than two have a score; InputError where an entry lacks its replicates or a model occurs twice.
     """
-    check_comparable(entries)
     scored = sorted((e for e in entries if e.status == "ok"), key=lambda e: (-(e.raw or 0.0), e.model))
     if len(scored) < 2:
         raise UsageError(
             f"{len(scored)} of {len(entries)} entries of {entries[0].benchmark} have a score; 2 are needed"
         )
+    check_comparable(scored)
+    named = Counter(entry.model for entry in scored)
+    labels = [e.model if named[e.model] == 1 else f"{e.model}-{e.model_fingerprint[:8]}" for e in scored]
     replicates = np.asarray([[np.nan if r is None else r for r in e.replicates] for e in scored])
     pairs = list(combinations(range(len(scored)), 2))
     p = np.asarray([_two_sided(replicates[i] - replicates[j]) for i, j in pairs])
@@ -80,8 +84,8 @@ def compare(entries: Sequence[Entry], *, level: float = 0.05) -> tuple[list[Stan
         differences.append(
             Difference(
                 benchmark=first.benchmark,
-                model=first.model,
-                other=second.model,
+                model=labels[i],
+                other=labels[j],
                 difference=value,
                 low=low,
                 high=high,
@@ -96,7 +100,7 @@ def compare(entries: Sequence[Entry], *, level: float = 0.05) -> tuple[list[Stan
     standings = [
         Standing(
             benchmark=entry.benchmark,
-            model=entry.model,
+            model=labels[i],
             raw=entry.raw if entry.raw is not None else float("nan"),
             low=entry.low if entry.low is not None else float("nan"),
             high=entry.high if entry.high is not None else float("nan"),
@@ -111,7 +115,7 @@ def compare(entries: Sequence[Entry], *, level: float = 0.05) -> tuple[list[Stan
 
 
 def check_comparable(entries: Sequence[Entry]) -> None:
-    """Raises where entries may not be paired: UsageError for other benchmarks, InputError for broken entries."""
+    """Raises where scored entries may not be paired: UsageError for other benchmarks, InputError for broken ones."""
     first = entries[0]
     for other in entries[1:]:
         if other.benchmark_fingerprint != first.benchmark_fingerprint:
@@ -122,12 +126,11 @@ def check_comparable(entries: Sequence[Entry]) -> None:
                 f"{first.model} and {other.model} were not scored on the same benchmark, so their scores do not pair. "
                 f"They differ in {told or 'a field that the older entry does not tell'}. Score both again."
             )
-    names = [e.model for e in entries]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{twice} has two entries for {first.benchmark}: keep one of them")
+    times = Counter(entry.model_fingerprint for entry in entries)
     for entry in entries:
-        if entry.status == "ok" and len(entry.replicates) != len(first.replicates):
+        if times[entry.model_fingerprint] > 1:
+            raise InputError(f"{entry.model} has two entries for {entry.benchmark}: keep one of them")
+        if len(entry.replicates) != len(first.replicates):
             raise InputError(
                 f"{entry.model} has {len(entry.replicates)} replicates, {first.model} {len(first.replicates)}"
             )

@@ -74,3 +74,24 @@ def test_broken_sets_of_entries_are_refused():
         compare([entry("a", 0.5), entry("b", 0.4, replicates=[0.1])])
     with pytest.raises(UsageError, match="1 of 2"):
         compare([entry("a", 0.5), entry("b", 0.4, status="failed")])
+
+
+def failed(model, **changes):
+    """An entry as a failed run leaves it: no numbers."""
+    whole = entry(model, 0.0, status="failed", replicates=[], **changes)
+    return whole.model_copy(update={"raw": None})
+
+
+def test_failed_entries_have_no_say_wherever_they_stand():
+    rest = [entry(model, raw, 0.01, low=0.3, high=0.6) for model, raw in (("b", 0.5), ("c", 0.4))]
+    alone = compare(rest)
+    assert compare([failed("a"), *rest]) == alone
+    assert compare([*rest, failed("d", benchmark_fingerprint="older")]) == alone
+    assert compare([*rest, failed("c")]) == alone  # a run that failed, and the one that did not
+
+
+def test_models_of_one_name_are_told_apart_by_their_fingerprints():
+    entries = [entry("module", raw, 0.01, seed=i, model_fingerprint=f"{i}" * 64) for i, raw in ((1, 0.5), (2, 0.4))]
+    standings, (difference,) = compare([*entries, entry("x", 0.3)])[0], compare(entries)[1]
+    assert [s.model for s in standings] == ["module-11111111", "module-22222222", "x"]
+    assert (difference.model, difference.other) == ("module-11111111", "module-22222222")
