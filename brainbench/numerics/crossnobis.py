@@ -1,0 +1,130 @@
+"""Distances without the noise's share: crossnobis RDMs from repetitions, and comparisons that know RDMs' covariance.
+
+A squared distance of noisy patterns is too long by the noise's own square. Multiplying the difference of two stimuli
+in one repetition with that in another leaves noise with mean 0 (Walther et al. 2016):
+
+    d_ij = mean over repetitions r ≠ s of (y_ir - y_jr)ᵀ P (y_is - y_js) / v.
+
+Distances that share a stimulus share its noise. Whitening by that covariance V (Diedrichsen et al. 2021) is, for
+independent stimuli, double centring: rᵀ V⁻¹ s is proportional to <H R H, H S H>, and no q x q matrix is formed.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from brainbench.errors import InputError
+from brainbench.numerics._shapes import Bool, Float
+from brainbench.numerics.alignment import cosines, double_centred
+
+
+def crossnobis(
+    values: Float[Tensor, "n r v"], *, precision: Float[Tensor, "*r v v"] | None = None
+) -> Float[Tensor, "n n"]:
+    """Cross-validated squared distance of every two stimuli per neuroid, float64, in units of the responses squared.
+
+    A presentation counts as missing where any neuroid is NaN; two stimuli meet in the repetitions that both have, and
+    are NaN where those are fewer than two. `precision`: the inverse noise covariance P, one for all or one for each
+    repetition (`fold_precisions`); none is the identity. Negative distances are noise below 0 and stay: clipping them
+    would bring the bias back. Unbiased where P does not know the noise it meets. Neuroids: any number.
+    """
+    n, r, v = values.shape
+    present = torch.isfinite(values).all(dim=2)
+    z = torch.where(present[..., None], values, 0.0).double()
+    if precision is None:
+        left = z
+    elif precision.ndim == 2:
+        left = z @ precision.double()
+    else:
+        if len(precision) != r:
+            raise InputError(f"{len(precision)} precisions for {r} repetitions")
+        left = torch.einsum("nrv,rvw->nrw", z, precision.double())
+    out = torch.full((n, n), torch.nan, dtype=torch.float64, device=values.device)
+    patterns, which = torch.unique(present, dim=0, return_inverse=True)
+    rows = [torch.nonzero(which == g)[:, 0] for g in range(len(patterns))]
+    for g, ours in enumerate(
+        rows
+    ):  # all stimuli that have the same repetitions at once; one step where none is missing
+        for h, theirs in enumerate(rows[: g + 1]):
+            shared = torch.nonzero(patterns[g] & patterns[h])[:, 0]
+            if len(shared) < 2:
+                continue
+            block = _complete(*(side[at][:, shared] for at in (ours, theirs) for side in (left, z))) / v
+            out[ours[:, None], theirs] = block
+            out[theirs[:, None], ours] = block.T
+    return out.fill_diagonal_(0.0)
+
+
+def _complete(left_x: Tensor, x: Tensor, left_y: Tensor, y: Tensor) -> Float[Tensor, "a b"]:
+    """Crossnobis of stimuli x (a, r, v) and y (b, r, v) without gaps; `left` are both times P of the repetition."""
+    r = x.shape[1]
+    rest_x, rest_y = x.sum(dim=1, keepdim=True) - x, y.sum(dim=1, keepdim=True) - y
+    own_x, own_y = (left_x * rest_x).sum(dim=(1, 2)), (left_y * rest_y).sum(dim=(1, 2))
+    cross = left_x.flatten(1) @ rest_y.flatten(1).T + rest_x.flatten(1) @ left_y.flatten(1).T
+    return (own_x[:, None] + own_y - cross) / (r * (r - 1))
+
+
+def noise_covariance(values: Float[Tensor, "n r v"]) -> Float[Tensor, "v v"]:
+    """Covariance over neuroids of one presentation's noise, float64, shrunk towards its own diagonal.
+
+    From the residuals of every presentation from its stimulus' mean, each scaled by √(m / (m - 1)) for the m
+    repetitions that mean has, which makes them as large as the noise. The shrinkage is Ledoit & Wolf's (2004) of
+    residuals of unit variance: that of raw ones would lend loud neuroids' variance to quiet ones. Raises InputError
+    where no stimulus has two repetitions (complete ones: NaN in any neuroid is missing), or a neuroid no noise.
+    """
+    present = torch.isfinite(values).all(dim=2)
+    count = present.sum(dim=1)
+    usable = present & (count >= 2)[:, None]
+    if not usable.any():
+        raise InputError("no stimulus has two repetitions without gaps: the noise cannot be told from the signal")
+    return _ledoit_wolf(_residuals(values, present)[usable])
+
+
+def fold_precisions(values: Float[Tensor, "n r v"]) -> Float[Tensor, "r v v"]:
+    """For each repetition, the inverse of the others' `noise_covariance`: what `crossnobis` whitens without bias.
+
+    A covariance from all repetitions knows the noise that it is to weigh, and noise comes out at positive distances.
+    r matrices of v x v are inverted. Raises InputError where the others have no two repetitions of any stimulus.
+    """
+    r = values.shape[1]
+    others = [[s for s in range(r) if s != left_out] for left_out in range(r)]
+    return torch.stack([torch.linalg.inv(noise_covariance(values[:, rest])) for rest in others])
+
+
+def _residuals(values: Tensor, present: Bool[Tensor, "n r"]) -> Float[Tensor, "n r v"]:
+    count = present.sum(dim=1)[:, None, None].double()  # a ratio of integers would be float32
+    filled = torch.where(present[..., None], values, 0.0).double()
+    mean = filled.sum(dim=1, keepdim=True) / count.clamp_min(1)
+    return (filled - mean) * (count / (count - 1).clamp_min(1)).sqrt()
+
+
+def _ledoit_wolf(residuals: Float[Tensor, "m v"]) -> Float[Tensor, "v v"]:
+    from sklearn.covariance import ledoit_wolf
+
+    scale = residuals.square().mean(dim=0).sqrt()
+    if (scale == 0).any():
+        raise InputError(f"{int((scale == 0).sum())} neuroids never vary between repetitions: leave them out")
+    covariance, _ = ledoit_wolf((residuals / scale).cpu().numpy(), assume_centered=True)
+    return torch.as_tensor(covariance, dtype=torch.float64, device=residuals.device) * scale[:, None] * scale
+
+
+def whitened_cosine(x: Float[Tensor, "*a n n"], y: Float[Tensor, "*b n n"]) -> Float[Tensor, "..."]:
+    """Cosine of every RDM x with every RDM y in the metric V⁻¹ of their noise: (*a, *b).
+
+    For squared distances (crossnobis, squared Euclidean), with an interpretable 0. Stimuli are taken as independent and
+    equally noisy. NaN where an RDM is 0 or not finite. Diedrichsen et al. 2021.
+    """
+    return cosines(x, y, double_centred)
+
+
+def whitened_pearson(x: Float[Tensor, "*a n n"], y: Float[Tensor, "*b n n"]) -> Float[Tensor, "..."]:
+    """As `whitened_cosine`, of RDMs less their mean over pairs: indifferent to a constant added to all distances."""
+    return cosines(x, y, _around_mean)
+
+
+def _around_mean(rdms: Float[Tensor, "a n n"]) -> Float[Tensor, "a n n"]:
+    n = rdms.shape[-1]
+    off = 1 - torch.eye(n, dtype=rdms.dtype, device=rdms.device)
+    mean = (rdms * off).sum(dim=(1, 2), keepdim=True) / (n * (n - 1))
+    return double_centred((rdms - mean) * off)

@@ -1,0 +1,231 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+import rsatoolbox
+import sklearn.covariance
+import torch
+
+from brainbench.errors import InputError
+from brainbench.numerics.alignment import cka
+from brainbench.numerics.crossnobis import (
+    crossnobis,
+    fold_precisions,
+    noise_covariance,
+    whitened_cosine,
+    whitened_pearson,
+)
+from brainbench.numerics.rdm import upper
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def recording(n=7, r=4, v=9, seed=0):
+    return normal(n, 1, v, seed=seed) + normal(n, r, v, seed=seed + 1) + 5
+
+
+def precision(v=9):
+    return torch.linalg.inv(torch.cov(normal(v, 60, seed=3)))
+
+
+def theirs(values, noise):
+    n, r, v = values.shape
+    data = rsatoolbox.data.Dataset(
+        values.reshape(n * r, v).numpy(),
+        obs_descriptors={"stimulus": np.repeat(np.arange(float(n)), r), "run": np.tile(np.arange(float(r)), n)},
+    )
+    rdms = rsatoolbox.rdm.calc_rdm(data, "crossnobis", descriptor="stimulus", cv_descriptor="run", noise=noise)
+    return rdms.get_matrices()[0]
+
+
+@pytest.mark.parametrize("whitened", [False, True])
+def test_crossnobis_equals_rsatoolbox(whitened):
+    """rsatoolbox 0.3.2, which leaves one repetition out in turn."""
+    values, p = recording(), precision() if whitened else None
+    ours = crossnobis(values, precision=p)
+    np.testing.assert_allclose(ours, theirs(values, p.numpy() if whitened else None), atol=1e-12)
+    repeated = None if p is None else p.expand(4, 9, 9)
+    np.testing.assert_allclose(crossnobis(values, precision=repeated), ours, atol=1e-12)
+
+
+def spelled_out(values, precisions):
+    n, r, v = values.shape
+    out = np.full((n, n), np.nan)
+    for i, j in itertools.product(range(n), range(n)):
+        difference = (values[i] - values[j]).numpy()
+        shared = [s for s in range(r) if np.isfinite(difference[s]).all()]
+        folds = [(a, b) for a, b in itertools.permutations(shared, 2)]
+        if folds:
+            out[i, j] = np.mean([difference[a] @ precisions[a].numpy() @ difference[b] for a, b in folds]) / v
+    np.fill_diagonal(out, 0)
+    return out
+
+
+def test_missing_presentations_leave_the_repetitions_that_both_stimuli_have():
+    values = recording(n=9, r=5)
+    gone = torch.rand(9, 5, generator=torch.Generator().manual_seed(1)) < 0.4
+    values[gone] = torch.nan
+    values[0, 1:] = torch.nan  # one repetition: no distance to anything
+    values[1, 2, 4] = torch.nan  # one neuroid: the presentation is missing
+    precisions = torch.stack([precision() * (s + 1) for s in range(5)])
+    ours = crossnobis(values, precision=precisions)
+    np.testing.assert_allclose(ours, spelled_out(values, precisions), atol=1e-12)
+    assert torch.isnan(ours[0, 1:]).all() and torch.isfinite(upper(ours)).any()
+    np.testing.assert_allclose(ours, ours.T, atol=1e-12)
+
+
+def test_distances_of_noise_are_zero_on_average_and_of_signal_the_truth():
+    """Plain squared distances of the means are 2 σ² / r too long."""
+    truth = normal(6, 12, seed=5)
+    exact = upper(torch.cdist(truth, truth).square() / 12)
+    noise, signal, plain = [], [], []
+    for seed in range(300):
+        values = 2 * normal(6, 3, 12, seed=seed + 100)
+        noise.append(upper(crossnobis(values)))
+        signal.append(upper(crossnobis(values + truth[:, None])))
+        plain.append(upper(torch.cdist(values.mean(dim=1), values.mean(dim=1)).square() / 12))
+    for draws, expected in ((noise, 0.0), (signal, exact)):
+        draws = torch.stack(draws)
+        assert ((draws.mean(dim=0) - expected).abs() < 4 * draws.std(dim=0) / math.sqrt(300)).all()
+    assert (torch.stack(noise) < 0).any()  # signs are kept
+    np.testing.assert_allclose(torch.stack(plain).mean(), 2 * 4 / 3, rtol=0.03)
+
+
+def test_an_offset_or_noise_that_a_repetition_gives_all_stimuli_cancels():
+    values = recording()
+    shifted = values + 10 * normal(1, 4, 9, seed=8)
+    np.testing.assert_allclose(crossnobis(shifted), crossnobis(values), atol=1e-10)
+
+
+def test_noise_covariance_is_ledoit_wolf_of_scaled_residuals():
+    values = recording(n=8, r=3)
+    values[0, 1:], values[1, 2] = torch.nan, torch.nan
+    residuals = [np.sqrt(2) * (values[1, :2] - values[1, :2].mean(dim=0)).numpy()]
+    residuals += [np.sqrt(1.5) * (values[i] - values[i].mean(dim=0)).numpy() for i in range(2, 8)]
+    residuals = np.concatenate(residuals)
+    scale = np.sqrt((residuals**2).mean(axis=0))
+    shrunk = sklearn.covariance.ledoit_wolf(residuals / scale, assume_centered=True)[0]
+    np.testing.assert_allclose(noise_covariance(values), shrunk * np.outer(scale, scale), atol=1e-12)
+    with pytest.raises(InputError, match="two repetitions"):
+        noise_covariance(values[:1])
+    values[..., 3] = 1.0
+    with pytest.raises(InputError, match="1 neuroids never vary"):
+        noise_covariance(values)
+
+
+def test_noise_covariance_is_as_large_as_the_noise():
+    values = 3 * normal(2000, 2, 4) + normal(2000, 1, 4, seed=1)
+    np.testing.assert_allclose(noise_covariance(values), 9 * np.eye(4), atol=0.6)
+
+
+def correlated_noise(n, r, v, seed):
+    return normal(n, r, v, seed=seed) * torch.linspace(0.2, 3, v, dtype=torch.float64)
+
+
+def test_precisions_that_know_the_noise_lengthen_it_and_those_of_other_repetitions_do_not():
+    folded, knowing = [], []
+    for seed in range(150):
+        values = correlated_noise(8, 4, 20, seed + 500)
+        folded.append(upper(crossnobis(values, precision=fold_precisions(values))).mean())
+        knowing.append(upper(crossnobis(values, precision=torch.linalg.inv(noise_covariance(values)))).mean())
+    folded, knowing = torch.stack(folded), torch.stack(knowing)
+    assert folded.mean().abs() < 3 * folded.std() / math.sqrt(150)
+    assert knowing.mean() > 10 * knowing.std() / math.sqrt(150)
+
+
+def test_fold_precisions_leave_their_repetition_out():
+    values = recording()
+    expected = torch.linalg.inv(noise_covariance(values[:, [0, 2, 3]]))
+    np.testing.assert_allclose(fold_precisions(values)[1], expected, atol=1e-12)
+    with pytest.raises(InputError, match="two repetitions"):
+        fold_precisions(values[:, :2])
+    with pytest.raises(InputError, match="3 precisions for 4"):
+        crossnobis(values, precision=torch.stack([precision()] * 3))
+
+
+def test_whitening_neuroids_finds_the_quiet_one():
+    """A difference in one quiet neuroid, drowned in a loud one unless noise is weighed."""
+    values = normal(10, 8, 2) * torch.tensor([0.1, 30.0], dtype=torch.float64)
+    values[5:, :, 0] += 1
+    groups = upper(((torch.arange(10)[:, None] < 5) != (torch.arange(10)[None] < 5)).double())
+    plain = np.corrcoef(upper(crossnobis(values)), groups)[0, 1]
+    weighed = np.corrcoef(upper(crossnobis(values, precision=fold_precisions(values))), groups)[0, 1]
+    assert plain < 0.3 and weighed > 0.95
+
+
+def test_whitened_distances_do_not_care_for_the_units_of_neuroids():
+    values = recording()
+    scale = torch.logspace(-3, 3, 9, dtype=torch.float64)
+    ours = crossnobis(values * scale, precision=fold_precisions(values * scale))
+    np.testing.assert_allclose(ours, crossnobis(values, precision=fold_precisions(values)), atol=1e-10)
+
+
+def test_crossnobis_distances_feed_cka_without_the_noise_that_stimuli_of_one_repetition_share():
+    """-1/2 crossnobis stands in for the Gram matrix: of drifts within repetitions and no signal, nothing is left."""
+    drift = normal(30, 3, seed=1)
+    ours, means = [], []
+    for seed in range(40):
+        values = torch.einsum("nk,krv->nrv", drift, normal(3, 4, 50, seed=seed + 10)) + normal(
+            30, 4, 50, seed=seed + 90
+        )
+        ours.append(cka(-crossnobis(values) / 2, drift @ drift.T))
+        means.append(cka(values.mean(dim=1) @ values.mean(dim=1).T, drift @ drift.T))
+    ours, means = torch.stack(ours), torch.stack(means)
+    assert ours.mean().abs() < 3 * ours.std() / math.sqrt(40)
+    assert means.min() > 0.8
+
+
+# whitened comparisons
+
+
+def rdms(n=8, count=3, seed=0):
+    return torch.stack([torch.cdist(x, x).square() for x in normal(count, n, 5, seed=seed)])
+
+
+def rsatoolbox_compare(x, y, method):
+    return rsatoolbox.rdm.compare(upper(x).numpy(), upper(y).numpy(), method=method)
+
+
+@pytest.mark.parametrize("ours, method", [(whitened_cosine, "cosine_cov"), (whitened_pearson, "corr_cov")])
+def test_whitened_comparisons_equal_rsatoolbox(ours, method):
+    """rsatoolbox 0.3.2, also for distances below 0; n = 120 is where it turns to sparse matrices."""
+    for n in (8, 120):
+        x, y = rdms(n), rdms(n, seed=1)
+        noise = normal(3, n, n, seed=4)
+        y = y - 3 + (noise + noise.mT)
+        y = y * (1 - torch.eye(n, dtype=torch.float64))
+        np.testing.assert_allclose(ours(x, y), rsatoolbox_compare(x, y, method), atol=1e-10)
+
+
+@pytest.mark.parametrize("ours, centred", [(whitened_cosine, False), (whitened_pearson, True)])
+def test_whitened_comparisons_equal_the_inverse_covariance(ours, centred):
+    """V = (C Cᵀ)², C the contrasts of pairs: the covariance of squared distances of independent noise."""
+    n = 6
+    i, j = np.triu_indices(n, 1)
+    contrasts = np.eye(n)[i] - np.eye(n)[j]
+    inverse = np.linalg.inv((contrasts @ contrasts.T) ** 2)
+    x, y = rdms(n, 1)[0], rdms(n, 1, seed=1)[0]
+    a, b = (upper(d).numpy() - centred * float(upper(d).mean()) for d in (x, y))
+    expected = a @ inverse @ b / np.sqrt((a @ inverse @ a) * (b @ inverse @ b))
+    np.testing.assert_allclose(ours(x, y), expected, atol=1e-12)
+
+
+def test_whitened_pearson_ignores_a_constant_and_whitened_cosine_does_not():
+    x, y = rdms(count=1)[0], rdms(count=1, seed=1)[0]
+    more = y + 4 * (1 - torch.eye(8, dtype=torch.float64))
+    np.testing.assert_allclose(whitened_pearson(x, more), whitened_pearson(x, y), atol=1e-12)
+    assert abs(float(whitened_cosine(x, more) - whitened_cosine(x, y))) > 0.01
+    for measure in (whitened_pearson, whitened_cosine):
+        np.testing.assert_allclose(measure(x, 3 * x), 1, atol=1e-12)
+
+
+def test_rdms_without_variance_or_with_gaps_are_nan():
+    flat = 1.7 * (1 - torch.eye(8, dtype=torch.float64))
+    gap = rdms(count=1)[0]
+    gap[2, 3] = gap[3, 2] = torch.nan
+    assert torch.isnan(whitened_pearson(flat, rdms())).all() and torch.isfinite(whitened_cosine(flat, rdms())).all()
+    assert torch.isnan(whitened_cosine(torch.zeros(8, 8, dtype=torch.float64), rdms())).all()
+    assert torch.isnan(whitened_cosine(gap, rdms())).all()
