@@ -101,7 +101,7 @@ def variable_pairs(levels: Int[Tensor, "m k"], variable: int) -> Int[Tensor, "h 
             pairs.append((at[row], at[partner]))
     if 2 * len(pairs) != len(rows):
         raise UsageError(f"variable {variable} is not crossed with the others")
-    return torch.tensor(pairs)
+    return torch.tensor(pairs, device=levels.device)
 
 
 def best_pairs(means: Float[Tensor, "m p"], dichotomy: Bool[Tensor, " m"]) -> Int[Tensor, "h 2"]:
@@ -162,6 +162,7 @@ def ccgp(
     if h < 2:
         return float("nan")
     out = itertools.product(range(h), range(h)) if every_split else zip(range(h), range(h))
+    pairs = pairs.to(conditions.device)
     side = torch.zeros(_n_conditions(conditions), dtype=torch.long, device=conditions.device)
     side[pairs[:, 0]], side[pairs[:, 1]] = -1, 1
     label = side[conditions]

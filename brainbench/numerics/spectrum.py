@@ -166,7 +166,7 @@ def cross_validated_spectrum(
     if n < 3 or v == 0:
         gap = torch.full((k,), torch.nan, dtype=torch.float64, device=values.device)
         return CrossValidatedSpectrum(values=gap, n_stimuli=n, n_neuroids=v)
-    x = torch.where(present[..., None], x, 0.0)
+    x = x.nan_to_num()  # gaps are in no half
     out = torch.zeros(k, dtype=torch.float64, device=x.device)
     for _ in range(n_splits):
         a, b = _halves(x, present, generator)

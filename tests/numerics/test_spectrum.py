@@ -42,9 +42,19 @@ def test_eigenvalues_are_those_of_the_covariance_on_both_sides_of_n_equal_p(n, p
     np.testing.assert_allclose(ours, kept / n, rtol=1e-9)
 
 
+def test_the_number_of_units_bounds_the_rank_of_a_gram_multiplied_in_float32():
+    x = randn(40, 6).float() + 10
+    assert len(eigenvalues(x @ x.T)) > 6
+    np.testing.assert_allclose(
+        eigenvalues(x @ x.T, n_units=6), torch.linalg.eigvalsh(x.T.cov(correction=0)).flip(0), rtol=1e-3
+    )
+
+
 def test_a_layer_without_variance_has_no_spectrum():
     """Centring leaves rounding of a constant layer, which is not a dimension."""
-    values = eigenvalues(torch.full((20, 20), 1e4 / 3, dtype=torch.float64) + 0.1)
+    x = 1e4 / 3 + 1e-12 * randn(20, 7)  # alike to the last digit
+    assert len(x.unique()) > 1
+    values = eigenvalues(x @ x.T)
     assert rank(values) == 0
     assert np.isnan(rankme(values, on="covariance")) and np.isnan(participation_ratio(values))
     assert np.isnan(alpha_req(values).exponent)
@@ -137,6 +147,8 @@ def test_without_noise_it_is_the_ordinary_spectrum():
     ours = cross_validated_spectrum(x, n_splits=2, generator=generator())
     np.testing.assert_allclose(ours.values[:2], [4, 1], rtol=1e-9)
     np.testing.assert_allclose(ours.values[2:], 0, atol=1e-9)
+    moved = cross_validated_spectrum(x + 100 * randn(20), n_splits=2, generator=generator())
+    np.testing.assert_allclose(moved.values, ours.values, atol=1e-8)
     assert (ours.n_stimuli, ours.n_neuroids) == (60, 20)
 
 
@@ -209,4 +221,7 @@ def test_single_presentations_have_no_cross_validated_spectrum():
 def test_cross_validated_values_below_zero_are_kept_and_have_no_exponent():
     got = cross_validated_spectrum(randn(30, 2, 40), n_splits=5, generator=generator()).values
     assert (got < 0).any()
-    assert np.isnan(alpha_req(torch.cat([got.abs().max()[None], got]), first=1).exponent)
+    values = torch.arange(1, 101, dtype=torch.float64) ** -1.0
+    values[45] *= -1
+    fit = alpha_req(values)
+    assert np.isnan([fit.exponent, fit.r2, fit.head, fit.tail]).all()
