@@ -64,7 +64,8 @@ def score(
     `preprocess` and, if the default ladder does not suit, `layers`), an object with the `Model` protocol, a
     `FeatureTable`, or a dict of feature arrays (n, p) by layer (then `stimulus_ids`, one a row). `benchmarks` is one
     or more ids or globs; without it every benchmark whose recording is here is run. `data_root` is a folder with one
-    folder a dataset, or a dict from dataset id to its folder. `out` also writes the entries as JSON files.
+    folder a dataset, or a dict from dataset id to its folder. `out` also writes each entry as a JSON
+    file, as soon as it is whole.
 
     Raises UnknownNameError for names that do not exist, AccessError if a benchmark named without a wildcard has no
     recording here, InputError for features or networks that cannot be read as such, ResourceError where disk or
@@ -86,10 +87,13 @@ def score(
     loaded = _model(model, preprocess, stimulus_ids, (layers,) if isinstance(layers, str) else layers, weights, name)
     if out is not None:
         _check_writable(Path(out))  # before hours of work, not after
-    results = Results(runner.run(loaded, chosen, setting), skipped)
-    if out is not None:
-        results.save(out)
-    return results
+
+    def keep(entries: list[Entry]) -> None:
+        """To disk at once: what comes after may fail, or be interrupted."""
+        if out is not None:
+            Results(entries, {}).save(out)
+
+    return Results(runner.run(loaded, chosen, setting, keep), skipped)
 
 
 def available(

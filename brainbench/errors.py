@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class BrainbenchError(Exception):
@@ -55,6 +56,17 @@ class ResourceError(BrainbenchError):
     """Disk or memory ran out."""
 
     exit_code = 6
+
+
+@contextmanager
+def said_by(what: str) -> Iterator[None]:
+    """Turns whatever the user's own code raises into an InputError that says which code it was."""
+    try:
+        yield
+    except BrainbenchError:
+        raise
+    except Exception as error:
+        raise InputError(f"{what} raised {type(error).__name__}: {error}") from error
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

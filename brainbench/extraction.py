@@ -18,7 +18,7 @@ import torch
 from brainbench.core.protocols import Model
 from brainbench.core.specs import LayerSpec, fingerprint
 from brainbench.core.stimuli import StimulusSet
-from brainbench.errors import BrainbenchError, InputError
+from brainbench.errors import BrainbenchError, InputError, said_by
 from brainbench.models.features_file import FeatureTable
 from brainbench.numerics.representation import Representation, cross_gram, offsets
 from brainbench.store import Store
@@ -70,7 +70,9 @@ def extract(
     for shard in shards:
         key = _shard_key(model, layers, shard)
         if store.get(key, names=[]) is None:
-            module = module if module is not None else model.build()
+            if module is None:
+                with said_by(f"build() of {model.spec.id}"):
+                    module = model.build()
             held = _features(model, module, layers, shard, device=device, progress=progress)
             if len(shards) > 1:
                 store.put(key, held, provenance)
@@ -104,7 +106,9 @@ def _features(
     def load(i: int) -> torch.Tensor:
         name = shard.ids[i]
         try:
-            return model.preprocess(shard.image(name))
+            picture = shard.image(name)
+            with said_by("preprocess"):
+                return model.preprocess(picture)
         except BrainbenchError as error:
             raise type(error)(f"stimulus {name!r} of {shard.name}: {error}") from error
         except (OSError, ValueError, SyntaxError) as error:

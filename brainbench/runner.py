@@ -27,7 +27,7 @@ from brainbench.core.score import Score
 from brainbench.core.specs import LayerSpec, fingerprint
 from brainbench.core.stimuli import StimulusSet
 from brainbench.entry import Baseline, Entry
-from brainbench.errors import InputError, UsageError
+from brainbench.errors import AccessError, InputError, UsageError
 from brainbench.models.features_file import FeatureTable
 from brainbench.numerics.resampling import interval
 from brainbench.store import Store
@@ -83,11 +83,18 @@ def pick_device(name: str) -> str:
     return name
 
 
-def run(model: Model | FeatureTable, benchmarks: Sequence[Benchmark], setting: Setting) -> list[Entry]:
+def run(
+    model: Model | FeatureTable,
+    benchmarks: Sequence[Benchmark],
+    setting: Setting,
+    finished: Callable[[list[Entry]], None] = lambda entries: None,
+) -> list[Entry]:
     """One entry for each benchmark, in their order, with the benchmark's baselines scored beside the model.
 
-    What goes wrong inside one dataset (a broken file, a leak) makes its benchmarks' entries `failed` with the
-    reason; the others go on. Raises ResourceError where disk or memory runs out, and AccessError for missing data.
+    `finished` is given entries as soon as they are whole, some at a time: what it keeps, no later trouble can take
+    away. What goes wrong inside one dataset (a broken file, a leak, an exception out of the model's own code) makes its
+    benchmarks' entries `failed` with the reason; the others go on. Raises ResourceError where disk or memory runs out,
+    and AccessError for missing data.
     """
     entries: dict[str, Entry] = {}
     for name in sorted({b.dataset for b in benchmarks}):
@@ -95,7 +102,9 @@ def run(model: Model | FeatureTable, benchmarks: Sequence[Benchmark], setting: S
         mine = [b for b in benchmarks if b.dataset == name]
         for key in sorted({b.solve_key for b in mine}):
             group = [b for b in mine if b.solve_key == key]
-            entries |= _run_group(model, dataset, group, setting)
+            done = _run_group(model, dataset, group, setting)
+            finished(list(done.values()))
+            entries |= done
     return [entries[b.id] for b in benchmarks]
 
 
@@ -116,7 +125,7 @@ def _run_group(model: Model | FeatureTable, dataset: Any, group: list[Benchmark]
     for name in sorted({name for names in wanted.values() for name in names}):
         try:
             beside[name] = _columns(_baseline(model, name), asked, group, scorer, setting)
-        except (InputError, UsageError) as error:  # the model's own score does not hang on its baselines
+        except (AccessError, InputError, UsageError) as error:  # the model's own score does not hang on its baselines
             log.warning("%s: baseline %s has no score: %s", group[0].dataset, name, error)
             beside[name] = str(error)
     return {b.id: _entry(model, b, dataset, scorer, own, {n: beside[n] for n in wanted[b.id]}, setting) for b in group}

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import brainbench as bb
-from brainbench import api, models
+from brainbench import api, models, runner
 from brainbench.benchmarks import known
 from brainbench.datasets.insilico import Insilico
 from brainbench.entry import Entry
@@ -238,6 +238,23 @@ def test_a_score_on_another_version_of_the_benchmark_is_replaced_with_a_word(tmp
     api.save(made(), tmp_path)
     api.save(made(benchmark_fingerprint="g"), tmp_path)
     assert "another version of the benchmark" in caplog.text
+
+
+@pytest.mark.parametrize("trouble", [ZeroDivisionError, KeyboardInterrupt, ResourceError])
+def test_what_was_finished_is_kept_whatever_comes_after(tmp_path, monkeypatch, trouble):
+    columns, calls = runner._columns, []
+
+    def later(*arguments):
+        calls.append(arguments)
+        if len(calls) > 1:
+            raise trouble("later")
+        return columns(*arguments)
+
+    monkeypatch.setattr(runner, "_columns", later)
+    with pytest.raises(trouble):
+        bb.score({"a": FEATURES}, [V1, "insilico.V1-rsa"], stimulus_ids=IDS, out=tmp_path / "out")
+    (path,) = (tmp_path / "out").rglob("*.json")
+    assert Entry.model_validate_json(path.read_text()).status == "ok"
 
 
 def test_an_out_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch):

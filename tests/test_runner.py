@@ -15,8 +15,8 @@ from brainbench.benchmarks import known
 from brainbench.core.arrays import take
 from brainbench.core.specs import Preprocessing
 from brainbench.datasets.insilico import Insilico
-from brainbench.entry import Entry
-from brainbench.errors import InputError, UsageError
+from brainbench.entry import Baseline, Entry
+from brainbench.errors import AccessError, InputError, UsageError
 from brainbench.models.features_file import FeatureTable
 from brainbench.numerics.resampling import interval
 from brainbench.targets import targets
@@ -277,6 +277,59 @@ def test_a_broken_recording_fails_alone(setting, monkeypatch, caplog):
     assert "truncated" in bad.reason and "truncated" in caplog.text
 
 
+class Sick:
+    """A model of the user's own of which `part` raises once it is used; each has its own weights."""
+
+    def __init__(self, part):
+        self.sound = models.wrap(Net(), preprocess=Preprocessing(resize_px=16, crop_px=16), name="sick")
+        self.spec, self.part = self.sound.spec, part
+
+    def build(self):
+        if self.part == "build":
+            raise RuntimeError("my own mistake")
+        module = self.sound.build()
+        if self.part == "forward":
+            module.register_forward_pre_hook(lambda *_: self.raised())
+        return module
+
+    def preprocess(self, image):
+        return self.raised() if self.part == "preprocess" else self.sound.preprocess(image)
+
+    def raised(self):
+        raise {"forward": RuntimeError, "preprocess": ZeroDivisionError}[self.part]("my own mistake")
+
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [
+        ("build", "build() of sick raised RuntimeError: my own mistake"),
+        ("forward", "the network raised RuntimeError: my own mistake"),
+        ("preprocess", "preprocess raised ZeroDivisionError: my own mistake"),
+    ],
+)
+def test_what_the_users_own_code_raises_is_a_failed_entry(setting, part, says):
+    entry = one(Sick(part), "insilico.V1-ridge", setting)
+    assert (entry.status, entry.raw) == ("failed", None) and says in entry.reason
+
+
+def test_a_bug_of_our_own_is_no_failed_entry(setting, codes, monkeypatch):
+    def bug(*arguments):
+        raise ZeroDivisionError("of ours")
+
+    monkeypatch.setattr(runner, "aggregate", bug)
+    with pytest.raises(ZeroDivisionError):
+        one(table({"V1": codes["V1"]}), "insilico.V1-ridge", setting)
+
+
+def test_entries_are_told_as_soon_as_they_are_whole(setting, codes):
+    told = []
+    run = alone("insilico.V1-rsa", "insilico.V1-ridge", "insilico.V2-rsa")
+    entries = runner.run(table({"V1": codes["V1"]}), run, setting, told.append)
+    assert [entry.benchmark for entry in entries] == [b.id for b in run]
+    assert sorted(len(part) for part in told) == [1, 2]  # those of one solve at a time
+    assert sorted((e for part in told for e in part), key=str) == sorted(entries, key=str)
+
+
 @pytest.mark.data
 def test_a_flipped_bit_in_a_real_recording_fails_by_name(data_root, tmp_path, setting):
     root = shutil.copytree(data_root / "kriegeskorte2008", tmp_path / "copy", copy_function=shutil.copyfile)
@@ -333,6 +386,21 @@ def test_a_second_run_shows_the_network_nothing(tmp_path, monkeypatch):
 
 
 # baselines
+
+
+@pytest.mark.parametrize("trouble", [AccessError, InputError, UsageError])
+def test_a_baseline_that_cannot_be_scored_takes_nothing_from_its_model(setting, codes, monkeypatch, trouble):
+    def load(name, layers=None):
+        if name == "baseline:gabor":
+            raise trouble("its weights are not here")
+        return models_load(name, layers=layers)
+
+    models_load = models.load
+    monkeypatch.setattr(runner.models, "load", load)
+    (entry,) = runner.run(table({"V1": codes["V1"]}), [known()["insilico.V1-ridge"]], setting)
+    assert entry.status == "ok"
+    assert entry.baselines["baseline:gabor"] == Baseline(reason="its weights are not here")
+    assert entry.baselines["baseline:pixels"].raw is not None
 
 
 def test_a_twin_is_read_at_the_layers_of_its_model(monkeypatch):

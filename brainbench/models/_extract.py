@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brainbench.errors import InputError, ResourceError, UnknownNameError, UsageError, listed
+from brainbench.errors import BrainbenchError, InputError, ResourceError, UnknownNameError, UsageError, listed
 from brainbench.models._pooling import check, pool, prefix_of
 from brainbench.numerics._shapes import Float
 
@@ -42,8 +42,9 @@ def extract(
 
     Two inputs go through first to see which axis of each layer is the batch, and that repetition and batch size
     change nothing. Raises UnknownNameError for a layer or pooling that does not exist; InputError for a layer that is
-    not called, called more than once, or does not give one finite tensor row an input; ResourceError where not even
-    one input fits into memory (a batch that does not fit is halved, and only it is done again).
+    not called, called more than once, or does not give one finite tensor row an input, and for whatever the network
+    raises; ResourceError where not even one input fits into memory (a batch that does not fit is halved, and only it
+    is done again).
     """
     if not len(inputs) or not layers:
         raise UsageError(f"nothing to extract: {len(inputs)} inputs, {len(layers)} layers")
@@ -136,7 +137,12 @@ class _Tapped:
     def _forward(self, batch: Tensor, keep: Callable[[str, Tensor], Tensor]) -> dict[str, Tensor]:
         self._caught, self._keep = {}, keep
         try:
-            self.network(batch.to(self.device, self.dtype, memory_format=torch.channels_last))
+            try:
+                self.network(batch.to(self.device, self.dtype, memory_format=torch.channels_last))
+            except (BrainbenchError, torch.OutOfMemoryError):
+                raise
+            except Exception as error:
+                raise InputError(f"the network raised {type(error).__name__}: {error}") from error
             missing = [name for name in self.layers if name not in self._caught]
             if missing:
                 raise InputError(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from brainbench.core.protocols import Model
 from brainbench.core.registry import load_object
 from brainbench.core.specs import ModelSpec, Preprocessing
-from brainbench.errors import BrainbenchError, InputError, UsageError
+from brainbench.errors import InputError, UsageError, said_by
 from brainbench.models import _ladder, _preprocess
 from brainbench.models._torchvision import prepare
 from brainbench.models._weights import code_sha256, sha256_of
@@ -65,7 +64,7 @@ def network(
         facts, see = preprocess, cast(See, partial(_preprocess.apply, preprocess))
     else:
         facts, see = Preprocessing(code=_behaviour(preprocess)), preprocess
-    with _said_by(f"a grey picture through {id!r}"):
+    with said_by(f"a grey picture through {id!r}"):
         ladder = _ladder.layers(module, see(Image.new("RGB", (256, 256), (128, 128, 128))), layers)
     spec = ModelSpec(
         id=id,
@@ -101,7 +100,7 @@ def load(name: str, *, layers: Sequence[str] | None = None) -> Model:
     if here not in sys.path:  # a console script does not look where it was started
         sys.path.insert(0, here)
     prepare()
-    with _said_by(repr(name)):
+    with said_by(repr(name)):
         made = load_object(name)
         made = made() if callable(made) and not isinstance(made, nn.Module) else made
     if isinstance(made, Model):
@@ -121,17 +120,6 @@ def load(name: str, *, layers: Sequence[str] | None = None) -> Model:
     )
 
 
-@contextmanager
-def _said_by(what: str) -> Iterator[None]:
-    """Turns whatever the user's own code raises into an InputError that says which code it was."""
-    try:
-        yield
-    except BrainbenchError:
-        raise
-    except Exception as error:
-        raise InputError(f"{what} raised {type(error).__name__}: {error}") from error
-
-
 def _behaviour(preprocess: See) -> str:
     """The sha256 of what `preprocess` makes of two fixed pictures: its identity, since a function has no other.
 
@@ -141,7 +129,7 @@ def _behaviour(preprocess: See) -> str:
     for width, height in ((97, 61), (300, 420)):
         pixels = np.add.outer(np.arange(height) * 7, np.arange(width) * 3)[..., None] + np.array([0, 80, 160])
         picture = Image.fromarray((pixels % 256).astype(np.uint8))
-        with _said_by(f"preprocess of a {width} x {height} picture"):
+        with said_by(f"preprocess of a {width} x {height} picture"):
             seen = preprocess(picture)
         if not isinstance(seen, Tensor) or seen.dtype != torch.float32 or seen.ndim != 3:
             what = f"{tuple(seen.shape)} {seen.dtype}" if isinstance(seen, Tensor) else f"a {type(seen).__name__}"

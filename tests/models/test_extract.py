@@ -231,7 +231,7 @@ def test_only_running_out_of_memory_is_retried():
             raise RuntimeError("sizes do not match")
         return x
 
-    with pytest.raises(RuntimeError, match="sizes do not match"):
+    with pytest.raises(InputError, match="the network raised RuntimeError: sizes do not match"):
         extract(Body(broken), inputs(4), {"layer": "flatten"})
     assert calls[-1] == 4
 
