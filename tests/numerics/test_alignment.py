@@ -195,11 +195,12 @@ def test_resampled_cka_does_not_care_for_a_large_mean():
 
 
 def test_samples_of_fewer_than_four_stimuli_are_nan():
-    weights = torch.zeros(6, 14)
+    weights = torch.zeros(7, 14)
     weights[0, :4], weights[1, :3], weights[2, 0], weights[2, 1], weights[3, 5] = 2, 2, 9, 5, 14
     weights[4, 3:5] = 7
+    weights[5, 3], weights[5, 4] = 5, 8  # rounding alone would give 1.36 or the like
     ours = resampled_cka(gram(features()), gram(features(seed=1))[None], weights)
-    assert torch.isnan(ours[:, 0]).tolist() == [False] + 5 * [True]
+    assert torch.isnan(ours[:, 0]).tolist() == [False] + 6 * [True]
 
 
 def test_replicates_of_noise_centre_on_zero_and_copies_would_lift_them():
