@@ -258,6 +258,7 @@ def summary(columns: Columns) -> dict[str, Any]:
             if c.ceiling.upper is not None
             else float("nan")
         ),
+        "ceiling_scale": c.ceiling.scale,
         "ceiling_method": c.ceiling.method,
         "ceiling_reason": ", ".join(f"{name}: {count}" for name, count in sorted(reasons.items())),
         "normalized": c.normalized,
@@ -269,7 +270,13 @@ def summary(columns: Columns) -> dict[str, Any]:
         "layer": c.layer,
         "layer_by_fold": [c.layers[i].name for i in c.chosen],
         "layers": [
-            Layer(layer=spec.name, depth=spec.depth, train=float(c.train[i]), raw=float(c.layer_raw[i]))
+            Layer(
+                layer=spec.name,
+                pooling=spec.pooling,
+                depth=spec.depth,
+                train=float(c.train[i]),
+                raw=float(c.layer_raw[i]),
+            )
             for i, spec in enumerate(c.layers)
         ],
         "optimistic": (

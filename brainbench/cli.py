@@ -8,8 +8,9 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.exceptions
@@ -22,6 +23,9 @@ from rich.text import Text
 
 from brainbench import __version__
 from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError, VerificationError
+
+if TYPE_CHECKING:
+    from brainbench.entry import Entry
 
 INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
 KINDS = ("datasets", "models", "scorers", "benchmarks")
@@ -289,11 +293,18 @@ def _table(model: str, results: Any) -> Table:
         )
     table.caption = (
         "raw: mean over held-out folds of the correlation r, layer chosen inside each training set; median over "
-        "neuroids, mean over subjects. ceiling: r² scale for ridge, r for RSA. normalized: sign(r) r² / ceiling on the "
-        "r² scale, not clipped. –: undefined, see the entry's reason."
+        f"neuroids, mean over subjects. {_ceilings(results.entries)}normalized: sign(r) r² / ceiling on the r² scale, "
+        "not clipped. –: undefined, see the entry's reason."
     )
     table.caption_justify = "left"
     return table
+
+
+def _ceilings(entries: Sequence[Entry]) -> str:
+    """On which scale the ceilings shown are, scorer by scorer."""
+    scales = sorted({(e.scorer.split()[0], e.ceiling_scale) for e in entries if e.ceiling is not None})
+    told = ", ".join(f"{'r² scale' if scale == 'r2' else scale} for {scorer}" for scorer, scale in scales)
+    return f"ceiling: {told}. " if told else ""
 
 
 def _number(value: float | None) -> str:

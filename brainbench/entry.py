@@ -24,6 +24,7 @@ class Layer(_Strict):
     """One point of the layer curve: `train` is what layers are chosen on, `raw` the score if this one were fixed."""
 
     layer: str
+    pooling: str
     depth: float
     train: Number
     raw: Number
@@ -64,11 +65,13 @@ class Baseline(_Strict):
 class Entry(_Strict):
     """One model on one benchmark.
 
-    `benchmark_fingerprint` is the hash of `benchmark_identity` (see `benchmarks.Benchmark.identity`).
-    `raw`, `ceiling` and `normalized` are medians over neuroids within a subject, then means over subjects. `low` and
-    `high` bound `raw`: the 95 % percentile interval of `replicates`, which resample what `resampled` names.
-    `normalized` is sign(r) r² / ceiling on the r² scale and not clipped. `status` is `ok`, `failed` or
-    `not_applicable`, the latter two with a `reason`; their numbers are null.
+    `benchmark_fingerprint` is the hash of `benchmark_identity` (see `benchmarks.Benchmark.identity`), and
+    `model_fingerprint` that of `model_identity`, a `core.specs.ModelSpec`: the sha256 of the weights, preprocessing,
+    layers with their poolings, training data.
+    `raw`, `ceiling` (on `ceiling_scale`) and `normalized` are medians over neuroids within a subject, then means over
+    subjects. `low` and `high` bound `raw`: the 95 % percentile interval of `replicates`, which resample what
+    `resampled` names. `normalized` is sign(r) r² / ceiling on the r² scale and not clipped. `status` is `ok`, `failed`
+    or `not_applicable`, the latter two with a `reason`; their numbers are null.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -78,6 +81,7 @@ class Entry(_Strict):
     synthetic: bool
     model: str
     model_fingerprint: str
+    model_identity: dict[str, Any] = {}
     status: Literal["ok", "failed", "not_applicable"]
     reason: str = ""
     scorer: str
@@ -85,6 +89,7 @@ class Entry(_Strict):
     raw: Number = None
     ceiling: Number = None
     ceiling_upper: Number = None
+    ceiling_scale: str = ""
     ceiling_method: str = ""
     ceiling_reason: str = ""
     normalized: Number = None

@@ -24,7 +24,7 @@ from brainbench.aggregate import Columns, aggregate, summary
 from brainbench.benchmarks import Benchmark
 from brainbench.core.protocols import Model
 from brainbench.core.score import Score
-from brainbench.core.specs import LayerSpec, fingerprint
+from brainbench.core.specs import LayerSpec, fingerprint, plain
 from brainbench.core.stimuli import StimulusSet
 from brainbench.entry import Baseline, Entry
 from brainbench.errors import AccessError, InputError, UsageError
@@ -120,7 +120,7 @@ def _run_group(model: Model | FeatureTable, dataset: Any, group: list[Benchmark]
     except (InputError, UsageError) as error:
         log.error("%s: %s", group[0].dataset, error)
         status = "not_applicable" if isinstance(error, _NotApplicable) else "failed"
-        return {b.id: _failed(model, b, dataset, status, str(error)) for b in group}
+        return {b.id: _failed(model, b, dataset, status, str(error), setting) for b in group}
     beside: dict[str, dict[str, Columns] | str] = {}
     for name in sorted({name for names in wanted.values() for name in names}):
         try:
@@ -245,27 +245,24 @@ def _entry(
         )
     undefined = not np.isfinite(own.raw)
     return Entry(
-        **_head(model, benchmark, dataset),
+        **_head(model, benchmark, dataset, setting),
         status="failed" if undefined else "ok",
         reason=f"no column has a score: {own.excluded}" if undefined else "",
         scale=scorer.spec.scale,
         baselines=baselines,
-        provenance=environment(setting.device) | {"created": datetime.now(UTC).isoformat(timespec="seconds")},
         **summary(own),
     )
 
 
-def _failed(model: Model | FeatureTable, benchmark: Benchmark, dataset: Any, status: Any, reason: str) -> Entry:
-    return Entry(
-        **_head(model, benchmark, dataset),
-        status=status,
-        reason=reason,
-        scale=scorers.SCORERS[benchmark.scorer].spec.scale,
-        provenance=environment("cpu"),
-    )
+def _failed(
+    model: Model | FeatureTable, benchmark: Benchmark, dataset: Any, status: Any, reason: str, setting: Setting
+) -> Entry:
+    scale = scorers.SCORERS[benchmark.scorer].spec.scale
+    return Entry(**_head(model, benchmark, dataset, setting), status=status, reason=reason, scale=scale)
 
 
-def _head(model: Model | FeatureTable, benchmark: Benchmark, dataset: Any) -> dict[str, Any]:
+def _head(model: Model | FeatureTable, benchmark: Benchmark, dataset: Any, setting: Setting) -> dict[str, Any]:
+    """What stands in an entry of any status: what was scored on what, where and when."""
     return {
         "benchmark": benchmark.id,
         "benchmark_fingerprint": benchmark.fingerprint,
@@ -273,7 +270,9 @@ def _head(model: Model | FeatureTable, benchmark: Benchmark, dataset: Any) -> di
         "synthetic": dataset.spec.synthetic,
         "model": model.spec.id,
         "model_fingerprint": fingerprint(model.spec),
+        "model_identity": plain(model.spec),
         "scorer": f"{benchmark.scorer} {scorers.SCORERS[benchmark.scorer].spec.version}",
+        "provenance": environment(setting.device) | {"created": datetime.now(UTC).isoformat(timespec="seconds")},
     }
 
 

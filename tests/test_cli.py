@@ -60,7 +60,7 @@ def test_json_on_stdout_is_entries_and_nothing_else(run, features):
     keys = "benchmark model status reason raw ceiling normalized low high layer layers optimistic per_subject"
     keys += " n_stimuli n_neuroids n_excluded baselines provenance"
     assert set(keys.split()) <= set(json.loads(out)[0])
-    assert set(json.loads(out)[0]["layers"][0]) == {"layer", "depth", "train", "raw"}
+    assert set(json.loads(out)[0]["layers"][0]) == {"layer", "pooling", "depth", "train", "raw"}
 
 
 def test_a_table_on_stdout_and_files_in_out(run, features, tmp_path):
@@ -68,6 +68,15 @@ def test_a_table_on_stdout_and_files_in_out(run, features, tmp_path):
     assert code == 0 and err == ""
     assert f"{V1} (synthetic)" in out and "150 (0)" in out
     assert len(list((tmp_path / "results").glob(f"features_mine-????????/{V1}.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("scorers", "says"),
+    [(("rsa", "ridge"), "ceiling: r² scale for ridge, r for rsa."), (("rsa",), "ceiling: r for rsa.")],
+)
+def test_the_caption_names_the_scales_of_the_ceilings_shown(run, features, scorers, says):
+    code, out, _ = run("score", features(), "-b", *(f"insilico.V1-{scorer}" for scorer in scorers))
+    assert code == 0 and says in " ".join(out.split())
 
 
 def test_a_failed_entry_is_printed_and_is_the_exit_code(run, features, caplog):

@@ -13,7 +13,7 @@ from torch import nn
 from brainbench import datasets, extraction, models, runner, scorers
 from brainbench.benchmarks import known
 from brainbench.core.arrays import take
-from brainbench.core.specs import Preprocessing
+from brainbench.core.specs import Preprocessing, fingerprint
 from brainbench.datasets.insilico import Insilico
 from brainbench.entry import Baseline, Entry
 from brainbench.errors import AccessError, InputError, UsageError
@@ -139,6 +139,38 @@ def test_entries_of_every_status_survive_their_file(oracle, codes, setting):
     assert {entry.status for entry in entries} == {"ok", "failed", "not_applicable"}
     for entry in entries:
         assert Entry.model_validate_json(json.dumps(entry.as_json(), allow_nan=False)) == entry
+
+
+def test_an_entry_says_what_was_scored_and_where(setting, codes):
+    features = {"a": codes["V1"]}
+    good, failed = (
+        one(table(features), "insilico.V1-ridge", setting),
+        one(Sick("build"), "insilico.V1-ridge", setting),
+    )
+    for entry in (good, failed):
+        again = Entry.model_validate_json(json.dumps(entry.as_json()))
+        assert fingerprint(again.model_identity) == again.model_fingerprint
+        assert again.provenance["device"] == "cpu" and again.provenance["created"]
+    assert good.model_identity["weights"] == table(features).spec.weights
+    assert failed.model_identity["preprocessing"]["crop_px"] == 16
+    assert failed.model_identity["layers"][0]["pooling"] == "grid14"
+
+
+def test_the_layer_curve_tells_poolings_apart(setting):
+    def curve(pooling):
+        how = {"preprocess": Preprocessing(resize_px=16, crop_px=16), "layers": [f"conv:{pooling}"]}
+        return one(models.wrap(net, name="net", **how), "insilico.V1-ridge", setting).layers
+
+    net = Net()
+    mean, flat = curve("mean"), curve("flatten")
+    assert [(point.layer, point.pooling) for point in (*mean, *flat)] == [("conv", "mean"), ("conv", "flatten")]
+    assert mean[0].raw != flat[0].raw
+
+
+def test_ceilings_name_their_scale(oracle):
+    scales = {name: entry.ceiling_scale for name, entry in oracle.items()}
+    assert set(scales.values()) == {"r", "r2"}
+    assert all((scale == "r2") == name.endswith("-ridge") for name, scale in scales.items())
 
 
 # selection is nested

@@ -21,23 +21,24 @@ def fingerprint(facts: Any) -> str:
     Takes dataclasses, mappings with string keys, sequences, strings, numbers, bools and None.
     Raises TypeError for anything whose text could depend on the process (sets, objects, arrays).
     """
-    text = json.dumps(_plain(facts), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(plain(facts), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """`value` in the types that JSON has: what is fingerprinted, as a file holds it. Raises as `fingerprint` does."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
         if any(not isinstance(key, str) for key in value):
             raise TypeError(f"keys must be strings to be fingerprinted, got {list(value)[:3]}")
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, str) or value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float | np.integer | np.floating):
         return value.item() if isinstance(value, np.generic) else value
     if isinstance(value, Sequence):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     raise TypeError(f"a {type(value).__name__} cannot be fingerprinted: its text is not its content")
 
 
