@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,29 +43,6 @@ def sha256_of(tensors: Mapping[str, Any]) -> str:
             )
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def code_sha256(module: nn.Module) -> str:
-    """The sha256 over how the module is put together, the files that define its classes, and their plain attributes.
-
-    The same weights in another forward pass are another model. torch's own classes are left to their names and
-    options; classes typed into an interpreter have no source, and count by their names.
-    """
-    kinds = {type(part) for part in module.modules() if not type(part).__module__.startswith("torch.")}
-    digest = hashlib.sha256(repr(module).encode())
-    for kind in sorted(kinds, key=lambda kind: (kind.__module__, kind.__qualname__)):
-        try:
-            digest.update(inspect.getsource(kind).encode())
-            digest.update(inspect.getsource(sys.modules[kind.__module__]).encode())  # the functions it calls, too
-        except (OSError, TypeError):
-            digest.update(kind.__qualname__.encode())
-    for name, part in module.named_modules():
-        for attribute, value in sorted(vars(part).items()):
-            if not attribute.startswith("_") and isinstance(value, bool | int | float | str | tuple | list | Tensor):
-                told = sha256_of({"": value}) if isinstance(value, Tensor) else repr(value)
-                digest.update(f"{name}.{attribute}={told}\n".encode() if attribute != "training" else b"")
-    digest.update(sha256_of(dict(module.named_buffers())).encode())  # those that state_dict leaves out, too
     return digest.hexdigest()
 
 

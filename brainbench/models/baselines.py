@@ -13,7 +13,8 @@ from torch import nn
 from brainbench.core.specs import LayerSpec, ModelSpec, Preprocessing
 from brainbench.errors import UnknownNameError
 from brainbench.models import _preprocess
-from brainbench.models._weights import code_sha256, sha256_of
+from brainbench.models._identity import code_sha256
+from brainbench.models._weights import sha256_of
 from brainbench.numerics.gabor import GaborEnergy
 
 

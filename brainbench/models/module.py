@@ -21,8 +21,9 @@ from brainbench.core.registry import load_object
 from brainbench.core.specs import ModelSpec, Preprocessing
 from brainbench.errors import InputError, UsageError, said_by
 from brainbench.models import _ladder, _preprocess
+from brainbench.models._identity import code_of
 from brainbench.models._torchvision import prepare
-from brainbench.models._weights import code_sha256, sha256_of
+from brainbench.models._weights import sha256_of
 
 See = Callable[[Image.Image], Tensor]
 
@@ -82,11 +83,12 @@ def network(
 def wrap(
     module: nn.Module, *, preprocess: Preprocessing | See, layers: Sequence[str] | None = None, name: str
 ) -> Network:
-    """The user's module as a Model. Its identity is its weights and the source code of its classes."""
+    """The user's module as a Model. Its identity is its weights, its code and all its attributes (see `_identity`)."""
     if not isinstance(module, nn.Module):
         raise UsageError(f"a torch.nn.Module was expected, got a {type(module).__name__}")
-    source = f"module, code {code_sha256(module)[:16]}"
-    return network(module, id=name, source=source, preprocess=preprocess, layers=layers)
+    made = network(module, id=name, source="module", preprocess=preprocess, layers=layers)
+    source = f"module, {code_of(module, repr(name))}"  # after a pass: what forward() imports is there now
+    return replace(made, spec=replace(made.spec, source=source))
 
 
 def load(name: str, *, layers: Sequence[str] | None = None) -> Model:
