@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brainbench.checks._pictures import colourful
+from brainbench.models._probes import colourful
 from brainbench.core.protocols import Model
 from brainbench.errors import BrainbenchError
 from brainbench.models import _pooling

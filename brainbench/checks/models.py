@@ -14,7 +14,7 @@ from torch import Tensor
 
 from brainbench.checks._check import Violation, check
 from brainbench.checks._passes import apart, seen_of, stopped
-from brainbench.checks._pictures import colourful, kinds, rotated, same_in_every_mode
+from brainbench.models._probes import colourful, kinds, rotated, same_in_every_mode
 from brainbench.core.protocols import Model
 from brainbench.core.specs import ModelSpec, fingerprint
 from brainbench.errors import BrainbenchError, listed
