@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brainbench.checks._pictures import colourful
 from brainbench.core.protocols import Model
 from brainbench.errors import BrainbenchError
 from brainbench.models import _pooling
 from brainbench.models._extract import tensor_of
+from brainbench.models._probes import colourful
 
 
 class Seen:

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from brainbench.checks._check import Violation, check
 from brainbench.checks._passes import apart, seen_of, stopped
-from brainbench.checks._pictures import colourful, kinds, rotated, same_in_every_mode
 from brainbench.core.protocols import Model
 from brainbench.core.specs import ModelSpec, fingerprint
 from brainbench.errors import BrainbenchError, listed
 from brainbench.models import _preprocess, load
 from brainbench.models._extract import TOLERANCE, extract
+from brainbench.models._probes import colourful, kinds, rotated, same_in_every_mode
 from brainbench.models._weights import sha256_of
 
 GREY_LEVELS = 4 / 255  # of the range of a picture: what rounding to 8 bit, before or after resizing, may change

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -19,8 +18,8 @@ from torch import Tensor, nn
 from brainbench.core.protocols import Model
 from brainbench.core.registry import load_object
 from brainbench.core.specs import ModelSpec, Preprocessing
-from brainbench.errors import InputError, UsageError, said_by
-from brainbench.models import _ladder, _preprocess
+from brainbench.errors import BrainbenchError, InputError, UsageError, said_by
+from brainbench.models import _ladder, _preprocess, _probes
 from brainbench.models._identity import code_of
 from brainbench.models._torchvision import prepare
 from brainbench.models._weights import sha256_of
@@ -64,7 +63,7 @@ def network(
     if isinstance(preprocess, Preprocessing):
         facts, see = preprocess, cast(See, partial(_preprocess.apply, preprocess))
     else:
-        facts, see = Preprocessing(code=_behaviour(preprocess)), preprocess
+        facts, see = Preprocessing(code=_identity(preprocess, repr(id))), preprocess
     with said_by(f"a grey picture through {id!r}"):
         ladder = _ladder.layers(module, see(Image.new("RGB", (256, 256), (128, 128, 128))), layers)
     spec = ModelSpec(
@@ -122,22 +121,30 @@ def load(name: str, *, layers: Sequence[str] | None = None) -> Model:
     )
 
 
-def _behaviour(preprocess: See) -> str:
-    """The sha256 of what `preprocess` makes of two fixed pictures: its identity, since a function has no other.
+def _identity(preprocess: See, what: str) -> str:
+    """The sha256 of the code of `preprocess` and of what it makes of a picture of every kind.
 
-    Raises InputError where that is not a float32 (channel, height, width), or differs the second time.
+    Raises InputError where that is not a float32 (channel, height, width), or differs the second time, and where an
+    RGB picture cannot be seen at all; other kinds need not be seen.
     """
     digest = hashlib.sha256()
-    for width, height in ((97, 61), (300, 420)):
-        pixels = np.add.outer(np.arange(height) * 7, np.arange(width) * 3)[..., None] + np.array([0, 80, 160])
-        picture = Image.fromarray((pixels % 256).astype(np.uint8))
-        with said_by(f"preprocess of a {width} x {height} picture"):
-            seen = preprocess(picture)
-        if not isinstance(seen, Tensor) or seen.dtype != torch.float32 or seen.ndim != 3:
-            what = f"{tuple(seen.shape)} {seen.dtype}" if isinstance(seen, Tensor) else f"a {type(seen).__name__}"
-            raise InputError(f"preprocess must return a float32 tensor (channel, height, width), it returned {what}")
-        if not torch.equal(seen, preprocess(picture)):
+    for kind, picture in _probes.kinds().items():
+        try:
+            with said_by(f"preprocess of a picture ({kind})"):
+                looks = preprocess(picture.copy()), preprocess(picture)
+        except BrainbenchError:
+            if kind == "RGB":
+                raise
+            digest.update(f"{kind}: not seen\n".encode())
+            continue
+        for seen in looks:
+            if not isinstance(seen, Tensor) or seen.dtype != torch.float32 or seen.ndim != 3:
+                made = f"{tuple(seen.shape)} {seen.dtype}" if isinstance(seen, Tensor) else f"a {type(seen).__name__}"
+                raise InputError(
+                    f"preprocess must return a float32 tensor (channel, height, width), it returned {made}"
+                )
+        if not torch.equal(*looks):
             raise InputError("preprocess sees the same picture differently the second time: leave augmentation out")
-        digest.update(f"{tuple(seen.shape)}".encode())
-        digest.update(seen.contiguous().numpy().data)
+        digest.update(f"{kind}: {sha256_of({'': looks[0]})}\n".encode())
+    digest.update(code_of(preprocess, f"the preprocessing of {what}").encode())
     return digest.hexdigest()

@@ -267,15 +267,65 @@ def test_a_module_in_memory_is_identified_by_weights_code_and_preprocessing():
         models.wrap(lambda x: x, preprocess=SEE)
 
 
-def test_preprocessing_functions_are_identified_by_what_they_do():
-    def resized(side):
-        return lambda image: torch.full((3, side, side), float(image.size[0]))
+class Looking:
+    """A preprocessing whose state is kept from whoever hashes or copies it."""
 
+    def __init__(self, differs=lambda image: False):
+        self.differs = differs
+
+    def __reduce__(self):
+        return Looking, ()
+
+    def __call__(self, image):
+        seen = torch.full((3, 8, 8), float(image.size[0]))
+        return -seen if self.differs(image) else seen
+
+
+@pytest.mark.parametrize(
+    "differs",
+    [
+        lambda image: image.mode == "L",
+        lambda image: image.mode == "LA",
+        lambda image: image.mode == "I;16",
+        lambda image: image.mode == "RGBA" and image.getextrema()[3][0] < 255,
+        lambda image: image.mode == "P",
+        lambda image: image.mode == "CMYK",
+        lambda image: image.getexif().get(0x0112) == 3,
+        lambda image: image.getexif().get(0x0112) == 7,
+        lambda image: image.width == image.height,
+        lambda image: image.width > 2 * image.height,
+        lambda image: image.height > 2 * image.width,
+    ],
+)
+def test_preprocessing_functions_are_identified_by_what_they_do(differs):
     def code(preprocess):
         return models.wrap(Small(), preprocess=preprocess).spec.preprocessing.code
 
-    assert code(resized(8)) == code(lambda image: torch.full((3, 8, 8), float(image.size[0])))
-    assert code(resized(8)) != code(resized(9))
+    assert code(Looking()) == code(Looking(lambda image: False)) != code(Looking(differs))
+
+
+def test_preprocessing_functions_are_identified_by_their_code_too():
+    def code(preprocess):
+        return models.wrap(Small(), preprocess=preprocess).spec.preprocessing.code
+
+    def from_width(width):
+        return lambda image: torch.full((3, 8, 8), float(image.width >= width))
+
+    assert code(from_width(5000)) == code(from_width(5000)) != code(from_width(6000))
+
+
+def test_preprocessing_functions_must_see_rgb_and_see_it_alike():
+    def code(preprocess):
+        return models.wrap(Small(), preprocess=preprocess).spec.preprocessing.code
+
+    def colour_only(image):
+        if image.mode != "RGB":
+            raise ValueError(image.mode)
+        return torch.zeros(3, 8, 8)
+
+    assert code(colour_only) != code(lambda image: torch.zeros(3, 8, 8))
+    with pytest.raises(InputError, match=r"\(RGB\) raised ValueError"):
+        code(lambda image: colour_only(image) if image.size == (256, 256) else colour_only(image.convert("L")))
     with pytest.raises(InputError, match="second time"):
         code(lambda image: torch.rand(3, 8, 8))
     for wrong in (torch.zeros(1, 3, 8, 8), torch.zeros(3, 8, 8, dtype=torch.uint8), "a"):

@@ -1,4 +1,7 @@
-"""Pictures that a model must be able to see, each made anew: a check may look at one and never change another's."""
+"""Pictures that a model must be able to see, each made anew: who looks at one can never change another's.
+
+They are what a preprocessing function is known by, and what the contract suite shows.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,10 @@ def kinds() -> dict[str, Image.Image]:
     return {
         "RGB": colourful(),
         **{f"mode {picture.mode}": picture for picture in same_in_every_mode()},
-        "EXIF-rotated": rotated(6),
+        **{f"EXIF orientation {orientation}": rotated(orientation) for orientation in _STORED_AS},
+        "half transparent": _half_transparent(),
+        "grey, half transparent": _half_transparent().convert("LA"),
+        "square": colourful(130, 130),
         "black": Image.new("RGB", (160, 120)),
         "1 px wide": colourful(1, 60),
         "1 px high": colourful(60, 1),
@@ -55,6 +61,12 @@ def same_in_every_mode() -> list[Image.Image]:
     grey = colourful().convert("L")
     sixteen = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)  # 65535 is white, as 255 is
     return [grey, sixteen, *(grey.convert("RGB").convert(mode) for mode in ("RGB", "RGBA", "CMYK")), grey.convert("P")]
+
+
+def _half_transparent() -> Image.Image:
+    picture = colourful()
+    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    return picture
 
 
 def rotated(orientation: int) -> Image.Image:
