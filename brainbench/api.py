@@ -215,10 +215,10 @@ def save(entry: Entry, folder: Path) -> Path:
     path = folder / f"{label}-{entry.model_fingerprint[:8]}" / f"{entry.benchmark}.json"
     earlier = _scored_before(path)
     if earlier is not None and entry.status != "ok":
-        log.warning("%s: this entry is %s and was not written, %s has a score", entry.benchmark, entry.status, path)
+        log.warning("%s: this entry is %s and was not written, %s has a score", entry.label, entry.status, path)
         return path
     if earlier is not None and earlier.benchmark_fingerprint != entry.benchmark_fingerprint:
-        log.warning("%s replaces the score on another version of the benchmark in %s", entry.benchmark, path)
+        log.warning("%s replaces the score on another version of the benchmark in %s", entry.label, path)
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

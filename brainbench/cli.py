@@ -56,7 +56,7 @@ class ProgressBars:
 
     def __init__(self) -> None:
         self._bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # a model's name may hold [brackets]
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -81,7 +81,7 @@ class ProgressBars:
 
 @app.callback()
 def _common(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks. May also follow the command.")] = False,
 ) -> None:
     logging.basicConfig(
         level="WARNING", format="%(message)s", handlers=[RichHandler(console=err, show_path=False, show_time=False)]
@@ -180,10 +180,12 @@ def compare(
     from brainbench.entry import read
 
     by_benchmark: dict[str, list[Any]] = {}
+    labels: dict[str, str] = {}
     for entry in (entry for path in paths for entry in read(path)):
+        labels[entry.benchmark] = entry.label
         by_benchmark.setdefault(entry.benchmark, []).extend([entry] if entry.status == "ok" else [])
     several = {name: entries for name, entries in sorted(by_benchmark.items()) if len(entries) > 1}
-    too_few = ", ".join(sorted(by_benchmark.keys() - several))
+    too_few = ", ".join(labels[name] for name in sorted(by_benchmark.keys() - several))
     if not several:
         raise UsageError(f"no benchmark has scores of two models here, only one or none of {too_few}")
     if too_few:
@@ -198,13 +200,15 @@ def compare(
         return
     for name, (standings, differences) in results.items():
         synthetic = " (synthetic)" if several[name][0].synthetic else ""
-        table = Table(title=f"{name}{synthetic}", title_justify="left", header_style="bold", box=None, pad_edge=False)
+        table = _titled(labels[name])
         for heading in ("model", "raw", "95 % interval", "rank", "not told apart", "best in"):
             table.add_column(heading, justify="left" if heading == "model" else "right", no_wrap=True)
         for s in standings:
             interval = f"[{_number(s.low)}, {_number(s.high)}]"
             rank = str(s.best) if s.best == s.worst else f"{s.best}–{s.worst}"
-            table.add_row(*map(Text, (s.model, _number(s.raw), interval, rank, s.ties, f"{s.rank_shares[0]:.0%}")))
+            table.add_row(
+                *map(Text, (f"{s.model}{synthetic}", _number(s.raw), interval, rank, s.ties, f"{s.rank_shares[0]:.0%}"))
+            )
         out.print(table)
         pairs = Table(header_style="bold", box=None, pad_edge=False)
         for heading in ("pair", "difference", "95 % interval", "p", "q"):
@@ -212,7 +216,8 @@ def compare(
         for d in differences:
             interval = f"[{_signed(d.low)}, {_signed(d.high)}]"
             pairs.add_row(
-                *map(Text, (f"{d.model} – {d.other}", _signed(d.difference), interval, f"{d.p:.4f}", f"{d.q:.4f}"))
+                Text(f"{d.model} – {d.other}{synthetic}"),
+                *map(Text, (_signed(d.difference), interval, f"{d.p:.4f}", f"{d.q:.4f}")),
             )
         out.print(pairs)
         out.print()
@@ -255,16 +260,15 @@ def check(
 def _table(model: str, results: Any) -> Table:
     from brainbench.api import row
 
-    table = Table(title=f"{model}", title_justify="left", header_style="bold", box=None, pad_edge=False)
+    table = _titled(model)
     right = ("raw", "95 % interval", "ceiling", "normalized", "neuroids (excl.)", "stimuli")
     for name in ("benchmark", "layer", *right):
         table.add_column(name, justify="right" if name in right else "left", no_wrap=True)
     table.add_column("best baseline (difference)")
     for entry in results.entries:
         r = row(entry)
-        label = f"{r['benchmark']}{' (synthetic)' if r['synthetic'] else ''}"
         if entry.status != "ok":
-            table.add_row(Text(label), Text(entry.status, style="red"), *[""] * 6, Text(entry.reason))
+            table.add_row(Text(entry.label), Text(entry.status, style="red"), *[""] * 6, Text(entry.reason))
             continue
         beside = ""
         if r["best_baseline"] is not None:
@@ -279,7 +283,7 @@ def _table(model: str, results: Any) -> Table:
             *map(
                 Text,
                 (
-                    label,
+                    entry.label,
                     entry.layer or "",
                     _number(entry.raw),
                     f"[{_number(entry.low)}, {_number(entry.high)}]",
@@ -298,6 +302,12 @@ def _table(model: str, results: Any) -> Table:
     )
     table.caption_justify = "left"
     return table
+
+
+def _titled(title: str) -> Table:
+    """An empty table under `title` as it stands: a str would be read as rich's markup."""
+    text = Text(title, style="table.title")
+    return Table(title=text, title_justify="left", header_style="bold", box=None, pad_edge=False)
 
 
 def _ceilings(entries: Sequence[Entry]) -> str:
@@ -324,10 +334,13 @@ def _cell(value: Any) -> str:
 def roots(given: list[str] | None) -> dict[str, Path]:
     """`[ID=]PATH` options as a mapping; the parent folder of all has the name ''."""
     from brainbench.api import checked_roots
+    from brainbench.datasets import DATASETS
 
     found: dict[str, Path] = {}
     for item in given or []:
-        name, _, path = item.rpartition("=")
+        name, equals, path = item.partition("=")
+        if not equals or "/" in name or (name not in DATASETS and Path(item).is_dir()):  # the = belongs to a path
+            name, path = "", item
         if name in found:
             raise UsageError(f"--data-root is given twice for {name or 'all datasets'}")
         found[name] = Path(path)
@@ -339,7 +352,9 @@ def main() -> None:
     warnings.filterwarnings("ignore", module="torch|timm|open_clip")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds: temporary files and the terminal are put right
     try:
-        code = app(standalone_mode=False)  # typer gives the code of an Exit back, also of the one it makes of Ctrl-C
+        arguments = sorted(sys.argv[1:], key=lambda argument: argument != "--debug")  # it may stand anywhere
+        # typer gives the code of an Exit back, also of the one it makes of Ctrl-C
+        code = app(arguments, standalone_mode=False)
     except typer.exceptions.TyperException as error:  # a flag or argument that does not exist, or none at all
         message = error.format_message()
         if message:

@@ -113,6 +113,11 @@ class Entry(_Strict):
     replicates: list[Number] = []
     provenance: dict[str, Any] = {}
 
+    @property
+    def label(self) -> str:
+        """The benchmark's name as it is shown: never without saying that a recording is synthetic."""
+        return f"{self.benchmark} (synthetic)" if self.synthetic else self.benchmark
+
     def as_json(self) -> dict[str, Any]:
         """The entry as plain JSON values."""
         return self.model_dump(mode="json")

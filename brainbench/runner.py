@@ -118,7 +118,7 @@ def _run_group(model: Model | FeatureTable, dataset: Any, group: list[Benchmark]
             _require_stimuli(model, asked)
         own = _columns(model, asked, group, scorer, setting)
     except (InputError, UsageError) as error:
-        log.error("%s: %s", group[0].dataset, error)
+        log.error("%s: %s", _shown(group[0]), error)
         status = "not_applicable" if isinstance(error, _NotApplicable) else "failed"
         return {b.id: _failed(model, b, dataset, status, str(error), setting) for b in group}
     beside: dict[str, dict[str, Columns] | str] = {}
@@ -126,7 +126,7 @@ def _run_group(model: Model | FeatureTable, dataset: Any, group: list[Benchmark]
         try:
             beside[name] = _columns(_baseline(model, name), asked, group, scorer, setting)
         except (AccessError, InputError, UsageError) as error:  # the model's own score does not hang on its baselines
-            log.warning("%s: baseline %s has no score: %s", group[0].dataset, name, error)
+            log.warning("%s: baseline %s has no score: %s", _shown(group[0]), name, error)
             beside[name] = str(error)
     return {b.id: _entry(model, b, dataset, scorer, own, {n: beside[n] for n in wanted[b.id]}, setting) for b in group}
 
@@ -175,6 +175,11 @@ def _baseline(model: Model | FeatureTable, name: str) -> Model | FeatureTable:
     return models.load(name, layers=[f"{s.name}:{s.pooling}" for s in model.spec.layers] if twin else None)
 
 
+def _shown(benchmark: Benchmark) -> str:
+    """The recording's name as it is shown: never without saying that it is synthetic."""
+    return f"{benchmark.dataset}{' (synthetic)' if datasets.DATASETS[benchmark.dataset].spec.synthetic else ''}"
+
+
 def _columns(
     model: Model | FeatureTable, asked: Sequence[Target], group: Sequence[Benchmark], scorer: Any, setting: Setting
 ) -> dict[str, Columns]:
@@ -182,7 +187,7 @@ def _columns(
     keys = [target.stimuli.fingerprint for target in asked]
     blocks: dict[str, StimulusSet] = {key: target.stimuli for key, target in zip(keys, asked)}
     total = sum(len(s.ids) for s in blocks.values())
-    setting.progress.stage(f"{group[0].dataset}: features of {model.spec.id}", total)
+    setting.progress.stage(f"{_shown(group[0])}: features of {model.spec.id}", total)
     for stimuli in blocks.values():
         extraction.extract(
             model,
@@ -193,7 +198,7 @@ def _columns(
             progress=setting.progress.step,
         )
     layers = model.spec.layers
-    setting.progress.stage(f"{group[0].dataset}: {scorer.spec.name} of {model.spec.id}", len(layers) * len(asked))
+    setting.progress.stage(f"{_shown(group[0])}: {scorer.spec.name} of {model.spec.id}", len(layers) * len(asked))
     scores: list[list[Score]] = [[] for _ in asked]
     sharing = [[number for number, other in enumerate(keys) if other == key] for key in blocks]
 

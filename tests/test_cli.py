@@ -1,18 +1,23 @@
 """The command line: stdout is the result, stderr the rest, the exit code says what kind of trouble it was."""
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from brainbench import __version__, benchmarks, cli, extraction
+from brainbench import __version__, api, benchmarks, cli, extraction
 from brainbench.datasets.insilico import Insilico
-from brainbench.entry import Entry
+from brainbench.entry import Entry, read
+from brainbench.errors import UsageError
 from brainbench.models.features_file import write_features
 
 V1 = "insilico.V1-ridge"
@@ -77,6 +82,46 @@ def test_a_table_on_stdout_and_files_in_out(run, features, tmp_path):
 def test_the_caption_names_the_scales_of_the_ceilings_shown(run, features, scorers, says):
     code, out, _ = run("score", features(), "-b", *(f"insilico.V1-{scorer}" for scorer in scorers))
     assert code == 0 and says in " ".join(out.split())
+
+
+@pytest.mark.parametrize("name", ["[red]mine", "d[/x]", "[/]"])
+def test_names_are_no_markup(run, features, tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    model = features(name=name).replace(f"{tmp_path}/", "")
+    code, out, err = run("score", model, "-b", V1)
+    assert (code, err) == (0, "") and out.splitlines()[0].strip() == f"features:{name}.safetensors"
+    for other in ("a", "b"):
+        stored(tmp_path / "runs", other, benchmark=name)
+    code, out, err = run("compare", tmp_path / "runs")
+    assert (code, err) == (0, "") and out.splitlines()[0].strip() == f"{name} (synthetic)"
+
+
+def test_names_are_no_markup_in_bars(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(cli, "err", Console(file=screen, force_terminal=True, width=200))
+    bars = cli.ProgressBars()
+    bars.stage("insilico: features of d[blue]mine", 3)
+    bars.step(3)
+    bars.stop()
+    assert "features of d[blue]mine" in screen.getvalue()
+
+
+def test_every_line_about_a_synthetic_recording_says_so(run, features, tmp_path, monkeypatch, caplog):
+    screen = io.StringIO()
+    monkeypatch.setattr(cli, "err", Console(file=screen, force_terminal=True, width=200))
+    out = run("score", features(), "-b", V1, "--out", tmp_path / "runs")[1]
+    (entry,) = read(tmp_path / "runs")
+    api.save(entry.model_copy(update={"status": "failed"}), tmp_path / "runs")
+    assert run("score", features(IDS[:-1]), "-b", V1)[0] == 3
+    for model in ("a", "b"):
+        stored(tmp_path / "others", model)
+    stored(tmp_path / "others", "a", "insilico.V4-ridge")
+    out += run("compare", tmp_path / "others")[1]
+    lines = (out + screen.getvalue() + caplog.text).splitlines()
+    about = [line for line in lines if re.search("insilico(?!/)|a – b", line)]  # stimuli are called insilico/0001
+    assert [line for line in about if "synthetic" not in line] == []
+    for what in ("features of", "ridge of", "a – b", "Not compared", "lacks 1 of", "was not written"):
+        assert any(what in line for line in about), what
 
 
 def test_a_failed_entry_is_printed_and_is_the_exit_code(run, features, caplog):
@@ -155,9 +200,11 @@ def test_a_bug_is_one_line_and_a_traceback_only_on_request(run, monkeypatch):
     monkeypatch.setattr("brainbench.runner.run", bug)
     code, out, err = run("score", "baseline:pixels", "-b", V1)
     assert (code, out) == (70, "") and "a bug: ZeroDivisionError: of ours" in err
-    monkeypatch.setattr(sys, "argv", ["brainbench", "--debug", "score", "baseline:pixels", "-b", V1])
-    with pytest.raises(ZeroDivisionError):
-        cli.main()
+    for arguments in (["--debug", "score", "baseline:pixels"], ["score", "--debug", "baseline:pixels"]):
+        monkeypatch.setenv("BRAINBENCH_DEBUG", "")
+        monkeypatch.setattr(sys, "argv", ["brainbench", *arguments, "-b", V1])
+        with pytest.raises(ZeroDivisionError):
+            cli.main()
 
 
 def test_ctrl_c_is_130(run, monkeypatch):
@@ -256,7 +303,7 @@ def test_compare_goes_on_past_failed_entries_and_says_what_it_left_out(run, tmp_
     stored(runs, "a", "insilico.V4-ridge")
     stored(runs, "b", "insilico.V4-ridge", **FAILED)
     code, out, err = run("compare", runs, "--json")
-    assert code == 0 and err == "Not compared, fewer than two models have a score: insilico.V4-ridge"
+    assert code == 0 and "Not compared, fewer than two models have a score: insilico.V4-ridge" in err
     assert [s["model"] for s in json.loads(out)[V1]["standings"]] == ["b", "cc"]
     code, out, _ = run("compare", runs)
     assert code == 0 and "b – cc" in out
@@ -279,6 +326,22 @@ def test_lists_are_tables_or_json(run, kind):
     assert code == 0 and rows and all(row.keys() == rows[0].keys() for row in rows)
     code, table, _ = run("list", kind)
     assert code == 0 and all(str(next(iter(row.values()))) in table for row in rows)
+
+
+@pytest.mark.parametrize("folder", ["a=b", "x=1/y", "~/a=b"])
+def test_a_data_root_may_have_an_equals_sign(monkeypatch, tmp_path, folder):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    path = Path(folder).expanduser()
+    path.mkdir(parents=True)
+    assert cli.roots([folder]) == {"": path}
+    assert cli.roots([str(path.resolve())]) == {"": path.resolve()}
+    assert cli.roots([f"cowley2023={folder}", "."]) == {"cowley2023": path, "": Path()}
+
+
+def test_a_data_root_with_an_equals_sign_that_is_not_there_is_named_whole():
+    with pytest.raises(UsageError, match="'/nowhere/a=b', which is not a folder"):
+        cli.roots(["/nowhere/a=b"])
 
 
 def test_lists_say_what_is_missing_and_how_to_get_it(run, tmp_path):

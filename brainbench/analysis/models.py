@@ -65,9 +65,7 @@ def compare(entries: Sequence[Entry], *, level: float = 0.05) -> tuple[list[Stan
     """
     scored = sorted((e for e in entries if e.status == "ok"), key=lambda e: (-(e.raw or 0.0), e.model))
     if len(scored) < 2:
-        raise UsageError(
-            f"{len(scored)} of {len(entries)} entries of {entries[0].benchmark} have a score; 2 are needed"
-        )
+        raise UsageError(f"{len(scored)} of {len(entries)} entries of {entries[0].label} have a score; 2 are needed")
     check_comparable(scored)
     named = Counter(entry.model for entry in scored)
     labels = [e.model if named[e.model] == 1 else f"{e.model}-{e.model_fingerprint[:8]}" for e in scored]
@@ -129,7 +127,7 @@ def check_comparable(entries: Sequence[Entry]) -> None:
     times = Counter(entry.model_fingerprint for entry in entries)
     for entry in entries:
         if times[entry.model_fingerprint] > 1:
-            raise InputError(f"{entry.model} has two entries for {entry.benchmark}: keep one of them")
+            raise InputError(f"{entry.model} has two entries for {entry.label}: keep one of them")
         if len(entry.replicates) != len(first.replicates):
             raise InputError(
                 f"{entry.model} has {len(entry.replicates)} replicates, {first.model} {len(first.replicates)}"
