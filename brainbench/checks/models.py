@@ -212,13 +212,11 @@ def check_extraction_reads_what_a_stopped_pass_gives(model: Model) -> None:
             )
 
 
-@check("model", mend="have brainbench.models.wrap hash the weights, or set untrained:<seed>; type no hash by hand")
+@check("model", mend="have brainbench.models.wrap hash the weights, trained or not; type no hash by hand")
 def check_weights_are_those_of_the_network(model: Model) -> None:
     declared = model.spec.weights
-    if re.fullmatch(r"untrained:\d+", declared):
-        return
     if not re.fullmatch("[0-9a-f]{64}", declared):
-        raise Violation(f"weights must be a sha256 or untrained:<seed>, they are {declared!r}")
+        raise Violation(f"weights must be a sha256, they are {declared!r}")
     actual = sha256_of(model.build().state_dict())
     if actual != declared:
         raise Violation(f"the spec says that the weights are {declared}, those of the network are {actual}")

@@ -102,7 +102,7 @@ class LayerSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """What a model is. `weights` is the sha256 over all its tensors, or `untrained:<seed>`."""
+    """What a model is. `weights` is the sha256 over all its tensors, trained or not."""
 
     id: str
     source: str

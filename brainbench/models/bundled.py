@@ -68,7 +68,6 @@ def load(name: str, *, layers: Sequence[str] | None = None) -> Network:
         module,
         id=f"bundled:{name}",
         source="bundled",
-        weights=None if seed is None else f"untrained:{seed}",
         preprocess=bundle.preprocessing(module),
         layers=bundle.layers if layers is None else layers,
         training_data="ImageNet-1k, supervised" if seed is None else "none",

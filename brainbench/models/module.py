@@ -51,15 +51,11 @@ def network(
     source: str,
     preprocess: Preprocessing | See,
     layers: Sequence[str] | None,
-    weights: str | None = None,
     training_data: str = "unknown",
     licence: str = "unknown",
     note: str = "",
 ) -> Network:
-    """The module as a Model; one pass of a grey picture tells which layers it has (see `_ladder.layers`).
-
-    `weights` is the sha256 of the state dict where None is given.
-    """
+    """The module as a Model; one pass of a grey picture tells which layers it has (see `_ladder.layers`)."""
     if isinstance(preprocess, Preprocessing):
         facts, see = preprocess, cast(See, partial(_preprocess.apply, preprocess))
     else:
@@ -69,7 +65,7 @@ def network(
     spec = ModelSpec(
         id=id,
         source=source,
-        weights=weights or sha256_of(module.state_dict()),
+        weights=sha256_of(module.state_dict()),
         preprocessing=facts,
         layers=ladder,
         training_data=training_data,

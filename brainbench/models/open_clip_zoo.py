@@ -63,7 +63,6 @@ def load(name: str, *, layers: Sequence[str] | None = None, weights: Path | None
         tower.eval(),
         id=f"open_clip:{name}",
         source="open_clip",
-        weights=None if seed is None else f"untrained:{seed}",
         preprocess=_preprocessing(tower),
         layers=layers,
         training_data="none" if seed is not None else "unknown" if weights else f"open_clip tag {tag!r}",

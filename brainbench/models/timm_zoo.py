@@ -44,7 +44,6 @@ def load(name: str, *, layers: Sequence[str] | None = None, weights: Path | None
         module.eval(),
         id=f"timm:{name}",
         source="timm",
-        weights=None if seed is None else f"untrained:{seed}",
         preprocess=_preprocess.from_timm(config.to_dict()),
         layers=layers,
         training_data="none" if seed is not None else "unknown" if weights else f"timm tag {config.tag!r}",

@@ -67,7 +67,7 @@ def test_twins_are_reproducible_and_differ_from_the_trained_and_by_seed():
     names = [f"bundled:efficientnet_lite0{suffix}" for suffix in ("", "@untrained", "@untrained7")]
     trained, twin, other = (models.load(name) for name in names)
     assert [model.spec.id for model in (trained, twin, other)] == names
-    assert (twin.spec.weights, other.spec.weights) == ("untrained:0", "untrained:7")
+    assert len({model.spec.weights for model in (trained, twin, other)}) == 3
     assert twin.spec.preprocessing == trained.spec.preprocessing
     assert twin.spec.layers == trained.spec.layers
     weights = [model.build().conv_stem.weight for model in (trained, twin, other)]
@@ -81,7 +81,18 @@ def test_twins_are_reproducible_and_differ_from_the_trained_and_by_seed():
     """)
     from brainbench.models._weights import sha256_of
 
-    assert elsewhere == sha256_of(twin.build().state_dict())
+    assert elsewhere == sha256_of(twin.build().state_dict()) == twin.spec.weights
+
+
+@pytest.mark.parametrize("name", ["bundled:efficientnet_lite0", "timm:resnet18", "open_clip:ViT-S-32-alt"])
+def test_a_twin_that_a_library_initialises_otherwise_is_another_model(name, monkeypatch):
+    before = models.load(f"{name}@untrained").spec
+    uniform = nn.init.kaiming_uniform_
+    monkeypatch.setattr(nn.init, "kaiming_uniform_", lambda tensor, *args, **options: uniform(tensor).mul_(2))
+    monkeypatch.setattr("torch.Tensor.normal_", lambda tensor, *args, **options: tensor.uniform_())
+    after = models.load(f"{name}@untrained").spec
+    assert (before.id, before.source) == (after.id, after.source)
+    assert before.weights != after.weights
 
 
 def test_making_a_twin_leaves_the_callers_random_numbers_alone():
@@ -190,7 +201,7 @@ def test_open_clip_towers_load_from_the_cache_and_from_a_file(tmp_path, monkeypa
         actual = tower(torch.stack([theirs(PALACE), theirs(FLOWER)]))
     torch.testing.assert_close(expected, actual, rtol=1e-4, atol=1e-5)
     twin = models.load(f"{name}@untrained")
-    assert twin.spec.weights == "untrained:0"
+    assert twin.spec.weights != cached.spec.weights
     assert twin.spec.preprocessing == cached.spec.preprocessing
 
 
