@@ -78,6 +78,7 @@ def altered(monkeypatch):
     def use(change):
         dataset = Altered(change)
         monkeypatch.setattr(runner.datasets, "load", lambda name, roots: dataset)
+        monkeypatch.setattr(runner, "_code", lambda *modules: f"{id(change)}")  # nothing stored is of this recording
         return dataset
 
     return use
@@ -345,7 +346,7 @@ def test_what_the_users_own_code_raises_is_a_failed_entry(setting, part, says):
 
 
 def test_a_bug_of_our_own_is_no_failed_entry(setting, codes, monkeypatch):
-    def bug(*arguments):
+    def bug(*arguments, **options):
         raise ZeroDivisionError("of ours")
 
     monkeypatch.setattr(runner, "aggregate", bug)
@@ -372,7 +373,7 @@ def test_a_flipped_bit_in_a_real_recording_fails_by_name(data_root, tmp_path, se
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    bad = one(models.load("baseline:pixels"), "kriegeskorte2008.humanIT-rsa", here)
+    bad = one(models.load("baseline:gabor"), "kriegeskorte2008.humanIT-rsa", here)
     assert bad.status == "failed" and bad.raw is None and "92_brainRDMs.mat has the right size but" in bad.reason
 
 
