@@ -141,3 +141,35 @@ def test_replicates_are_spread_by_the_luck_of_the_training_stimuli():
     one, two = (aggregate(BENCHMARK, LAYERS[:1], [target()], [[s]]).replicates for s in (plain, lucky))
     assert two.std() == pytest.approx(np.sqrt(2) * one.std(), rel=1e-3)
     assert two.mean() == pytest.approx(one.mean(), abs=1e-3)
+
+
+def drawn(raw):
+    """A score whose replicates tell which stimuli were drawn: `raw` times the share of the first in each."""
+    plain = score(raw, raw)
+
+    def shares(weights, folds, columns):
+        first = weights[:, 0] / weights.sum(axis=1)
+        return np.broadcast_to(first[:, None, None], (len(weights), len(folds), len(columns)))
+
+    return replace(plain, resample=lambda *asked: plain.resample(*asked) * shares(*asked))
+
+
+def test_regions_of_one_recording_share_their_draws_and_other_recordings_do_not():
+    both, scores = target(regions=("V4", "V1", "V4")), [[drawn([[0.5] * 3] * 2)] * 2]
+    v4, v1 = (aggregate(known()[f"insilico.{region}-ridge"], LAYERS, [both], scores) for region in ("V4", "V1"))
+    assert np.ptp(v4.replicates) > 0
+    assert v1.draws == v4.draws
+    np.testing.assert_array_equal(v1.replicates, v4.replicates)
+    elsewhere = known()["cowley2023.V4-ridge"]
+    fewer = replace(both, split=replace(both.split, unit=both.split.unit | {"a": "content:b"}))
+    for other in (aggregate(elsewhere, LAYERS, [both], scores), aggregate(BENCHMARK, LAYERS, [fewer], scores)):
+        assert other.draws != v4.draws and (other.replicates != v4.replicates).mean() > 0.5
+
+
+def test_every_layer_has_replicates_on_request():
+    early, late = drawn([[0.2, 0.4, 0.3]] * 2), drawn([[0.6] * 3] * 2)
+    columns = aggregate(BENCHMARK, LAYERS, [target()], [[early, late]], every_layer=True)
+    assert columns.chosen == (1, 1) and columns.layer_replicates.shape == (2, N_REPLICATES)
+    np.testing.assert_allclose(columns.layer_replicates[1], columns.replicates, atol=1e-7)
+    np.testing.assert_allclose(columns.layer_replicates[0], columns.replicates / 2, atol=1e-7)
+    assert aggregate(BENCHMARK, LAYERS, [target()], [[early, late]]).layer_replicates is None
