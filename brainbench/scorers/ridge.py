@@ -63,10 +63,7 @@ class Ridge:
             raise UsageError("ridge scores responses without a time axis; select a time bin first")
         representation = representation.to(device)
         at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"), device=device)
-        row_of = {name: row for row, name in enumerate(target.stimulus_ids)}
-        parts = [
-            [torch.as_tensor([row_of[i] for i in ids], device=device) for ids in (f.train, f.test)] for f in split.folds
-        ]
+        parts = [[torch.as_tensor(rows, device=device) for rows in fold] for fold in split.rows(target.stimulus_ids)]
         folds = [self._fold(representation, at, train, test) for train, test in parts]
         inner = self._inner(representation, at, folds) if self.select == "kfold" else []
 
