@@ -1,4 +1,4 @@
-"""What README and the other pages name exists: commands, options, benchmarks, datasets, models, code."""
+"""What README and the other pages name exists: commands, options, benchmarks, datasets, models, variables, code."""
 
 import ast
 import fnmatch
@@ -25,7 +25,8 @@ README = (ROOT / "README.md").read_text()
 FENCED = re.compile(r"^```(\w*).*?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
-COMMANDS = typer.main.get_command(cli.app).commands
+MAIN = typer.main.get_command(cli.app)
+COMMANDS = MAIN.commands
 
 
 def blocks(text, language):
@@ -75,7 +76,7 @@ def test_command_lines_parse_and_name_what_exists(page):
 
 @pytest.mark.parametrize("page", TEXTS)
 def test_options_exist(page):
-    ours = {option for command in COMMANDS.values() for parameter in command.params for option in parameter.opts}
+    ours = {option for part in (MAIN, *COMMANDS.values()) for parameter in part.params for option in parameter.opts}
     assert {*re.findall(r"(?<![\w-])--[a-z][a-z-]*", TEXTS[page])} <= ours
 
 
@@ -104,6 +105,13 @@ def test_tables_in_the_readme_have_the_columns_that_are_printed():
     columns = [column.header for column in cli._table("", SimpleNamespace(entries=[])).columns]
     headers = [re.split(r"  +", line) for line in README.splitlines() if line.startswith("benchmark  ")]
     assert headers == [columns, columns]
+
+
+def test_variables_of_the_environment_are_in_the_readme():
+    pattern = r"BRAINBENCH_[A-Z_]+"  # the variable of one dataset is BRAINBENCH_DATA_ with a name behind it
+    code = "".join(path.read_text() for path in (ROOT / "brainbench").rglob("*.py"))
+    table = [line.split("|")[1] for line in README.splitlines() if line.startswith("| `BRAINBENCH_")]
+    assert [name for cell in table for name in re.findall(pattern, cell)] == sorted({*re.findall(pattern, code)})
 
 
 @pytest.mark.parametrize("page", TEXTS)
