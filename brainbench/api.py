@@ -132,6 +132,8 @@ def _model(
     weights: str | Path | None,
     name: str,
 ) -> Model | FeatureTable:
+    from torch import nn
+
     from brainbench import models
     from brainbench.models.features_file import FeatureTable
 
@@ -152,10 +154,21 @@ def _model(
             weights=weights,
         )
         return model
+    if not isinstance(model, nn.Module):
+        raise UsageError(
+            "a model is a name such as 'bundled:efficientnet_lite0', an nn.Module, a dict of feature arrays by layer, "
+            f"a FeatureTable, or an object with spec, build() and preprocess(); got {_kind(model)}"
+        )
     _refuse(f"a {type(model).__name__}", stimulus_ids=stimulus_ids, weights=weights)
     if preprocess is None:
         raise UsageError("an nn.Module needs preprocess: a function from a PIL picture to a (c, h, w) tensor")
     return models.wrap(model, preprocess=preprocess, layers=layers, name=name)
+
+
+def _kind(thing: Any) -> str:
+    if isinstance(thing, type):
+        return f"the class {thing.__name__}, not what it makes"
+    return "None" if thing is None else f"a {type(thing).__name__}"
 
 
 def _refuse(what: str, **given: Any) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -83,8 +84,9 @@ def pick_device(name: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.zeros(1, device=name).item()
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device {name!r} is not usable here: {error}. Use --device auto or cpu.") from None
+    except (RuntimeError, AssertionError, ImportError) as error:
+        why = re.split(r"\.\s|\n", str(error))[0]  # a table of all backends may follow
+        raise UsageError(f"device {name!r} is not usable here: {why}. Use --device auto or cpu.") from None
     return name
 
 

@@ -192,10 +192,8 @@ def _rdm_ceiling(rule: str, rdms: RDMs, split: Split, comparison: str) -> Ceilin
     if rule == "none" or s < 2:
         why = "no ceiling by rule" if rule == "none" else "one subject"
         return Ceiling(value=np.full(s, np.nan), scale="r", method=rule, reason=(why,) * s)
-    row_of = {name: row for row, name in enumerate(rdms.stimulus_ids)}
     bounds = []
-    for fold in split.folds:
-        rows = [row_of[i] for i in fold.test]
+    for _, rows in split.rows(rdms.stimulus_ids):
         bounds.append(leave_one_out(upper(torch.as_tensor(rdms.values[:, rows][:, :, rows])).T, comparison))
     lower = torch.stack([low for low, _ in bounds]).mean(dim=0).numpy()
     above = torch.stack([high for _, high in bounds]).mean(dim=0).numpy()

@@ -522,10 +522,11 @@ def test_no_twin_of_what_has_none(id, source):
 # settings
 
 
-@pytest.mark.parametrize("device", ["cuda:99", "meta", "nonsense"])
-def test_a_device_that_cannot_compute_is_refused(device):
-    with pytest.raises(UsageError, match="--device auto or cpu"):
+@pytest.mark.parametrize("device", ["cuda:99", "meta", "nonsense", "vulkan", "hpu"])
+def test_a_device_that_cannot_compute_is_refused_in_a_line(device):
+    with pytest.raises(UsageError, match="--device auto or cpu") as error:
         runner.pick_device(device)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 300
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):

@@ -18,9 +18,18 @@ def named(name: str, roots: Mapping[str, Path]) -> Any:
 
     A class or function is called, with the dataset's folder where it needs a `root`. The working directory can be
     imported from. Raises UnknownNameError for a name that is none of these, AccessError for a recording or weights
-    that are not here, UsageError for a thing of no known kind, InputError where the thing's own code fails.
+    that are not here, UsageError for a thing of no known kind and for features, InputError where the thing's own code
+    fails.
     """
+    from brainbench.models.features_file import FeatureTable
+
     found = _found(name, roots)
+    if isinstance(found, FeatureTable):
+        raise UsageError(
+            f"{name!r} holds features, not a network, and the checks of models are about networks. Features were "
+            "found whole when they were read: numbers everywhere, one row a stimulus id. "
+            "`brainbench score features:FILE` scores them, and says which stimuli they lack"
+        )
     try:
         kind_of(found)
     except TypeError as error:

@@ -45,6 +45,11 @@ class Split:
                 )
         return Split(folds=folds, unit={i: self.unit[i] for i in ids})
 
+    def rows(self, ids: tuple[str, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Each fold's training and test stimuli as positions in `ids`. Raises AlignmentError where `ids` lacks one."""
+        what = "what the folds are taken from"
+        return [(take(ids, fold.train, what=what), take(ids, fold.test, what=what)) for fold in self.folds]
+
 
 def grouped_folds(table: pd.DataFrame, *, n_folds: int, n_repeats: int = 1, seed: int) -> Split:
     """Folds over the stimuli of `table` (see StimulusSet): every stimulus is tested once in each repeat.

@@ -21,8 +21,6 @@ N_STIMULI = 400
 REPETITIONS = 4
 _SESSION = ("1", "1", "2", "2")  # of each repetition
 _SEED = 2_024
-# Neuroids read the leading dimensions of their stage: so few that 320 stimuli are enough to learn any readout.
-_DIMENSIONS = 18
 _NEUROIDS = 50  # a region and subject
 _SENSORS = 32
 _STAGES = ("V1", "V2", "V4", "IT")
@@ -34,9 +32,10 @@ _URL = "https://github.com/brainbench/brainbench"
 class Insilico:
     """Single presentations of 400 drawn pictures to four stages of `brainbench.numerics.cascade.Cascade`.
 
-    A neuroid of a region is a random linear readout of that stage's leading 18 dimensions plus Gaussian noise, new
-    for every presentation, so that a ridge regression from the right stage can reach the ceiling and none can pass
-    it. Subjects differ in readouts and noise. A quarter of the neuroids lacks the last one or two repetitions.
+    A neuroid of a region is a random linear readout of all dimensions of that stage's code plus Gaussian noise, new
+    for every presentation. There are 20, so few that 320 stimuli are enough to learn any readout: a ridge regression
+    from the right stage can reach the ceiling and none can pass it. Subjects differ in readouts and noise. A quarter
+    of the neuroids lacks the last one or two repetitions.
     """
 
     spec = DatasetSpec(

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from brainbench.core.specs import Preprocessing
-from brainbench.errors import UnknownNameError, UsageError
+from brainbench.errors import UnknownNameError, UsageError, listed
 from brainbench.models._torchvision import prepare
 from brainbench.models._weights import in_cache, loading, not_here, split_twin, untrained
 from brainbench.models.module import Network, network
@@ -23,7 +23,7 @@ def load(name: str, *, layers: Sequence[str] | None = None, weights: Path | None
 
     The tag may be left out for an untrained twin or with `weights`. Raises UnknownNameError for an architecture or tag
     that open_clip does not have, AccessError where the trained weights are not on this machine, InputError where
-    `weights` does not fit, UsageError for what cannot be built without a download.
+    `weights` does not fit, UsageError for a tag that is missing or what cannot be built without a download.
     """
     prepare()
     import open_clip
@@ -37,7 +37,14 @@ def load(name: str, *, layers: Sequence[str] | None = None, weights: Path | None
             f"open_clip builds the text tower of {architecture!r} from the Hugging Face hub: wrap it yourself"
         )
     tags = open_clip.list_pretrained_tags_by_model(architecture)
-    if (tag or (seed is None and weights is None)) and tag not in tags:
+    if not tag and seed is None and weights is None:
+        full = f"open_clip:{architecture}"
+        there_is = f"Name a tag: '{full}/TAG', such as {listed(tags)}" if tags else "It has no trained version"
+        raise UsageError(
+            f"{full!r} does not say which trained weights. {there_is}. Or give a file (--weights FILE), or take its "
+            f"untrained twin: '{full}@untrained'"
+        )
+    if tag and tag not in tags:
         raise UnknownNameError(f"trained version of open_clip's {architecture}", tag, tags)
     config = open_clip.get_pretrained_cfg(architecture, tag)
 

@@ -63,10 +63,7 @@ class Ridge:
             raise UsageError("ridge scores responses without a time axis; select a time bin first")
         representation = representation.to(device)
         at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"), device=device)
-        row_of = {name: row for row, name in enumerate(target.stimulus_ids)}
-        parts = [
-            [torch.as_tensor([row_of[i] for i in ids], device=device) for ids in (f.train, f.test)] for f in split.folds
-        ]
+        parts = [[torch.as_tensor(rows, device=device) for rows in fold] for fold in split.rows(target.stimulus_ids)]
         folds = [self._fold(representation, at, train, test) for train, test in parts]
         inner = self._inner(representation, at, folds) if self.select == "kfold" else []
 
@@ -151,7 +148,7 @@ class Ridge:
         """For k-fold selection: every set of stimuli that some fold's penalties are fitted on without an inner fold.
 
         Leaving out folds i and j leaves the same stimuli whichever of them is the test and whichever the inner fold:
-        one decomposition and one set of coordinates serve both.
+        one decomposition and one set of coordinates serve both. Raises UsageError where no two stimuli are left.
         """
         shared: dict[bytes, _Inner] = {}
         for number, fold in enumerate(folds):
@@ -164,6 +161,11 @@ class Ridge:
                 fitted = in_train.clone()
                 fitted[left_out] = False
                 rows = fitted.nonzero()[:, 0]
+                if len(rows) < 2:
+                    raise UsageError(
+                        f"ridge with select='kfold' would fit on {len(rows)} stimuli: of {len(folds)} folds one is the "
+                        "test and one is left out. In the benchmark set n_folds to 3 or more, or select to gcv or loo."
+                    )
                 scaled = representation.standardized(at[rows]) if self.standardize else representation
                 key = rows.cpu().numpy().tobytes()
                 if key not in shared:

@@ -52,8 +52,7 @@ class RSA:
         at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"), device=device)
         model = representation.to(device).rdm(self.rdm, at)
         brain = torch.as_tensor(target.values, dtype=torch.float64, device=device)
-        row_of = {name: row for row, name in enumerate(target.stimulus_ids)}
-        rows = [(as_rows(fold.train, row_of), as_rows(fold.test, row_of)) for fold in split.folds]
+        rows = [tuple(map(torch.from_numpy, fold)) for fold in split.rows(target.stimulus_ids)]
 
         def pairs(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return upper(model[rows][:, rows]), upper(brain[:, rows][:, :, rows]).T
@@ -80,8 +79,3 @@ class RSA:
             ),
             extras={"all_pairs": compare(upper(model), upper(brain).T, self.comparison).cpu().numpy()},
         )
-
-
-def as_rows(ids: tuple[str, ...], row_of: dict[str, int]) -> torch.Tensor:
-    """Row numbers of stimulus ids."""
-    return torch.as_tensor([row_of[i] for i in ids])

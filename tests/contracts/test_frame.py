@@ -2,14 +2,17 @@
 
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from brainbench import cli
 from brainbench.checks import Check, Violation, _check, checks_for, kind_of, parametrize_with_checks, run_checks
 from brainbench.checks._known import KNOWN_FAILURES
 from brainbench.datasets import DATASETS, load
+from brainbench.models.features_file import write_features
 
 list(checks_for(load("insilico")))  # registers all checks, before tests put others in their place
 
@@ -48,6 +51,12 @@ def broken():
 
 def text():
     return "no dataset"
+
+
+def table():
+    from brainbench.models.features_file import load
+
+    return load("mine.safetensors")
 """
 
 
@@ -174,6 +183,17 @@ def test_command_checks_what_a_name_in_the_working_directory_holds(brainbench, m
     assert brainbench("check", "mine:Reads", "--data-root", "insilico=data")[0] == 0
     assert [type(thing).__name__ for thing in seen] == ["Sound", "Sound", "Reads", "Reads"]
     assert [str(thing.where) for thing in seen[2:]] == ["data/insilico", "data"]
+
+
+@pytest.mark.parametrize("name", ["features:mine.safetensors", "mine:table"])
+def test_command_says_that_features_are_no_network(brainbench, name):
+    write_features(Path("mine.safetensors"), {"a": np.eye(3)}, ["x", "y", "z"])
+    code, out, err = brainbench("check", name)
+    assert (code, out) == (2, "")
+    said = " ".join(err.split())
+    assert "holds features, not a network" in said and "were found whole when they were read" in said
+    assert "`brainbench score features:FILE` scores them" in said
+    assert brainbench("check", "features:absent.safetensors")[0] == 3
 
 
 def test_command_fails_with_a_code_of_its_own_and_says_how_to_mend(brainbench):

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from brainbench.core.splits import Fold, Split, check_leakage, grouped_folds
-from brainbench.errors import InputError, LeakageError
+from brainbench.errors import AlignmentError, InputError, LeakageError
 
 
 def table(n=20, **columns):
@@ -54,6 +54,14 @@ def test_the_same_id_on_both_sides_raises():
     split = Split(folds=(Fold(train=("s00", "s01"), test=("s01", "s02")),), unit={})
     with pytest.raises(LeakageError, match="same stimuli: s01"):
         check_leakage(split, table(4))
+
+
+def test_rows_are_positions_by_id_and_no_id_may_be_missing():
+    split = Split(folds=(Fold(train=("s00", "s02"), test=("s01",)), Fold(train=("s01",), test=("s02", "s00"))), unit={})
+    rows = [[part.tolist() for part in fold] for fold in split.rows(("s02", "s01", "s00"))]
+    assert rows == [[[2, 0], [1]], [[1], [0, 2]]]
+    with pytest.raises(AlignmentError, match="lacks 1 of the 2 stimuli asked for: s02"):
+        split.rows(("s00", "s01"))
 
 
 def test_too_few_units_raise():

@@ -11,9 +11,10 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold
 
 from brainbench.core.arrays import blocks
+from brainbench.datasets import insilico
 from brainbench.datasets.insilico import Insilico, InsilicoMeg
 from brainbench.errors import UnknownNameError
-from brainbench.numerics.cascade import STAGES, Cascade
+from brainbench.numerics.cascade import DIMENSIONS, STAGES, Cascade
 
 DIGEST = """
 import hashlib, sys
@@ -46,6 +47,15 @@ def means(subject, stimuli):
     (block,) = blocks(Insilico().responses(subject))
     assert block.stimulus_ids == stimuli.ids
     return block.mean(), Insilico().truth(subject).loc[list(block.neuroid_ids)]
+
+
+def test_neuroids_read_all_dimensions_of_their_stage(features):
+    assert "There are 20" in Insilico.__doc__ and DIMENSIONS == 20
+    for stage, code in features.items():
+        signal = insilico._readouts(stage, np.random.default_rng(0), n=50)
+        assert np.linalg.matrix_rank(signal, tol=1e-6) == DIMENSIONS
+        unexplained = signal - code @ np.linalg.lstsq(code, signal, rcond=None)[0]
+        assert np.abs(unexplained).max() < 1e-4 * np.abs(signal).max()
 
 
 def cross_validated_r(x, y):

@@ -224,6 +224,18 @@ def test_unknown_names_are_helped(name, message):
         models.load(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ViT-B-32", "Name a tag: 'open_clip:ViT-B-32/TAG', such as openai, laion"),
+        ("ViT-S-32-alt", "It has no trained version"),
+    ],
+)
+def test_a_trained_tower_needs_a_tag(name, message):
+    with pytest.raises(UsageError, match=f"{message}.*'open_clip:{name}@untrained'"):
+        models.load(f"open_clip:{name}")
+
+
 def test_endings_other_than_untrained_are_refused():
     for name in ("timm:resnet18@random", "timm:resnet18@untrained-1", "bundled:squeezenet1_1@"):
         with pytest.raises(UsageError, match="@untrained"):

@@ -1,8 +1,10 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import RidgeCV
 
+from brainbench.core.splits import grouped_folds
 from brainbench.errors import AlignmentError, UsageError
 from brainbench.scorers.ridge import Ridge
 
@@ -73,8 +75,11 @@ def test_order_of_stimuli_and_neuroids_does_not_matter(case):
     np.testing.assert_allclose(moved.folds[:, ::-1], score(Ridge(), case).folds, atol=1e-4)
 
 
+IDS = tuple(f"s{i:03d}" for i in range(120))
+
+
 def ids_flipped():
-    return tuple(f"s{i:03d}" for i in reversed(range(120)))
+    return IDS[::-1]
 
 
 def test_a_missing_stimulus_raises(case):
@@ -156,6 +161,16 @@ def test_kfold_decomposes_each_pair_of_left_out_folds_once(case, monkeypatch):
     monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: sizes.append(len(matrix)) or eigh(matrix))
     score(Ridge(select="kfold"), case)
     assert len(sizes) == 5 + 10  # outer folds, and pairs of them
+
+
+@pytest.mark.parametrize("n_repeats", [1, 2])
+def test_kfold_needs_a_fold_to_leave_out_and_one_to_fit_on(case, n_repeats):
+    table = pd.DataFrame({"sha256": IDS}, index=pd.Index(IDS, name="stimulus_id"))
+    case.split = grouped_folds(table, n_folds=2, n_repeats=n_repeats, seed=1)
+    with pytest.raises(UsageError, match="set n_folds to 3 or more, or select to gcv or loo"):
+        score(Ridge(select="kfold"), case)
+    case.split = grouped_folds(table, n_folds=3, n_repeats=n_repeats, seed=1)
+    assert (score(Ridge(select="kfold"), case).raw > 0.4).all()
 
 
 def test_a_memory_mapped_recording_is_read_by_blocks_of_neuroids(case, tmp_path, monkeypatch):

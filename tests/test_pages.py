@@ -1,0 +1,129 @@
+"""What README and the other pages name exists: commands, options, benchmarks, datasets, models, variables, code."""
+
+import ast
+import fnmatch
+import inspect
+import re
+import shlex
+import tomllib
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import typer
+
+import brainbench as bb
+from brainbench import api, cli, models
+from brainbench.benchmarks import known
+from brainbench.datasets import DATASETS
+from brainbench.errors import AccessError
+from brainbench.scorers import SCORERS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+FENCED = re.compile(r"^```(\w*).*?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
+MAIN = typer.main.get_command(cli.app)
+COMMANDS = MAIN.commands
+
+
+def blocks(text, language):
+    return [block for kind, block in FENCED.findall(text) if kind == language]
+
+
+def lines(text):
+    """Command lines of ours: whole ones in blocks, and what is named in a sentence."""
+    whole = [part.strip() for block in blocks(text, "bash") for line in block.splitlines() for part in line.split("&&")]
+    named = re.findall(r"`([^`\n]+)`", FENCED.sub("", text))
+    return [line for line in whole if line.startswith("brainbench ")], [
+        line for line in named if line.startswith("brainbench ")
+    ]
+
+
+def defined_on(text):
+    """Names that a page which teaches extending brainbench gives to things of its own."""
+    names = set()
+    for table in map(tomllib.loads, blocks(text, "toml")):
+        names |= {benchmark["id"] for benchmark in table.get("benchmark", [])}
+        for things in table.get("project", {}).get("entry-points", {}).values():
+            names |= things.keys()
+    return names
+
+
+def test_the_pages_name_something():
+    assert len(lines(README)[0]) == 2 and len(lines(README)[1]) >= 4
+    assert defined_on(TEXTS["docs/add_a_dataset.md"]) == {"doe2026", "doe2026.V4-ridge", "doe"}
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_command_lines_parse_and_name_what_exists(page):
+    whole, named = lines(TEXTS[page])
+    for line in whole + named:
+        command, *words = shlex.split(line)[1:]
+        assert command in COMMANDS, line
+        if not words and line in named:
+            continue  # the command as such
+        given = COMMANDS[command].make_context(command, words).params
+        assert given.get("kind", "models") in cli.KINDS, line
+        for glob in (given.get("benchmarks") or []) + (given.get("more") or []):
+            assert fnmatch.filter({*known(), *defined_on(TEXTS[page])}, glob), line
+        for thing in (given.get("model"), given.get("name")):
+            found = {*DATASETS, *SCORERS, *models.SOURCES, *defined_on(TEXTS[page]), "MODEL", "NAME"}
+            assert thing is None or thing.partition(":")[0] in found, line
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_options_exist(page):
+    ours = {option for part in (MAIN, *COMMANDS.values()) for parameter in part.params for option in parameter.opts}
+    assert {*re.findall(r"(?<![\w-])--[a-z][a-z-]*", TEXTS[page])} <= ours
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_datasets_and_benchmarks_exist(page):
+    names = re.findall(r"(?<![\w/.])((?:[a-z_]+(?:19|20)\d\d|insilico)(?:\.[\w*-]+)?)(?![\w/])", TEXTS[page])
+    for name in {name for name in names if not name.endswith(".toml")}:
+        found = known() if "." in name else DATASETS
+        assert fnmatch.filter({*found, *defined_on(TEXTS[page])}, name), name
+
+
+def test_models_exist():
+    sources = "|".join(models.SOURCES.own)
+    named = {name for text in TEXTS.values() for name in re.findall(rf"\b(?:{sources}):[\w./@|-]+", text)}
+    full = {f"{name.partition(':')[0]}:{rest}" for name in named for rest in name.partition(":")[2].split("|")}
+    real = {name for name in full if not re.search(r":([A-Z]{2,}|package\.mod)", name)}
+    assert {"bundled:efficientnet_lite0", "baseline:gabor", "insilico:cascade"} <= real
+    for name in sorted(real):
+        try:
+            models.load(name)
+        except AccessError:  # known, but its weights are not on this machine
+            assert name.startswith("timm:")
+
+
+def test_tables_in_the_readme_have_the_columns_that_are_printed():
+    columns = [column.header for column in cli._table("", SimpleNamespace(entries=[])).columns]
+    headers = [re.split(r"  +", line) for line in README.splitlines() if line.startswith("benchmark  ")]
+    assert headers == [columns, columns]
+
+
+def test_variables_of_the_environment_are_in_the_readme():
+    pattern = r"BRAINBENCH_[A-Z_]+"  # the variable of one dataset is BRAINBENCH_DATA_ with a name behind it
+    code = "".join(path.read_text() for path in (ROOT / "brainbench").rglob("*.py"))
+    table = [line.split("|")[1] for line in README.splitlines() if line.startswith("| `BRAINBENCH_")]
+    assert [name for cell in table for name in re.findall(pattern, cell)] == sorted({*re.findall(pattern, code)})
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_python_compiles_and_what_it_takes_from_us_exists(page):
+    for block in blocks(TEXTS[page], "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "brainbench":
+                assert all(hasattr(import_module(node.module), name.name) for name in node.names), ast.unparse(node)
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("bb", "r"):
+                assert hasattr(bb if node.value.id == "bb" else api.Results, node.attr), ast.unparse(node)
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "bb.score":
+                inspect.signature(bb.score).bind(*node.args, **{word.arg: None for word in node.keywords})
+    for name in re.findall(r"`(brainbench(?:\.\w+)+)`", TEXTS[page]):
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(import_module(module), attribute) or import_module(name), name
