@@ -432,13 +432,20 @@ def make_setting(
     device: str = "auto",
     cache_folder: Path | None = None,
     progress: Callable[[], Progress] = Silent,
-    max_bytes: int | None = None,
+    max_memory: float | None = None,
 ) -> Setting:
-    """The setting of a run from what a user gives; everything has a default: of memory, half of what is free."""
+    """The setting of a run from what a user gives; everything has a default: of memory (in GB), half of what is free.
+
+    Raises UsageError for a device that is not there and for no memory at all.
+    """
+    if max_memory is not None and not max_memory > 0:
+        raise UsageError(
+            f"a run needs some memory, got {max_memory} GB; leave --max-memory out to use half of what is free"
+        )
     return Setting(
         roots=roots or {},
         store=Store(cache_folder or default_cache()),
         device=pick_device(device),
         progress=progress(),
-        max_bytes=max_bytes or psutil.virtual_memory().available // 2,
+        max_bytes=int((max_memory or 0) * 1e9) or psutil.virtual_memory().available // 2,
     )
