@@ -254,7 +254,7 @@ def test_sigint_in_mid_run_stops_soon_and_the_next_run_goes_on(run, tmp_path, mo
     how = {"cwd": tmp_path, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **how) as first:
         deadline = time.monotonic() + 120
-        while not list(tmp_path.glob("cache/*/*/entry.json")) and time.monotonic() < deadline:
+        while not _shards(tmp_path) and time.monotonic() < deadline:
             time.sleep(0.02)  # until the first shard is stored
         first.send_signal(signal.SIGINT)
         start = time.monotonic()
