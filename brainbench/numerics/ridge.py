@@ -26,12 +26,16 @@ from brainbench.numerics.representation import Eigenbasis
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coordinates:
-    """The mean (v,) of training responses, what they are around it (n, v), and that in the eigenbasis: z (k, v)."""
+    """Training responses: their mean (v,), what they are around it (n, v), that squared and summed (v,), that in the
+    eigenbasis: z (k, v), and squares of z.
+    """
 
     basis: Eigenbasis
     mean: Float[Tensor, " v"]
     centred: Float[Tensor, "n v"]
+    total: Float[Tensor, " v"]
     z: Float[Tensor, "k v"]
+    z2: Float[Tensor, "k v"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,26 +56,28 @@ def coordinates(basis: Eigenbasis, y: Float[Tensor, "n v"]) -> Coordinates:
     """Training responses in the eigenbasis, in the precision of y."""
     mean = y.mean(dim=0)
     centred = y - mean
-    return Coordinates(basis=basis, mean=mean, centred=centred, z=basis.vectors.to(y.dtype).T @ centred)
+    z = basis.vectors.to(y.dtype).T @ centred
+    total = centred.square().sum(dim=0)
+    return Coordinates(basis=basis, mean=mean, centred=centred, total=total, z=z, z2=z.square())
 
 
 def predict(fit: Coordinates, penalty: Float[Tensor, " v"], cross: Float[Tensor, "m k"]) -> Float[Tensor, "m v"]:
     """Predictions for m stimuli, each neuroid with its own penalty; `cross` is `Representation.cross(basis, rows)`."""
-    shrunk = fit.z / (fit.basis.values[:, None] + penalty).to(fit.z.dtype)
-    return torch.addmm(fit.mean, cross.to(fit.z.dtype), shrunk)
+    dtype = fit.z.dtype  # a sum of positive numbers loses nothing in float32
+    shrunk = fit.z / (fit.basis.values.to(dtype)[:, None] + penalty.to(dtype))
+    return torch.addmm(fit.mean, cross.to(dtype), shrunk)
 
 
 def select_gcv(fit: Coordinates, alphas: Float[Tensor, " a"]) -> Selection:
     """The penalty with the least generalised cross-validation error, for each neuroid."""
-    basis, z = fit.basis, fit.z
+    basis, total = fit.basis, fit.total
     n, k = basis.vectors.shape
     keep = alphas[:, None] / (basis.values + alphas[:, None])  # (a, k): the share of each component left unexplained
     free = (n - 1 - k + keep.sum(dim=1)) / n  # 1 - df/n, without cancellation at small penalties
-    rows = torch.cat([keep.square(), torch.ones_like(keep[:1])]).to(z.dtype)
-    sums = rows @ z.square()  # residuals inside the span for each penalty, and |z|²
-    total = fit.centred.square().sum(dim=0)
+    rows = torch.cat([keep.square(), torch.ones_like(keep[:1])]).to(fit.z2.dtype)
+    sums = rows @ fit.z2  # residuals inside the span for each penalty, and |z|²
     outside = (total - sums[-1]).clamp_min(0)
-    scale = (n * free.square()).to(z.dtype)
+    scale = (n * free.square()).to(total.dtype)
     return choose((sums[:-1] + outside) / scale[:, None], total * n / (n - 1) ** 2)
 
 
@@ -83,9 +89,9 @@ def select_loo(fit: Coordinates, alphas: Float[Tensor, " a"]) -> Selection:
     for alpha in alphas:
         shrink = (fit.basis.values / (fit.basis.values + alpha)).to(u.dtype)
         weight = 1 / (1 - 1 / n - u.square() @ shrink)[:, None]
-        residual = (u * weight * shrink) @ fit.z  # weighted where the matrix is small
-        errors.append(residual.sub_(fit.centred * weight).square_().sum(dim=0) / n)
-    return choose(torch.stack(errors), fit.centred.square().sum(dim=0) * n / (n - 1) ** 2)
+        residual = torch.addmm(fit.centred * weight, u * weight * shrink, fit.z, beta=-1)  # weighted where it is small
+        errors.append(residual.square_().sum(dim=0) / n)
+    return choose(torch.stack(errors), fit.total * n / (n - 1) ** 2)
 
 
 def luck(fit: Coordinates, alphas: Float[Tensor, " a"], index: Int[Tensor, " v"]) -> Float[Tensor, " v"]:
@@ -96,10 +102,10 @@ def luck(fit: Coordinates, alphas: Float[Tensor, " a"], index: Int[Tensor, " v"]
     """
     n = fit.basis.n
     shrink = fit.basis.values / (fit.basis.values + alphas[:, None])
-    z2 = fit.z.square()
+    z2 = fit.z2
     rows = torch.cat([shrink.square(), (1 - shrink).square(), torch.ones_like(shrink[:1])]).to(z2.dtype)
     fitted, within, (inside,) = (rows @ z2).split([len(alphas), len(alphas), 1])
-    outside = (fit.centred.square().sum(dim=0) - inside).clamp_min(0)
+    outside = (fit.total - inside).clamp_min(0)
     residual = within.gather(0, index[None])[0] + outside
     noise = residual / (n - 1 - shrink.sum(dim=1)).to(z2.dtype)[index].clamp_min(1)
     expected = noise * shrink.square().sum(dim=1).to(z2.dtype)[index]

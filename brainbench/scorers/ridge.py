@@ -80,7 +80,7 @@ class Ridge:
             flat = torch.zeros(y.shape[1], dtype=torch.bool, device=device)
             held_out = self._held_out_errors(inner, folds, y)
             for number, fold in enumerate(folds):
-                fit = ridge.coordinates(fold.basis, y[fold.train])
+                fit = ridge.coordinates(fold.basis, y.index_select(0, fold.train))
                 choice = self._choose(fit, fold, held_out.get(number))
                 truth = y[fold.test]
                 flat |= constant(fit.centred) | constant(truth)

@@ -24,6 +24,8 @@ N, P = 9000, 2048
 
 def scored(n: int, p: int, t: int, max_memory: float) -> dict[str, float]:
     """Seconds, the score, and the memory (GB) of one layer of p units on t voxels; run it in a process of its own."""
+    import pandas as pd
+
     from brainbench import runner
     from brainbench.benchmarks import known
     from brainbench.core.arrays import Block
@@ -33,8 +35,6 @@ def scored(n: int, p: int, t: int, max_memory: float) -> dict[str, float]:
     from brainbench.models.features_file import FeatureTable
     from brainbench.scorers.ridge import Ridge
     from brainbench.targets import Target
-
-    import pandas as pd
 
     ids = tuple(f"s{i:05d}" for i in range(n))
     rng = np.random.default_rng(0)
