@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import cast
 
 import torch
@@ -16,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from brainbench.core.protocols import Model
-from brainbench.core.registry import load_object
+from brainbench.core.registry import load_from_here
 from brainbench.core.specs import ModelSpec, Preprocessing
 from brainbench.errors import BrainbenchError, InputError, UsageError, said_by
 from brainbench.models import _ladder, _preprocess, _probes
@@ -93,12 +91,9 @@ def load(name: str, *, layers: Sequence[str] | None = None) -> Model:
     The working directory can be imported from. Raises UsageError where there is no such callable, or it returns
     something else.
     """
-    here = str(Path.cwd())
-    if here not in sys.path:  # a console script does not look where it was started
-        sys.path.insert(0, here)
     prepare()
+    made = load_from_here(name)
     with said_by(repr(name)):
-        made = load_object(name)
         made = made() if callable(made) and not isinstance(made, nn.Module) else made
     if isinstance(made, Model):
         if layers is None:
