@@ -7,28 +7,31 @@ value over columns is always the median over neuroids within a subject, then the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from brainbench.benchmarks import N_REPLICATES, Benchmark
 from brainbench.core.arrays import RDMs
 from brainbench.core.score import Ceiling, Score, normalized
-from brainbench.core.specs import LayerSpec
-from brainbench.entry import Layer, Optimistic, Subject
+from brainbench.core.specs import LayerSpec, fingerprint
+from brainbench.entry import Layer, Optimistic, Scored, Subject
 from brainbench.errors import InputError
 from brainbench.numerics.resampling import interval, multiplicities, seed_of
 from brainbench.targets import Target
 
 # a target, the places of one region's columns in it, and its score for each layer
 Cut = tuple[Target, np.ndarray, Sequence[Score]]
+AT_ONCE = 20_000_000  # numbers summarised at a time: bounds what medians copy
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """One benchmark's numbers for one model: V columns of S subjects, B replicates."""
+    """One benchmark's numbers for one model: V columns of S subjects, B replicates.
+
+    Replicates of two Columns pair up where `draws` is the same: the same stimuli and subjects are drawn in each.
+    """
 
     layers: tuple[LayerSpec, ...]
     train: np.ndarray  # (L,) mean over folds
@@ -42,6 +45,8 @@ class Columns:
     n_stimuli: int
     replicates: np.ndarray  # (B,)
     normalized_replicates: np.ndarray  # (B,)
+    layer_replicates: np.ndarray | None  # (L, B): with that layer in every fold; made on request
+    draws: str
     resampled: str
     extras: dict[str, float]
 
@@ -88,11 +93,17 @@ def _nanmedian(values: np.ndarray) -> np.ndarray:
 
 
 def aggregate(
-    benchmark: Benchmark, layers: tuple[LayerSpec, ...], asked: Sequence[Target], scores: Sequence[Sequence[Score]]
+    benchmark: Benchmark,
+    layers: tuple[LayerSpec, ...],
+    asked: Sequence[Target],
+    scores: Sequence[Sequence[Score]],
+    *,
+    every_layer: bool = False,
 ) -> Columns:
     """The columns of one benchmark's region, from the scores of every target (outer) and layer (inner).
 
-    Raises InputError where the recording has no column in that region.
+    `every_layer` makes `layer_replicates`, too, which cost as much as those of the score for each layer. Raises
+    InputError where the recording has no column in that region.
     """
     cut: list[Cut] = [
         (target, np.flatnonzero(np.asarray(target.regions) == benchmark.region), by_layer)
@@ -122,13 +133,31 @@ def aggregate(
     left_out = Counter({"incomplete-neuroid": sum(t.data.left_out for t, _, _ in cut if isinstance(t.data, RDMs))})
     ceiling = _joined([(target.ceilings[benchmark.ceiling], columns) for target, columns, _ in cut])
     scale = scores[0][0].scale
-    replicates, normalized_replicates, resampled = _replicates(benchmark, cut, chosen, subjects, ceiling, scale)
+    draws = _draws(benchmark, cut, subjects)
+    replicates = normalized_replicates = np.full(N_REPLICATES, np.nan)
+    if usable:
+        drawn = _replicates(cut, chosen, draws)
+        replicates = _each(drawn, lambda rows, people: _over_columns(rows, subjects, people), draws)
+        normalized_replicates = _each(
+            drawn, lambda rows, people: _over_columns(normalized(rows, scale, ceiling), subjects, people), draws
+        )
+    layer_replicates = None
+    if every_layer:
+        layer_replicates = np.stack(
+            [
+                _each(
+                    _replicates(cut, [layer] * len(on_train[0]), draws),
+                    lambda rows, people: _over_columns(rows, subjects, people),
+                    draws,
+                )
+                for layer in range(n_layers)
+            ]
+        )
     extras = {}
     if usable:
         for name in cut[0][2][0].extras:
             extras[name] = _extra(name, cut, chosen, subjects, np.isfinite(column_raw))
-    with np.errstate(all="ignore"):
-        share = normalized(column_raw, scale, ceiling)
+    share = normalized(column_raw, scale, ceiling)
     return Columns(
         layers=layers,
         train=_nanmean(on_train),
@@ -142,7 +171,9 @@ def aggregate(
         n_stimuli=len({i for target, _, _ in cut for i in target.stimuli.ids}),
         replicates=replicates,
         normalized_replicates=normalized_replicates,
-        resampled=resampled,
+        layer_replicates=layer_replicates,
+        draws=draws.key,
+        resampled=draws.told,
         extras=extras,
     )
 
@@ -179,59 +210,78 @@ def _extra(name: str, cut: Sequence[Cut], chosen: Sequence[int], subjects: Seque
     return over_columns(np.where(valid, values.mean(axis=0), np.nan), subjects)
 
 
-def _replicates(
-    benchmark: Benchmark,
-    cut: Sequence[Cut],
-    chosen: Sequence[int],
-    subjects: Sequence[str],
-    ceiling: Ceiling,
-    scale: Any,
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """The score under resampled stimuli (whole groups) and subjects, with random numbers of the benchmark alone.
+@dataclass(frozen=True, kw_only=True)
+class _Draws:
+    """Which stimuli and subjects each replicate holds, and how often."""
+
+    key: str
+    told: str
+    stimuli: list[np.ndarray]  # (B, n) for each target
+    subjects: np.ndarray | None  # (B, S); None for one subject
+
+
+def _draws(benchmark: Benchmark, cut: Sequence[Cut], subjects: Sequence[str]) -> _Draws:
+    """Whole groups of stimuli, and subjects, drawn with replacement.
+
+    The random numbers belong to the recording and to what is drawn from it, so replicates of any two models pair up,
+    and those of two regions that were shown the same stimuli to the same subjects.
+    """
+    unit_of: dict[str, str] = {}
+    for target, _, _ in cut:
+        unit_of |= target.split.unit
+    ids, names = sorted(unit_of), sorted(set(subjects))
+    key = fingerprint({"recording": benchmark.recording, "stimuli": unit_of, "subjects": names})
+    weights = multiplicities([unit_of[i] for i in ids], N_REPLICATES, seed_of(key, "stimuli"))
+    place = {name: at for at, name in enumerate(ids)}
+    units = len(set(unit_of.values()))
+    told = f"{len(ids)} stimuli" + (f" in {units} groups" if units < len(ids) else "")
+    return _Draws(
+        key=key,
+        told=told + (f", {len(names)} subjects" if len(names) > 1 else " (one subject)"),
+        stimuli=[weights[:, [place[i] for i in target.data.stimulus_ids]] for target, _, _ in cut],
+        subjects=multiplicities(names, N_REPLICATES, seed_of(key, "subjects")) if len(names) > 1 else None,
+    )
+
+
+def _replicates(cut: Sequence[Cut], picked: Sequence[int], draws: _Draws) -> np.ndarray:
+    """(B, V) float32: every column's score under the draws, each fold with the layer that is `picked` for it.
 
     Predictions stay as they are: what is resampled is what they are scored on. What another training set would have
     changed is added: where predictions are all luck, each pair of stimuli enters the score twice, once as training and
     test and once as test and training, so the variance is twice what resampling the tests shows; where none is, it is
     that. So each column's replicates are spread around their mean by sqrt(1 + luck).
     """
-    identity = benchmark.fingerprint
-    unit_of: dict[str, str] = {}
-    for target, _, _ in cut:
-        unit_of |= target.split.unit
-    units = len(set(unit_of.values()))
-    names = sorted(set(subjects))
-    resampled = f"{len(unit_of)} stimuli" + (f" in {units} groups" if units < len(unit_of) else "")
-    resampled += f", {len(names)} subjects" if len(names) > 1 else " (one subject)"
-    if not chosen:
-        nothing = np.full(N_REPLICATES, np.nan)
-        return nothing, nothing, resampled
-    ids = sorted(unit_of)
-    weights = multiplicities([unit_of[i] for i in ids], N_REPLICATES, seed_of(identity, "stimuli"))
-    place = {name: at for at, name in enumerate(ids)}
-    parts = []
-    for target, columns, by_layer in cut:
-        own = weights[:, [place[i] for i in target.data.stimulus_ids]]
-        by_fold = np.empty((N_REPLICATES, len(chosen), len(columns)), dtype=np.float32)
-        for layer in sorted(set(chosen)):
-            folds = [fold for fold, picked in enumerate(chosen) if picked == layer]
-            by_fold[:, folds] = by_layer[layer].resample(own, folds)[:, :, columns]
-        mean = _nanmean(np.moveaxis(by_fold, 1, -1))  # a fold may lose all its stimuli in a replicate
-        luck = _nanmean(np.stack([_luck(by_layer[layer], f)[columns] for f, layer in enumerate(chosen)], axis=-1))
+    out = np.empty((N_REPLICATES, sum(len(columns) for _, columns, _ in cut)), dtype=np.float32)
+    start = 0
+    for (_, columns, by_layer), weights in zip(cut, draws.stimuli):
+        total, count = np.zeros((2, N_REPLICATES, len(columns)), dtype=np.float32)
+        for layer in sorted(set(picked)):
+            folds = [fold for fold, of_fold in enumerate(picked) if of_fold == layer]
+            by_fold = by_layer[layer].resample(weights, folds, columns)
+            finite = np.isfinite(by_fold)  # a fold may lose all its stimuli in a replicate
+            count += finite.sum(axis=1)
+            total += np.where(finite, by_fold, 0).sum(axis=1)
+        mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+        luck = _nanmean(np.stack([_luck(by_layer[layer], f)[columns] for f, layer in enumerate(picked)], axis=-1))
         centre = _nanmean(mean.T)
-        parts.append(centre + (mean - centre) * np.sqrt(1 + luck))
-    columns = np.concatenate(parts, axis=1)
-    with np.errstate(all="ignore"):
-        shares = normalized(columns, scale, ceiling)
-    people = multiplicities(names, N_REPLICATES, seed_of(identity, "subjects")) if len(names) > 1 else None
-    return _over_columns(columns, subjects, people), _over_columns(shares, subjects, people), resampled
+        out[:, start : start + len(columns)] = centre + (mean - centre) * np.sqrt(1 + luck)
+        start += len(columns)
+    return out
+
+
+def _each(drawn: np.ndarray, of: Callable[[np.ndarray, np.ndarray | None], np.ndarray], draws: _Draws) -> np.ndarray:
+    """(B, V) -> (B,): `of` a few replicates at a time, with how often each has each subject."""
+    parts = np.array_split(np.arange(len(drawn)), max(1, drawn.size // AT_ONCE))
+    people = draws.subjects
+    return np.concatenate([of(drawn[rows], None if people is None else people[rows]) for rows in parts])
 
 
 def _luck(score: Score, fold: int) -> np.ndarray:
     return np.zeros(score.folds.shape[1]) if score.luck is None else score.luck[fold]
 
 
-def summary(columns: Columns) -> dict[str, Any]:
-    """The fields of an Entry that come from its columns."""
+def summary(columns: Columns) -> Scored:
+    """What an Entry says of its columns."""
     c = columns
     valid = np.isfinite(c.column_raw)
     bounded = np.isfinite(c.column_normalized)
@@ -250,26 +300,26 @@ def summary(columns: Columns) -> dict[str, Any]:
         for name in sorted(set(c.subjects))
     }
     reasons = Counter(r for r, ok in zip(c.ceiling.reason, valid) if r and ok)
-    return {
-        "raw": c.raw,
-        "ceiling": over_columns(ceiling, c.subjects),
-        "ceiling_upper": (
+    return Scored(
+        raw=c.raw,
+        ceiling=over_columns(ceiling, c.subjects),
+        ceiling_upper=(
             over_columns(np.where(valid, c.ceiling.upper, np.nan), c.subjects)
             if c.ceiling.upper is not None
             else float("nan")
         ),
-        "ceiling_scale": c.ceiling.scale,
-        "ceiling_method": c.ceiling.method,
-        "ceiling_reason": ", ".join(f"{name}: {count}" for name, count in sorted(reasons.items())),
-        "normalized": c.normalized,
-        "low": low,
-        "high": high,
-        "normalized_low": share_low,
-        "normalized_high": share_high,
-        "resampled": c.resampled,
-        "layer": c.layer,
-        "layer_by_fold": [c.layers[i].name for i in c.chosen],
-        "layers": [
+        ceiling_scale=c.ceiling.scale,
+        ceiling_method=c.ceiling.method,
+        ceiling_reason=", ".join(f"{name}: {count}" for name, count in sorted(reasons.items())),
+        normalized=c.normalized,
+        low=low,
+        high=high,
+        normalized_low=share_low,
+        normalized_high=share_high,
+        resampled=c.resampled,
+        layer=c.layer,
+        layer_by_fold=[c.layers[i].name for i in c.chosen],
+        layers=[
             Layer(
                 layer=spec.name,
                 pooling=spec.pooling,
@@ -279,19 +329,19 @@ def summary(columns: Columns) -> dict[str, Any]:
             )
             for i, spec in enumerate(c.layers)
         ],
-        "optimistic": (
+        optimistic=(
             None
             if best is None
             else Optimistic(
                 layer=c.layers[best].name, raw=float(c.layer_raw[best]), gap=float(c.layer_raw[best]) - c.raw
             )
         ),
-        "per_subject": per_subject,
-        "n_stimuli": c.n_stimuli,
-        "n_neuroids": int(valid.sum()),
-        "n_excluded": sum(c.excluded.values()),
-        "excluded": c.excluded,
-        "n_without_ceiling": int((valid & ~bounded).sum()),
-        "extras": c.extras,
-        "replicates": [round(float(r), 6) if np.isfinite(r) else None for r in c.replicates],
-    }
+        per_subject=per_subject,
+        n_stimuli=c.n_stimuli,
+        n_neuroids=int(valid.sum()),
+        n_excluded=sum(c.excluded.values()),
+        excluded=c.excluded,
+        n_without_ceiling=int((valid & ~bounded).sum()),
+        extras=dict(c.extras),
+        replicates=[round(float(r), 6) if np.isfinite(r) else None for r in c.replicates],
+    )

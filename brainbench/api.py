@@ -54,6 +54,7 @@ def score(
     name: str = "module",
     data_root: str | Path | Mapping[str, str | Path] | None = None,
     device: str = "auto",
+    max_memory: float | None = None,
     out: str | Path | None = None,
     cache: str | Path | None = None,
     progress: Callable[[], Progress] | None = None,
@@ -64,8 +65,9 @@ def score(
     `preprocess` and, if the default ladder does not suit, `layers`), an object with the `Model` protocol, a
     `FeatureTable`, or a dict of feature arrays (n, p) by layer (then `stimulus_ids`, one a row). `benchmarks` is one
     or more ids or globs; without it every benchmark whose recording is here is run. `data_root` is a folder with one
-    folder a dataset, or a dict from dataset id to its folder. `out` also writes each entry as a JSON
-    file, as soon as it is whole.
+    folder a dataset, or a dict from dataset id to its folder. `max_memory` is
+    how many gigabytes the run may hold beside the recording and the network (half of what is free). `out` also writes
+    each entry as a JSON file, as soon as it is whole.
 
     Raises UnknownNameError for names that do not exist, AccessError if a benchmark named without a wildcard has no
     recording here, InputError for features or networks that cannot be read as such, ResourceError where disk or
@@ -83,6 +85,7 @@ def score(
         device=device,
         cache_folder=None if cache is None else Path(cache),
         progress=progress or runner.Silent,
+        max_memory=max_memory,
     )
     loaded = _model(model, preprocess, stimulus_ids, (layers,) if isinstance(layers, str) else layers, weights, name)
     if out is not None:

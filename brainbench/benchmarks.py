@@ -14,7 +14,7 @@ from brainbench.core.specs import fingerprint
 from brainbench.errors import InputError, UnknownNameError, did_you_mean
 
 N_REPLICATES = 1000
-AGGREGATION = 2  # rises when the way from columns to an entry's numbers changes
+AGGREGATION = 3  # rises when the way from columns to an entry's numbers changes
 
 
 class SplitRule(BaseModel):
@@ -66,13 +66,10 @@ class Benchmark(BaseModel):
         This table (not its title or baselines), the dataset's adapter version and the sha256 of its files, the
         scorer's version, and the way scores are summarised.
         """
-        spec = datasets.DATASETS[self.dataset].spec
-        scorer = scorers.SCORERS[self.scorer].spec
         return {
             **self.model_dump(mode="json", exclude={"title", "baselines"}),
-            "dataset_version": spec.version,
-            "dataset_content": datasets.content(self.dataset),
-            "scorer_version": scorer.version,
+            **self.recording,
+            "scorer_version": scorers.SCORERS[self.scorer].spec.version,
             "aggregation": AGGREGATION,
             "replicates": N_REPLICATES,
         }
@@ -81,6 +78,16 @@ class Benchmark(BaseModel):
     def fingerprint(self) -> str:
         """Hash of the identity: rows with different ones are never ranked together."""
         return fingerprint(self.identity)
+
+    @property
+    def recording(self) -> dict[str, Any]:
+        """What the recording is, whatever is asked of it."""
+        spec = datasets.DATASETS[self.dataset].spec
+        return {
+            "dataset": self.dataset,
+            "dataset_version": spec.version,
+            "dataset_content": datasets.content(self.dataset),
+        }
 
     @property
     def solve_key(self) -> str:

@@ -133,6 +133,10 @@ def score(
     layers: Annotated[str | None, typer.Option(help="Layers, comma-separated: NAME or NAME:POOLING.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights for a timm or open_clip model, from a file.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    max_memory: Annotated[
+        float | None,
+        typer.Option(metavar="GB", help="Memory to hold beside the recording and the network [half of what is free]."),
+    ] = None,
     data_root: DataRoot = None,
     out_folder: Annotated[Path | None, typer.Option("--out", help="Write the entries as JSON files here.")] = None,
     as_json: AsJson = False,
@@ -151,6 +155,7 @@ def score(
             weights=weights,
             data_root=roots(data_root),
             device=device,
+            max_memory=max_memory,
             out=out_folder,
             progress=lambda: bars,
         )

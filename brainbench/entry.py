@@ -62,30 +62,14 @@ class Baseline(_Strict):
     reason: str = ""
 
 
-class Entry(_Strict):
-    """One model on one benchmark.
+class Scored(_Strict):
+    """What a model reached on a benchmark: all of an Entry's numbers that need no other model.
 
-    `benchmark_fingerprint` is the hash of `benchmark_identity` (see `benchmarks.Benchmark.identity`), and
-    `model_fingerprint` that of `model_identity`, a `core.specs.ModelSpec`: the sha256 of the weights, preprocessing,
-    layers with their poolings, training data.
     `raw`, `ceiling` (on `ceiling_scale`) and `normalized` are medians over neuroids within a subject, then means over
     subjects. `low` and `high` bound `raw`: the 95 % percentile interval of `replicates`, which resample what
-    `resampled` names. `normalized` is sign(r) r² / ceiling on the r² scale and not clipped. `status` is `ok`, `failed`
-    or `not_applicable`, the latter two with a `reason`; their numbers are null.
+    `resampled` names. `normalized` is sign(r) r² / ceiling on the r² scale and not clipped. Undefined is null.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
-    benchmark: str
-    benchmark_fingerprint: str
-    benchmark_identity: dict[str, Any] = {}
-    synthetic: bool
-    model: str
-    model_fingerprint: str
-    model_identity: dict[str, Any] = {}
-    status: Literal["ok", "failed", "not_applicable"]
-    reason: str = ""
-    scorer: str
-    scale: str
     raw: Number = None
     ceiling: Number = None
     ceiling_upper: Number = None
@@ -109,8 +93,36 @@ class Entry(_Strict):
     excluded: dict[str, int] = {}
     n_without_ceiling: int = 0
     extras: dict[str, Number] = {}
-    baselines: dict[str, Baseline] = {}
     replicates: list[Number] = []
+
+
+class _Head(_Strict):
+    """What was scored on what."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    benchmark: str
+    benchmark_fingerprint: str
+    benchmark_identity: dict[str, Any] = {}
+    synthetic: bool
+    model: str
+    model_fingerprint: str
+    model_identity: dict[str, Any] = {}
+    status: Literal["ok", "failed", "not_applicable"]
+    reason: str = ""
+    scorer: str
+    scale: str
+
+
+class Entry(Scored, _Head):
+    """One model on one benchmark.
+
+    `benchmark_fingerprint` is the hash of `benchmark_identity` (see `benchmarks.Benchmark.identity`), and
+    `model_fingerprint` that of `model_identity`, a `core.specs.ModelSpec`: the sha256 of the weights, preprocessing,
+    layers with their poolings, training data. `status` is `ok`, `failed` or `not_applicable`, the latter two with a
+    `reason`; their numbers are null.
+    """
+
+    baselines: dict[str, Baseline] = {}
     provenance: dict[str, Any] = {}
 
     @property

@@ -9,7 +9,7 @@ sufficient forms, features where it has fewer units than stimuli, else the Gram 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,9 @@ from brainbench.numerics.representation import Representation, cross_gram, offse
 from brainbench.store import Store
 
 FEATURE_SEMANTICS = 2  # rises when the same network and stimulus would give other features
-SHARD = 2048  # stimuli that are extracted before they are committed; a set of no more never goes through the disk
+SHARD = (
+    2048  # most stimuli that are extracted before they are committed; a set of one shard never goes through the disk
+)
 
 
 def representation(
@@ -51,10 +53,12 @@ def extract(
     device: str,
     provenance: dict[str, Any],
     progress: Callable[[int], None],
+    max_bytes: int,
 ) -> None:
     """Make sure that every layer's representation of `stimuli` is stored; `progress` counts stimuli done.
 
-    Raises what the network, the pictures and the store raise (InputError, ResourceError).
+    No more features are held at a time than fit into `max_bytes`, or those of 2 stimuli. Raises what the network, the
+    pictures and the store raise (InputError, ResourceError).
     """
     if isinstance(model, FeatureTable):
         return progress(len(stimuli.ids))
@@ -63,17 +67,23 @@ def extract(
     ]
     if not missing:
         return progress(len(stimuli.ids))
-    shards = [stimuli.select(stimuli.ids[i : i + SHARD]) for i in range(0, len(stimuli.ids), SHARD)]
     layers = list(model.spec.layers)  # all, so that shards keep their key while layers are combined one by one
-    module = None
+
+    @cache
+    def network() -> Any:
+        with said_by(f"build() of {model.spec.id}"):
+            return model.build()
+
+    stimulus = 4 * _n_features(model, network, stimuli, store, device, provenance)
+    size = min(
+        SHARD, 2 ** max(1, (max_bytes // stimulus).bit_length() - 1)
+    )  # one size for many bounds: shards are kept
+    shards = [stimuli.select(stimuli.ids[i : i + size]) for i in range(0, len(stimuli.ids), size)]
     held: dict[str, np.ndarray] = {}
     for shard in shards:
         key = _shard_key(model, layers, shard)
         if store.get(key, names=[]) is None:
-            if module is None:
-                with said_by(f"build() of {model.spec.id}"):
-                    module = model.build()
-            held = _features(model, module, layers, shard, device=device, progress=progress)
+            held = _features(model, network(), layers, shard, device=device, progress=progress)
             if len(shards) > 1:
                 store.put(key, held, provenance)
         else:
@@ -92,6 +102,41 @@ def extract(
         store.drop(_shard_key(model, layers, shard))
 
 
+def _n_features(
+    model: Model,
+    network: Callable[[], Any],
+    stimuli: StimulusSet,
+    store: Store,
+    device: str,
+    provenance: dict[str, Any],
+) -> int:
+    """How many numbers a stimulus has in all layers together, looked up in the store or counted in a forward pass."""
+    from brainbench.models._extract import widths
+
+    layers = {layer.name: layer.pooling for layer in model.spec.layers}
+    key = {"kind": "widths", **_identity(model), "layers": layers}
+    known = store.get(key)
+    if known is None:
+        found = widths(
+            network(), [partial(_seen, model, stimuli, name) for name in stimuli.ids[:2]], layers, device=device
+        )
+        known = {"total": np.asarray([sum(found.values())])}
+        store.put(key, known, provenance)
+    return int(known["total"][0])
+
+
+def _seen(model: Model, stimuli: StimulusSet, name: str) -> torch.Tensor:
+    """A picture as the network sees it. Raises InputError, naming the stimulus, where that fails."""
+    try:
+        picture = stimuli.image(name)
+        with said_by("preprocess"):
+            return model.preprocess(picture)
+    except BrainbenchError as error:
+        raise type(error)(f"stimulus {name!r} of {stimuli.name}: {error}") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"stimulus {name!r} of {stimuli.name} cannot be read as a picture: {error}") from error
+
+
 def _features(
     model: Model,
     module: Any,
@@ -103,20 +148,9 @@ def _features(
 ) -> dict[str, np.ndarray]:
     from brainbench.models._extract import extract as run
 
-    def load(i: int) -> torch.Tensor:
-        name = shard.ids[i]
-        try:
-            picture = shard.image(name)
-            with said_by("preprocess"):
-                return model.preprocess(picture)
-        except BrainbenchError as error:
-            raise type(error)(f"stimulus {name!r} of {shard.name}: {error}") from error
-        except (OSError, ValueError, SyntaxError) as error:
-            raise InputError(f"stimulus {name!r} of {shard.name} cannot be read as a picture: {error}") from error
-
     out = run(
         module,
-        [partial(load, i) for i in range(len(shard.ids))],
+        [partial(_seen, model, shard, name) for name in shard.ids],
         {layer.name: layer.pooling for layer in layers},
         device=device,
         names=shard.ids,
@@ -136,7 +170,7 @@ def _combined(part: Callable[[int], torch.Tensor], shards: list[StimulusSet]) ->
         reference = first.mean(dim=0)
         varying = torch.empty(n, n, dtype=torch.float64)
         unit_mean, offset = torch.empty(2, n, dtype=torch.float64)
-        starts = [SHARD * i for i in range(len(shards))]
+        starts = [len(shards[0].ids) * i for i in range(len(shards))]
         for i, row in enumerate(starts):
             x = part(i)
             unit_mean[row : row + len(x)] = x.mean(dim=1, dtype=torch.float64)

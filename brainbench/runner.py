@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import platform
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import platformdirs
+import psutil
 import torch
 
 from brainbench import datasets, extraction, models, scorers
 from brainbench.aggregate import Columns, aggregate, summary
-from brainbench.benchmarks import Benchmark
+from brainbench.benchmarks import N_REPLICATES, Benchmark
 from brainbench.core.protocols import Model
 from brainbench.core.score import Score
 from brainbench.core.specs import LayerSpec, fingerprint, plain
 from brainbench.core.stimuli import StimulusSet
-from brainbench.entry import Baseline, Entry
+from brainbench.entry import Baseline, Entry, Scored
 from brainbench.errors import AccessError, InputError, UsageError
 from brainbench.models.features_file import FeatureTable
+from brainbench.numerics.representation import Representation
 from brainbench.numerics.resampling import interval
 from brainbench.store import Store
 from brainbench.targets import Target, targets
@@ -66,6 +70,7 @@ class Setting:
     store: Store
     device: str
     progress: Progress
+    max_bytes: int  # what a run may hold in memory beside the recording and the network
 
 
 def default_cache() -> Path:
@@ -99,50 +104,158 @@ def run(
     and AccessError for missing data.
     """
     entries: dict[str, Entry] = {}
+    for group in _groups(benchmarks, setting):
+        done = _run_group(model, group, setting)
+        finished(list(done.values()))
+        entries |= done
+    return [entries[b.id] for b in benchmarks]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One benchmark's numbers for one model, as the store keeps them.
+
+    Replicates of two results pair up where `draws` is the same (see `aggregate.Columns`); `layer_replicates` (L, B) are
+    those with one layer in every fold, None where nobody asked for them.
+    """
+
+    scored: Scored
+    replicates: np.ndarray
+    normalized_replicates: np.ndarray
+    layer_replicates: np.ndarray | None
+    draws: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """Benchmarks of one solve; what they ask is cut out of the recording when it is first needed."""
+
+    dataset: Any
+    benchmarks: list[Benchmark]
+    scorer: Any
+
+    @cached_property
+    def asked(self) -> list[Target]:
+        """The targets of all the benchmarks."""
+        return targets(self.dataset, self.benchmarks, self.scorer)
+
+    @property
+    def shown(self) -> str:
+        """The recording's name as it is shown: never without saying that it is synthetic."""
+        return f"{self.dataset.spec.id}{' (synthetic)' if self.dataset.spec.synthetic else ''}"
+
+
+def _groups(benchmarks: Sequence[Benchmark], setting: Setting) -> Iterator[_Group]:
+    """The benchmarks by dataset and solve, each dataset loaded once."""
     for name in sorted({b.dataset for b in benchmarks}):
         dataset = datasets.load(name, setting.roots)
         mine = [b for b in benchmarks if b.dataset == name]
         for key in sorted({b.solve_key for b in mine}):
-            group = [b for b in mine if b.solve_key == key]
-            done = _run_group(model, dataset, group, setting)
-            finished(list(done.values()))
-            entries |= done
-    return [entries[b.id] for b in benchmarks]
+            solved = [b for b in mine if b.solve_key == key]
+            scorer = scorers.load(solved[0].scorer, solved[0].params)
+            yield _Group(dataset=dataset, benchmarks=solved, scorer=scorer)
 
 
-def _run_group(model: Model | FeatureTable, dataset: Any, group: list[Benchmark], setting: Setting) -> dict[str, Entry]:
-    """Benchmarks of one solve: the model's scores, then those of the baselines that stand beside them."""
-    scorer = scorers.load(group[0].scorer, group[0].params)
+def _run_group(model: Model | FeatureTable, group: _Group, setting: Setting) -> dict[str, Entry]:
+    """The model's scores, then those of the baselines that stand beside them."""
     try:
-        asked = targets(dataset, group, scorer)
-        wanted = {b.id: _baselines(model, b) for b in group}
-        if isinstance(model, FeatureTable):
-            _require_stimuli(model, asked)
-        own = _columns(model, asked, group, scorer, setting)
+        wanted = {b.id: _baselines(model, b) for b in group.benchmarks}
+        own = _results(model, group, setting)
     except (InputError, UsageError) as error:
-        log.error("%s: %s", _shown(group[0]), error)
+        log.error("%s: %s", group.shown, error)
         status = "not_applicable" if isinstance(error, _NotApplicable) else "failed"
-        return {b.id: _failed(model, b, dataset, status, str(error), setting) for b in group}
-    beside: dict[str, dict[str, Columns] | str] = {}
+        return {b.id: _failed(model, b, group, status, str(error), setting) for b in group.benchmarks}
+    beside: dict[str, dict[str, Result] | str] = {}
     for name in sorted({name for names in wanted.values() for name in names}):
         try:
-            beside[name] = _columns(_baseline(model, name), asked, group, scorer, setting)
+            beside[name] = _results(_baseline(model, name), group, setting)
         except (AccessError, InputError, UsageError) as error:  # the model's own score does not hang on its baselines
-            log.warning("%s: baseline %s has no score: %s", _shown(group[0]), name, error)
+            log.warning("%s: baseline %s has no score: %s", group.shown, name, error)
             beside[name] = str(error)
-    return {b.id: _entry(model, b, dataset, scorer, own, {n: beside[n] for n in wanted[b.id]}, setting) for b in group}
+    return {b.id: _entry(model, b, group, own, {n: beside[n] for n in wanted[b.id]}, setting) for b in group.benchmarks}
+
+
+def results(model: Model | FeatureTable, benchmarks: Sequence[Benchmark], setting: Setting) -> dict[str, Result]:
+    """The model alone, without baselines, on each benchmark (by id), with replicates of every layer.
+
+    Raises what `run` turns into failed entries: InputError, UsageError; and AccessError for missing data.
+    """
+    found: dict[str, Result] = {}
+    for group in _groups(benchmarks, setting):
+        found |= _results(model, group, setting, every_layer=True)
+    return {b.id: found[b.id] for b in benchmarks}
+
+
+def _results(
+    model: Model | FeatureTable, group: _Group, setting: Setting, *, every_layer: bool = False
+) -> dict[str, Result]:
+    """Those that the store has, for this very code, model and benchmark; the others are computed and kept."""
+    keys = {
+        b.id: {
+            "kind": "result",
+            "model": fingerprint(model.spec),
+            "features": extraction.FEATURE_SEMANTICS,
+            "benchmark": b.fingerprint,
+            "every_layer": every_layer,
+            "code": _code(type(group.scorer).__module__, type(group.dataset).__module__),
+        }
+        for b in group.benchmarks
+    }
+    found = {name: _read(setting.store.get(key)) for name, key in keys.items()}
+    if any(result is None for result in found.values()):
+        if isinstance(model, FeatureTable):
+            _require_stimuli(model, group.asked)
+        for name, columns in _columns(model, group, setting, every_layer).items():
+            if found[name] is None:
+                found[name] = result = Result(
+                    scored=summary(columns),
+                    replicates=columns.replicates,
+                    normalized_replicates=columns.normalized_replicates,
+                    layer_replicates=columns.layer_replicates,
+                    draws=columns.draws,
+                )
+                setting.store.put(keys[name], _written(result), environment(setting.device))
+    return {name: result for name, result in found.items() if result is not None}
+
+
+def _written(result: Result) -> dict[str, np.ndarray]:
+    arrays = {name: getattr(result, name) for name in ("replicates", "normalized_replicates", "layer_replicates")}
+    text = {"scored": result.scored.model_dump_json(), "draws": result.draws}
+    arrays |= {name: np.frombuffer(value.encode(), dtype=np.uint8) for name, value in text.items()}
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def _read(arrays: dict[str, np.ndarray] | None) -> Result | None:
+    if arrays is None:
+        return None
+    return Result(
+        scored=Scored.model_validate_json(arrays["scored"].tobytes()),
+        replicates=arrays["replicates"],
+        normalized_replicates=arrays["normalized_replicates"],
+        layer_replicates=arrays.get("layer_replicates"),
+        draws=arrays["draws"].tobytes().decode(),
+    )
+
+
+@cache
+def _code(*modules: str) -> str:
+    """The sha256 over the source of this package and of further modules: no result outlives the code that made it."""
+    files = set(Path(__file__).parent.rglob("*.py"))
+    files |= {Path(found) for name in modules if (found := getattr(sys.modules.get(name), "__file__", None))}
+    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in sorted(files))).hexdigest()
 
 
 @contextmanager
-def _workers(device: str) -> Iterator[ThreadPoolExecutor]:
-    """Threads that each score on one core: an eigendecomposition keeps one core busy, but not several."""
+def _workers(device: str, n: int) -> Iterator[ThreadPoolExecutor]:
+    """Up to `n` threads that share the cores: an eigendecomposition keeps one core busy, but not several."""
     cores = torch.get_num_threads()
-    n = 1 if device.startswith("cuda") else cores
-    torch.set_num_threads(max(1, cores // n))
+    n = 1 if device.startswith("cuda") else min(n, cores)
+    torch.set_num_threads(cores // n)
+    workers = ThreadPoolExecutor(n)
     try:
-        with ThreadPoolExecutor(n) as workers:
-            yield workers
+        yield workers
     finally:
+        workers.shutdown(cancel_futures=True)
         torch.set_num_threads(cores)
 
 
@@ -177,19 +290,10 @@ def _baseline(model: Model | FeatureTable, name: str) -> Model | FeatureTable:
     return models.load(name, layers=[f"{s.name}:{s.pooling}" for s in model.spec.layers] if twin else None)
 
 
-def _shown(benchmark: Benchmark) -> str:
-    """The recording's name as it is shown: never without saying that it is synthetic."""
-    return f"{benchmark.dataset}{' (synthetic)' if datasets.DATASETS[benchmark.dataset].spec.synthetic else ''}"
-
-
-def _columns(
-    model: Model | FeatureTable, asked: Sequence[Target], group: Sequence[Benchmark], scorer: Any, setting: Setting
-) -> dict[str, Columns]:
+def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every_layer: bool) -> dict[str, Columns]:
     """Every layer scored on every target, and each benchmark's columns cut out of it with their replicates."""
-    keys = [target.stimuli.fingerprint for target in asked]
-    blocks: dict[str, StimulusSet] = {key: target.stimuli for key, target in zip(keys, asked)}
-    total = sum(len(s.ids) for s in blocks.values())
-    setting.progress.stage(f"{_shown(group[0])}: features of {model.spec.id}", total)
+    blocks: dict[str, StimulusSet] = {target.stimuli.fingerprint: target.stimuli for target in group.asked}
+    setting.progress.stage(f"{group.shown}: features of {model.spec.id}", sum(len(s.ids) for s in blocks.values()))
     for stimuli in blocks.values():
         extraction.extract(
             model,
@@ -198,43 +302,65 @@ def _columns(
             device=setting.device,
             provenance=environment(setting.device),
             progress=setting.progress.step,
+            max_bytes=setting.max_bytes // 4,
         )
     layers = model.spec.layers
-    setting.progress.stage(f"{_shown(group[0])}: {scorer.spec.name} of {model.spec.id}", len(layers) * len(asked))
-    scores: list[list[Score]] = [[] for _ in asked]
-    sharing = [[number for number, other in enumerate(keys) if other == key] for key in blocks]
+    largest, n_folds = max(len(s.ids) for s in blocks.values()), len(group.asked[0].split.folds)
+    n_jobs = len(layers) * len(blocks)
+    fit_in = setting.max_bytes // 2 // (8 * largest**2 * (n_folds + 2))  # a Gram matrix and its decompositions each
+    with _workers(setting.device, max(1, min(n_jobs, fit_in))) as workers:
+        # a column is held as predictions, and as replicates of each fold and of their mean
+        column = 4 * (largest + N_REPLICATES * (n_folds + 3))
+        asked = [part for target in group.asked for part in target.parts(setting.max_bytes // 4 // column)]
+        keys = [target.stimuli.fingerprint for target in asked]
+        sharing = [[number for number, other in enumerate(keys) if other == key] for key in blocks]
+        setting.progress.stage(f"{group.shown}: {group.scorer.spec.name} of {model.spec.id}", len(layers) * len(asked))
 
-    def score_block(layer: LayerSpec, numbers: list[int]) -> None:
-        """One layer on all targets of one stimulus set: they share its representation and eigenbases."""
-        shown = asked[numbers[0]].stimuli
-        representation = extraction.representation(model, layer, shown, setting.store)
-        if representation is None:
-            raise InputError("a stored layer was damaged during the run; run again to compute it anew")
-        representation = representation.to(setting.device)
-        for number in numbers:
-            target = asked[number]
-            scores[number].append(
-                scorer.score(representation, target.data, target.split, seed=0, device=setting.device)
-            )
+        def represented(layer: LayerSpec, target: Target) -> Representation:
+            found = extraction.representation(model, layer, target.stimuli, setting.store)
+            if found is None:
+                raise InputError("a stored layer was damaged during the run; run again to compute it anew")
+            return found.to(setting.device)
 
-    with _workers(setting.device) as workers:
-        for layer in layers:
-            for _ in workers.map(score_block, [layer] * len(sharing), sharing):
-                pass
-            setting.progress.step(len(asked))
-    return {b.id: aggregate(b, layers, asked, scores) for b in group}
+        def scored(representation: Representation, target: Target) -> Score:
+            score: Score = group.scorer.score(representation, target.data, target.split, seed=0, device=setting.device)
+            return score
+
+        @lru_cache(maxsize=1)
+        def scored_again(layer: LayerSpec, number: int) -> Score:
+            return scored(represented(layer, asked[number]), asked[number])
+
+        def scores_of(layer: LayerSpec, numbers: list[int]) -> list[Score]:
+            """One layer on all targets of one stimulus set: they share its representation and eigenbases."""
+            representation = represented(layer, asked[numbers[0]])
+            found = []
+            for number in numbers:
+                score = scored(representation, asked[number])
+                if (
+                    len(layers) * 4 * sum(target.n_values for target in asked) > setting.max_bytes // 4
+                ):  # too much to hold
+                    score = replace(score, resample=lambda *a, n=number: scored_again(layer, n).resample(*a))
+                found.append(score)
+                setting.progress.step()
+            return found
+
+        pairs = [(layer, numbers) for layer in layers for numbers in sharing]
+        found: dict[tuple[int, LayerSpec], Score] = {}
+        for (layer, numbers), parts in zip(pairs, workers.map(scores_of, *zip(*pairs))):
+            found |= {(number, layer): score for number, score in zip(numbers, parts)}
+    scores = [[found[number, layer] for layer in layers] for number in range(len(asked))]
+    return {b.id: aggregate(b, layers, asked, scores, every_layer=every_layer) for b in group.benchmarks}
 
 
 def _entry(
     model: Model | FeatureTable,
     benchmark: Benchmark,
-    dataset: Any,
-    scorer: Any,
-    columns: dict[str, Columns],
-    beside: dict[str, dict[str, Columns] | str],
+    group: _Group,
+    results: dict[str, Result],
+    beside: dict[str, dict[str, Result] | str],
     setting: Setting,
 ) -> Entry:
-    own = columns[benchmark.id]
+    own = results[benchmark.id]
     baselines = {}
     for name, theirs in beside.items():
         if isinstance(theirs, str):
@@ -243,42 +369,45 @@ def _entry(
         other = theirs[benchmark.id]
         low, high = interval(own.replicates - other.replicates)
         baselines[name] = Baseline(
-            raw=other.raw,
-            normalized=other.normalized,
-            layer=other.layer,
-            difference=own.raw - other.raw,
+            raw=other.scored.raw,
+            normalized=other.scored.normalized,
+            layer=other.scored.layer,
+            difference=_minus(own.scored.raw, other.scored.raw),
             difference_low=low,
             difference_high=high,
         )
-    undefined = not np.isfinite(own.raw)
+    undefined = own.scored.raw is None
     return Entry(
-        **_head(model, benchmark, dataset, setting),
+        **_head(model, benchmark, group, setting),
         status="failed" if undefined else "ok",
-        reason=f"no column has a score: {own.excluded}" if undefined else "",
-        scale=scorer.spec.scale,
+        reason=f"no column has a score: {own.scored.excluded}" if undefined else "",
         baselines=baselines,
-        **summary(own),
+        **dict(own.scored),
     )
 
 
+def _minus(value: float | None, other: float | None) -> float | None:
+    return None if value is None or other is None else value - other
+
+
 def _failed(
-    model: Model | FeatureTable, benchmark: Benchmark, dataset: Any, status: Any, reason: str, setting: Setting
+    model: Model | FeatureTable, benchmark: Benchmark, group: _Group, status: Any, reason: str, setting: Setting
 ) -> Entry:
-    scale = scorers.SCORERS[benchmark.scorer].spec.scale
-    return Entry(**_head(model, benchmark, dataset, setting), status=status, reason=reason, scale=scale)
+    return Entry(**_head(model, benchmark, group, setting), status=status, reason=reason)
 
 
-def _head(model: Model | FeatureTable, benchmark: Benchmark, dataset: Any, setting: Setting) -> dict[str, Any]:
+def _head(model: Model | FeatureTable, benchmark: Benchmark, group: _Group, setting: Setting) -> dict[str, Any]:
     """What stands in an entry of any status: what was scored on what, where and when."""
     return {
         "benchmark": benchmark.id,
         "benchmark_fingerprint": benchmark.fingerprint,
         "benchmark_identity": benchmark.identity,
-        "synthetic": dataset.spec.synthetic,
+        "synthetic": group.dataset.spec.synthetic,
         "model": model.spec.id,
         "model_fingerprint": fingerprint(model.spec),
         "model_identity": plain(model.spec),
-        "scorer": f"{benchmark.scorer} {scorers.SCORERS[benchmark.scorer].spec.version}",
+        "scorer": f"{benchmark.scorer} {group.scorer.spec.version}",
+        "scale": group.scorer.spec.scale,
         "provenance": environment(setting.device) | {"created": datetime.now(UTC).isoformat(timespec="seconds")},
     }
 
@@ -303,11 +432,20 @@ def make_setting(
     device: str = "auto",
     cache_folder: Path | None = None,
     progress: Callable[[], Progress] = Silent,
+    max_memory: float | None = None,
 ) -> Setting:
-    """The setting of a run from what a user gives; everything has a default."""
+    """The setting of a run from what a user gives; everything has a default: of memory (in GB), half of what is free.
+
+    Raises UsageError for a device that is not there and for no memory at all.
+    """
+    if max_memory is not None and not max_memory > 0:
+        raise UsageError(
+            f"a run needs some memory, got {max_memory} GB; leave --max-memory out to use half of what is free"
+        )
     return Setting(
         roots=roots or {},
         store=Store(cache_folder or default_cache()),
         device=pick_device(device),
         progress=progress(),
+        max_bytes=int((max_memory or 0) * 1e9) or psutil.virtual_memory().available // 2,
     )

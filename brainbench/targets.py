@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,39 @@ class Target:
     regions: tuple[str, ...]
     names: tuple[str, ...]
     ceilings: dict[str, Ceiling]
+
+    @property
+    def n_values(self) -> int:
+        """How many predictions one layer makes for it."""
+        return len(self.stimuli.ids) * len(self.names)
+
+    def parts(self, n_columns: int) -> list[Target]:
+        """The same neuroids in targets of at most `n_columns`, so that one fits into memory; RDMs stay together."""
+        if isinstance(self.data, RDMs) or len(self.names) <= n_columns:
+            return [self]
+        width = max(1, n_columns)
+        return [self._columns(slice(start, start + width)) for start in range(0, len(self.names), width)]
+
+    def _columns(self, at: slice) -> Target:
+        assert isinstance(self.data, Block)
+        data = replace(
+            self.data,
+            neuroid_ids=self.data.neuroid_ids[at],
+            regions=self.data.regions[at],
+            values=self.data.values[:, :, at],
+        )
+        ceilings = {
+            rule: replace(ceiling, value=ceiling.value[at], reason=ceiling.reason[at])
+            for rule, ceiling in self.ceilings.items()
+        }
+        return replace(
+            self,
+            data=data,
+            subjects=self.subjects[at],
+            regions=self.regions[at],
+            names=self.names[at],
+            ceilings=ceilings,
+        )
 
 
 def targets(dataset: Any, group: Sequence[Benchmark], scorer: Any) -> list[Target]:

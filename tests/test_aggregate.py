@@ -42,7 +42,9 @@ def score(raw, train, reason=None):
         scale="r",
         folds=raw,
         train=train,
-        resample=lambda weights, folds: np.broadcast_to(raw[list(folds)], (len(weights), len(folds), raw.shape[1])),
+        resample=lambda weights, folds, columns: np.broadcast_to(
+            raw[list(folds)][:, columns], (len(weights), len(folds), len(columns))
+        ),
         reason=reason or ("",) * raw.shape[1],
         extras={"at_edge": np.zeros(raw.shape, bool)},
     )
@@ -52,11 +54,11 @@ def test_the_layer_is_chosen_on_training_and_the_best_on_test_is_called_optimist
     early = score([[0.3, 0.4, 0.5]] * 2, [[0.2] * 3] * 2)
     late = score([[0.6, 0.7, 0.8]] * 2, [[0.1] * 3] * 2)  # better on test, worse in training
     fields = summary(aggregate(BENCHMARK, LAYERS, [target()], [[early, late]]))
-    assert fields["layer"] == "early" and fields["layer_by_fold"] == ["early", "early"]
-    assert fields["raw"] == pytest.approx(0.4)
-    assert fields["optimistic"].layer == "late"
-    assert fields["optimistic"].gap == pytest.approx(0.3)
-    assert [layer.raw for layer in fields["layers"]] == pytest.approx([0.4, 0.7])
+    assert fields.layer == "early" and fields.layer_by_fold == ["early", "early"]
+    assert fields.raw == pytest.approx(0.4)
+    assert fields.optimistic.layer == "late"
+    assert fields.optimistic.gap == pytest.approx(0.3)
+    assert [layer.raw for layer in fields.layers] == pytest.approx([0.4, 0.7])
 
 
 def test_each_fold_uses_its_own_choice():
@@ -70,31 +72,31 @@ def test_each_fold_uses_its_own_choice():
 def test_median_over_neuroids_then_mean_over_subjects():
     scores = [[score([raw] * 2, [[0] * 3] * 2)] * 2 for raw in ([0.1, 0.2, 0.9], [0.5, 0.6, 0.7])]
     fields = summary(aggregate(BENCHMARK, LAYERS, [target("s1"), target("s2")], scores))
-    assert fields["raw"] == pytest.approx((0.2 + 0.6) / 2)
-    assert fields["normalized"] == pytest.approx((0.2**2 / 0.64 + 0.6**2 / 0.64) / 2)
-    assert fields["per_subject"]["s2"].raw == pytest.approx(0.6)
-    assert fields["n_neuroids"] == 6
+    assert fields.raw == pytest.approx((0.2 + 0.6) / 2)
+    assert fields.normalized == pytest.approx((0.2**2 / 0.64 + 0.6**2 / 0.64) / 2)
+    assert fields.per_subject["s2"].raw == pytest.approx(0.6)
+    assert fields.n_neuroids == 6
 
 
 def test_excluded_neuroids_are_counted_by_reason_and_never_zero():
     raw = [[0.4, np.nan, 0.6]] * 2
     fields = summary(aggregate(BENCHMARK, LAYERS, [target()], [[score(raw, raw, ("", "zero-variance", ""))] * 2]))
-    assert fields["raw"] == pytest.approx(0.5)
-    assert (fields["n_neuroids"], fields["n_excluded"]) == (2, 1)
-    assert fields["excluded"] == {"zero-variance": 1}
+    assert fields.raw == pytest.approx(0.5)
+    assert (fields.n_neuroids, fields.n_excluded) == (2, 1)
+    assert fields.excluded == {"zero-variance": 1}
 
 
 def test_a_region_without_any_score_is_null_with_its_reason():
     raw = [[np.nan] * 3] * 2
     fields = summary(aggregate(BENCHMARK, LAYERS, [target()], [[score(raw, raw, ("zero-variance",) * 3)] * 2]))
-    assert np.isnan(fields["raw"]) and fields["excluded"] == {"zero-variance": 3}
-    assert fields["layer"] is None and fields["optimistic"] is None
+    assert fields.raw is None and fields.excluded == {"zero-variance": 3}
+    assert fields.layer is None and fields.optimistic is None
 
 
 def test_other_regions_of_the_solve_do_not_count():
     raw = [[0.1, 0.9, 0.3]] * 2
     fields = summary(aggregate(BENCHMARK, LAYERS, [target(regions=("V4", "V1", "V4"))], [[score(raw, raw)] * 2]))
-    assert fields["raw"] == pytest.approx(0.2) and fields["n_neuroids"] == 2
+    assert fields.raw == pytest.approx(0.2) and fields.n_neuroids == 2
     with pytest.raises(InputError, match="no column in region 'V4'"):
         aggregate(BENCHMARK, LAYERS, [target(regions=("V1", "V1", "V1"))], [[score(raw, raw)] * 2])
 
@@ -114,8 +116,8 @@ def test_without_a_ceiling_the_raw_score_stays():
     raw = [[0.4] * 3] * 2
     asked = target(ceiling=np.nan)
     fields = summary(aggregate(BENCHMARK, LAYERS, [asked], [[score(raw, raw)] * 2]))
-    assert fields["raw"] == pytest.approx(0.4) and np.isnan(fields["normalized"])
-    assert fields["n_without_ceiling"] == 3
+    assert fields.raw == pytest.approx(0.4) and fields.normalized is None
+    assert fields.n_without_ceiling == 3
 
 
 def test_over_columns_of_nothing_is_nan():
@@ -134,8 +136,40 @@ def test_replicates_are_spread_by_the_luck_of_the_training_stimuli():
     rng = np.random.default_rng(0)
     drawn = rng.normal(size=(N_REPLICATES, 2, 3))
     plain = score([[0.3] * 3] * 2, [[0.1] * 3] * 2)
-    plain = replace(plain, resample=lambda weights, folds: 0.3 + 0.05 * drawn[:, list(folds)])
+    plain = replace(plain, resample=lambda weights, folds, columns: 0.3 + 0.05 * drawn[:, list(folds)][:, :, columns])
     lucky = replace(plain, luck=np.ones((2, 3)))
     one, two = (aggregate(BENCHMARK, LAYERS[:1], [target()], [[s]]).replicates for s in (plain, lucky))
     assert two.std() == pytest.approx(np.sqrt(2) * one.std(), rel=1e-3)
     assert two.mean() == pytest.approx(one.mean(), abs=1e-3)
+
+
+def drawn(raw):
+    """A score whose replicates tell which stimuli were drawn: `raw` times the share of the first in each."""
+    plain = score(raw, raw)
+
+    def shares(weights, folds, columns):
+        first = weights[:, 0] / weights.sum(axis=1)
+        return np.broadcast_to(first[:, None, None], (len(weights), len(folds), len(columns)))
+
+    return replace(plain, resample=lambda *asked: plain.resample(*asked) * shares(*asked))
+
+
+def test_regions_of_one_recording_share_their_draws_and_other_recordings_do_not():
+    both, scores = target(regions=("V4", "V1", "V4")), [[drawn([[0.5] * 3] * 2)] * 2]
+    v4, v1 = (aggregate(known()[f"insilico.{region}-ridge"], LAYERS, [both], scores) for region in ("V4", "V1"))
+    assert np.ptp(v4.replicates) > 0
+    assert v1.draws == v4.draws
+    np.testing.assert_array_equal(v1.replicates, v4.replicates)
+    elsewhere = known()["cowley2023.V4-ridge"]
+    fewer = replace(both, split=replace(both.split, unit=both.split.unit | {"a": "content:b"}))
+    for other in (aggregate(elsewhere, LAYERS, [both], scores), aggregate(BENCHMARK, LAYERS, [fewer], scores)):
+        assert other.draws != v4.draws and (other.replicates != v4.replicates).mean() > 0.5
+
+
+def test_every_layer_has_replicates_on_request():
+    early, late = drawn([[0.2, 0.4, 0.3]] * 2), drawn([[0.6] * 3] * 2)
+    columns = aggregate(BENCHMARK, LAYERS, [target()], [[early, late]], every_layer=True)
+    assert columns.chosen == (1, 1) and columns.layer_replicates.shape == (2, N_REPLICATES)
+    np.testing.assert_allclose(columns.layer_replicates[1], columns.replicates, atol=1e-7)
+    np.testing.assert_allclose(columns.layer_replicates[0], columns.replicates / 2, atol=1e-7)
+    assert aggregate(BENCHMARK, LAYERS, [target()], [[early, late]]).layer_replicates is None

@@ -266,3 +266,9 @@ def test_an_out_folder_that_cannot_be_written_is_refused_before_the_work(tmp_pat
     monkeypatch.setattr("brainbench.runner.run", lambda *a: pytest.fail("work was done"))
     with pytest.raises(ResourceError, match="Give another --out folder"):
         scored({"a": FEATURES}, out=tmp_path / "file" / "results")
+
+
+@pytest.mark.parametrize("memory", [0, -1, float("nan")])
+def test_no_memory_is_refused(memory):
+    with pytest.raises(UsageError, match="needs some memory"):
+        bb.score("baseline:pixels", "insilico.V1-ridge", max_memory=memory)

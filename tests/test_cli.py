@@ -238,6 +238,10 @@ def net():
 """
 
 
+def _shards(folder):
+    return [path for path in folder.glob("cache/*/*/entry.json") if '"kind": "features"' in path.read_text()]
+
+
 def test_sigint_in_mid_run_stops_soon_and_the_next_run_goes_on(run, tmp_path, monkeypatch):
     (tmp_path / "slow.py").write_text(SLOW)
     environment = os.environ | {"BRAINBENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}

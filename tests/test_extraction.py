@@ -1,6 +1,7 @@
 """Each picture goes through a network once, whatever interrupts it, and what is stored is found again by content."""
 
 import hashlib
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -64,7 +65,7 @@ def extract(model, stimuli, store, progress=lambda n: None):
     """How many pictures the network was shown for it, without the few that try the network out."""
     shown = []
     counted = replace(model, see=lambda picture: shown.append(None) or model.see(picture))
-    extraction.extract(counted, stimuli, store, device="cpu", provenance={}, progress=progress)
+    extraction.extract(counted, stimuli, store, device="cpu", provenance={}, progress=progress, max_bytes=2**30)
     return len(shown)
 
 
@@ -106,8 +107,8 @@ def test_a_second_run_shows_nothing_and_shards_are_gone(store, monkeypatch):
     monkeypatch.setattr(type(model), "build", lambda self: pytest.fail("the network was built again"))
     steps = []
     assert extract(model, pictures(), store, steps.append) == 0 and sum(steps) == len(IDS)
-    kinds = [path.read_text().count('"kind": "features"') for path in store.root.glob("*/*/entry.json")]
-    assert kinds == [0, 0]
+    kinds = sorted(json.loads(path.read_text())["key"]["kind"] for path in store.root.glob("*/*/entry.json"))
+    assert kinds == ["representation", "representation", "widths"]
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(store):
@@ -199,7 +200,7 @@ def test_what_cannot_change_features_is_not_in_the_key(store):
 def test_a_file_of_features_needs_no_extraction(store):
     table = FeatureTable.from_arrays({"a": np.eye(11, dtype=np.float32)}, IDS, "mine")
     steps = []
-    extraction.extract(table, pictures(), store, device="cpu", provenance={}, progress=steps.append)
+    extraction.extract(table, pictures(), store, device="cpu", provenance={}, progress=steps.append, max_bytes=2**30)
     assert steps == [11] and not store.root.exists()
     picked = rows_of(table, "a", pictures(ids=IDS[:2]), store)
     assert picked.features.tolist() == np.eye(11)[:2].tolist()
@@ -264,3 +265,18 @@ def test_the_network_is_left_as_it_was_after_an_exception(store):
         extract(wrapped(net), pictures(open=broken), store)
     assert net.training and not any(part._forward_hooks for part in net.modules())
     assert (torch.get_num_threads(), torch.is_grad_enabled()) == (threads, grad)
+
+
+def test_features_that_do_not_fit_go_through_the_disk_in_smaller_shards(store, monkeypatch):
+    sizes, run = [], extraction._features
+    monkeypatch.setattr(extraction, "_features", lambda *a, **o: sizes.append(len(a[3].ids)) or run(*a, **o))
+    model = wrapped()
+    stimulus = 4 * (4 * 6 * 6 + 5)  # bytes: both layers in float32
+    options = {"device": "cpu", "provenance": {}, "progress": lambda n: None}
+    extraction.extract(model, pictures(), store, max_bytes=3 * stimulus, **options)
+    assert sizes == [2] * 5 + [1]
+    whole = Store(store.root.parent / "whole")
+    extraction.extract(model, pictures(), whole, max_bytes=2**30, **options)
+    for layer in model.spec.layers:
+        small, large = (extraction.representation(model, layer, pictures(), s) for s in (store, whole))
+        torch.testing.assert_close(small.gram, large.gram, rtol=1e-5, atol=0)

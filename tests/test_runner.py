@@ -1,5 +1,6 @@
 """Whole runs on recordings of which the truth is known: what must be reached, what must read 0, what must be said."""
 
+import contextlib
 import json
 import logging
 import shutil
@@ -19,8 +20,10 @@ from brainbench.entry import Baseline, Entry
 from brainbench.errors import AccessError, InputError, UsageError
 from brainbench.models.features_file import FeatureTable
 from brainbench.numerics.resampling import interval
+from brainbench.scorers.ridge import Ridge
 from brainbench.targets import targets
 
+ridge = Ridge.score
 REGIONS = ("V1", "V2", "V4", "IT")
 N = 150  # neuroids a region, over subjects
 
@@ -78,6 +81,7 @@ def altered(monkeypatch):
     def use(change):
         dataset = Altered(change)
         monkeypatch.setattr(runner.datasets, "load", lambda name, roots: dataset)
+        monkeypatch.setattr(runner, "_code", lambda *modules: f"{id(change)}")  # nothing stored is of this recording
         return dataset
 
     return use
@@ -345,7 +349,7 @@ def test_what_the_users_own_code_raises_is_a_failed_entry(setting, part, says):
 
 
 def test_a_bug_of_our_own_is_no_failed_entry(setting, codes, monkeypatch):
-    def bug(*arguments):
+    def bug(*arguments, **options):
         raise ZeroDivisionError("of ours")
 
     monkeypatch.setattr(runner, "aggregate", bug)
@@ -372,7 +376,7 @@ def test_a_flipped_bit_in_a_real_recording_fails_by_name(data_root, tmp_path, se
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    bad = one(models.load("baseline:pixels"), "kriegeskorte2008.humanIT-rsa", here)
+    bad = one(models.load("baseline:gabor"), "kriegeskorte2008.humanIT-rsa", here)
     assert bad.status == "failed" and bad.raw is None and "92_brainRDMs.mat has the right size but" in bad.reason
 
 
@@ -415,6 +419,63 @@ def test_a_second_run_shows_the_network_nothing(tmp_path, monkeypatch):
     assert Net.rows == 0 and other.status == "ok"
     assert again.replicates == first.replicates
     assert all(total == done for _, total, done in progress.stages)
+
+
+def test_a_second_run_reads_no_recording(tmp_path, codes, monkeypatch):
+    setting = runner.make_setting(device="cpu", cache_folder=tmp_path)
+    run = [
+        known()["insilico.V1-ridge"].model_copy(update={"baselines": ("baseline:pixels",)}),
+        *alone("insilico.V1-rsa"),
+    ]
+    first = runner.run(table({"V1": codes["V1"]}), run, setting)
+    monkeypatch.setattr(runner, "targets", lambda *a: pytest.fail("the recording was read again"))
+    again = runner.run(table({"V1": codes["V1"]}), run, setting)
+    dates = {"provenance": {}}
+    assert [e.model_copy(update=dates) for e in again] == [e.model_copy(update=dates) for e in first]
+
+
+@pytest.mark.parametrize("other", ["model", "code", "benchmark"])
+def test_no_result_is_taken_for_that_of_another(tmp_path, codes, monkeypatch, other):
+    setting = runner.make_setting(device="cpu", cache_folder=tmp_path)
+    (benchmark,) = alone("insilico.V1-ridge")
+    runner.run(table({"V1": codes["V1"]}), [benchmark], setting)
+    if other == "code":
+        monkeypatch.setattr(runner, "_code", lambda *modules: "edited")
+    if other == "benchmark":
+        benchmark = benchmark.model_copy(update={"split": benchmark.split.model_copy(update={"n_folds": 4})})
+    solved = []
+    monkeypatch.setattr(runner, "_columns", lambda *a: solved.append(1) or {})
+    with contextlib.suppress(KeyError):
+        runner.run(table({"V1": codes["V1"] + (other == "model")}), [benchmark], setting)
+    assert solved
+
+
+def test_little_memory_changes_no_number(tmp_path, oracle, monkeypatch):
+    """Neuroids in parts, one worker, predictions made again for the layers that were chosen."""
+    parts, part = [], runner.Target.parts
+    monkeypatch.setattr(runner.Target, "parts", lambda self, n: parts.append(part(self, n)) or parts[-1])
+    scored = []
+    monkeypatch.setattr(
+        Ridge, "score", lambda self, r, t, *a, **o: scored.append(t.neuroid_ids) or ridge(self, r, t, *a, **o)
+    )
+    little = runner.make_setting(device="cpu", cache_folder=tmp_path, max_memory=0.003)
+    entry = one(models.load("insilico:cascade"), "insilico.V1-ridge", little)
+    whole = oracle["insilico.V1-ridge"]
+    assert min(map(len, parts)) > 1 and max(map(len, scored)) < 50  # of 50 neuroids a subject
+    n_layers, n_parts = len(entry.layers), sum(map(len, parts))
+    assert n_layers * n_parts < len(scored) <= (n_layers + 1) * n_parts
+    np.testing.assert_allclose(entry.replicates, whole.replicates, atol=2e-6)
+    assert entry.raw == pytest.approx(whole.raw, abs=1e-6) and entry.layer_by_fold == whole.layer_by_fold
+
+
+def test_results_have_every_layer_and_regions_pair_up(codes, setting):
+    model, run = table({"V1": codes["V1"], "IT": codes["IT"]}), alone("insilico.V1-ridge", "insilico.IT-ridge")
+    found = runner.results(model, run, setting)
+    v1, it = found["insilico.V1-ridge"], found["insilico.IT-ridge"]
+    assert v1.draws == it.draws and v1.layer_replicates.shape == (2, 1000)
+    np.testing.assert_allclose(v1.layer_replicates[0], v1.replicates, atol=1e-6)  # every fold chooses V1 for V1
+    again = runner.results(model, run, setting)["insilico.V1-ridge"]
+    assert again.scored == v1.scored and np.array_equal(again.layer_replicates, v1.layer_replicates)
 
 
 # baselines

@@ -45,13 +45,14 @@ TRANSFORMS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] =
 
 @check("scorer", mend="give every array of the Score the shape that its docstring states")
 def check_score_has_its_shape(scorer: Any) -> None:
-    """`folds` and `train` are (F, V), `resample` gives (B, folds asked for, V), each column has a reason or ""."""
+    """`folds` and `train` are (F, V), `resample` gives (B, folds, columns) asked for; a column has a reason or ""."""
     case = recording(scorer)
     score = scored(scorer, case)
     shape = (len(case.split.folds), n_columns(case.data))
     weights = np.ones((3, len(case.data.stimulus_ids)), dtype=np.float32)
-    got = (score.folds.shape, score.train.shape, score.resample(weights, [1, 0]).shape, len(score.reason), score.scale)
-    expected = (shape, shape, (3, 2, shape[1]), shape[1], scorer.spec.scale)
+    drawn = score.resample(weights, [1, 0], np.arange(1)).shape
+    got = (score.folds.shape, score.train.shape, drawn, len(score.reason), score.scale)
+    expected = (shape, shape, (3, 2, 1), shape[1], scorer.spec.scale)
     if got != expected:
         raise Violation(f"shapes of folds, train and resample, reasons and scale are {got} instead of {expected}")
 
@@ -235,14 +236,15 @@ def check_precision(scorer: Any) -> None:
     same(got, scored(scorer, case, features=features / 2000).folds, "features of 2000 instead of 1")
 
 
-@check("scorer", mend="`resample` scores the predictions of the folds it is asked for, as `folds` does")
+@check("scorer", mend="`resample` scores the predictions of the folds and columns it is asked for, as `folds` does")
 def check_replicate_of_ones_is_the_score(scorer: Any) -> None:
-    """With every stimulus once, `resample` gives `folds`, for the folds asked for and in that order."""
+    """With every stimulus once, `resample` gives `folds`, for the folds and columns asked for and in that order."""
     case = recording(scorer)
     score = scored(scorer, case)
     wanted = list(range(len(case.split.folds)))[::-1]
-    got = score.resample(np.ones((2, len(case.features)), dtype=np.float32), wanted)
-    same(got[1], score.folds[wanted], "a replicate with every stimulus once")
+    columns = np.arange(n_columns(case.data) - 1, -1, -1)
+    got = score.resample(np.ones((2, len(case.features)), dtype=np.float32), wanted, columns)
+    same(got[1], score.folds[wanted][:, columns], "a replicate with every stimulus once")
 
 
 @check(
@@ -268,7 +270,8 @@ def check_replicates_repeat_stimuli(scorer: Any) -> None:
         ids=ids,
         split=replace(case.split, folds=(Fold(train=first.train, test=test), *others), unit=case.split.unit | further),
     )
-    got = scored(scorer, case).resample(times[None].astype(np.float32), [0])[0]
+    columns = np.arange(n_columns(case.data))
+    got = scored(scorer, case).resample(times[None].astype(np.float32), [0], columns)[0]
     same(got, repeated.folds[:1], "a replicate against stimuli repeated as often")
 
 

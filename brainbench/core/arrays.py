@@ -150,7 +150,7 @@ class Block:
     regions: tuple[str, ...]
     values: np.ndarray
 
-    def mean(self, neuroids: slice = slice(None)) -> np.ndarray:
+    def mean(self, neuroids: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Mean over the repetitions that exist: float64 (stimulus, neuroid[, time]); NaN where none does."""
         values = np.asarray(self.values[:, :, neuroids])
         if values.shape[1] == 1:

@@ -55,17 +55,17 @@ class Score:
     """How well one layer agrees with one target: V columns (neuroids, or subjects' RDMs), F folds.
 
     `folds` (F, V) is the score on each fold's test stimuli, `train` (F, V) the cross-validated score inside each
-    fold's training stimuli, on which layers are chosen. `resample(weights, folds)` gives, for multiplicities
-    (B, n) of the n stimuli and the numbers of some folds, the scores (B, folds, V) of the same predictions: nothing
-    is fitted again. `luck` (F, V) is the share of the predictions' variance that noise in the training responses
-    accounts for, 0 where nothing is fitted. `reason` names, for each column, why it is NaN ("" where it is not).
-    `extras` holds further (V,) or (F, V) arrays.
+    fold's training stimuli, on which layers are chosen. `resample(weights, folds, columns)` gives, for multiplicities
+    (B, n) of the n stimuli and the numbers of some folds and columns, the scores (B, folds, columns) of the same
+    predictions: nothing is fitted to multiplicities. `luck` (F, V) is the share of the predictions' variance that
+    noise in the training responses accounts for, 0 where nothing is fitted. `reason` names, for each column, why it is
+    NaN ("" where it is not). `extras` holds further (V,) or (F, V) arrays.
     """
 
     scale: Scale
     folds: np.ndarray
     train: np.ndarray
-    resample: Callable[[np.ndarray, Sequence[int]], np.ndarray]
+    resample: Callable[[np.ndarray, Sequence[int], np.ndarray], np.ndarray]
     reason: tuple[str, ...]
     luck: np.ndarray | None = None
     extras: dict[str, np.ndarray] = field(default_factory=dict)

@@ -86,6 +86,16 @@ def extract(
     return features
 
 
+def widths(
+    module: nn.Module, inputs: Sequence[Callable[[], Tensor]], layers: Mapping[str, str], *, device: str | torch.device
+) -> dict[str, int]:
+    """How many features each layer will have. Raises as `extract` does; looks at the first two inputs alone."""
+    with _full_precision():
+        return _probed(
+            _Tapped(module, layers, torch.device(device), 2), inputs, ["the first input", "the second input"]
+        )
+
+
 class _Tapped:
     """A private copy of a network with a hook on each layer, for one thread at a time."""
 

@@ -101,15 +101,17 @@ class Ridge:
         def by_fold(values: Tensor) -> np.ndarray:
             return torch.where(valid, values, torch.nan).double().cpu().numpy()
 
-        def resample(weights: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
+        def resample(weights: np.ndarray, wanted: Sequence[int], columns: np.ndarray) -> np.ndarray:
             w = torch.as_tensor(weights, dtype=torch.float32, device=device)
-            out = torch.empty(len(w), len(wanted), v, device=device)
-            for columns in solves:
-                y = _responses(target, columns, device).nan_to_num()
+            out = torch.empty(len(w), len(wanted), len(columns), device=device)
+            for start in range(0, len(columns), COLUMNS):
+                some = columns[start : start + COLUMNS]
+                y = _responses(target, some, device).nan_to_num()
                 for place, f in enumerate(wanted):
                     test = folds[f].test
-                    out[:, place, columns] = weighted_pearson(predicted[f][:, columns], y[test], w[:, test])
-            return torch.where(valid, out, torch.nan).cpu().numpy()
+                    guess = predicted[f][:, torch.as_tensor(some, device=device)]
+                    out[:, place, start : start + len(some)] = weighted_pearson(guess, y[test], w[:, test])
+            return torch.where(valid[torch.as_tensor(columns, device=device)], out, torch.nan).cpu().numpy()
 
         r, r2, ev = metrics
         at_edge = (index == 0) | (index == len(self.grid) - 1)
@@ -192,7 +194,7 @@ class Ridge:
         return (ridge.select_gcv if self.select == "gcv" else ridge.select_loo)(fit, fold.alphas)
 
 
-def _responses(target: Block, columns: slice, device: str) -> Tensor:
+def _responses(target: Block, columns: slice | np.ndarray, device: str) -> Tensor:
     """The mean responses of some neuroids around their mean over stimuli, NaN where a stimulus has none.
 
     No score depends on that mean, and float32 has no digits left for responses that are small beside it.

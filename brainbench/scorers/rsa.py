@@ -57,10 +57,11 @@ class RSA:
         def pairs(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return upper(model[rows][:, rows]), upper(brain[:, rows][:, :, rows]).T
 
-        def resample(weights: np.ndarray, folds: Sequence[int]) -> np.ndarray:
+        def resample(weights: np.ndarray, folds: Sequence[int], columns: np.ndarray) -> np.ndarray:
+            some = brain[torch.as_tensor(columns, device=device)]
             w = torch.as_tensor(weights, dtype=torch.float64, device=device)
             tests = [rows[fold][1] for fold in folds]
-            out = [resampled(model[t][:, t], brain[:, t][:, :, t], w[:, t], self.comparison) for t in tests]
+            out = [resampled(model[t][:, t], some[:, t][:, :, t], w[:, t], self.comparison) for t in tests]
             return torch.stack(out, dim=1).cpu().numpy()
 
         folds = torch.stack([compare(*pairs(test), self.comparison) for _, test in rows])

@@ -77,10 +77,10 @@ class Linear:
         folds = torch.stack(self.agreements(predicted, [y[test] for test in tests]))
         valid = complete & torch.isfinite(folds).all(dim=0)
 
-        def resample(weights, wanted):
+        def resample(weights, wanted, columns):
             w = torch.as_tensor(weights).double()
             rows = [self.agreement(predicted[f], y[tests[f]], w[:, tests[f]]) for f in wanted]
-            return torch.where(valid, torch.stack(rows, dim=1), torch.nan).numpy()
+            return torch.where(valid, torch.stack(rows, dim=1), torch.nan).numpy()[:, :, columns]
 
         return self.reported(
             Score(
@@ -322,7 +322,7 @@ class ConstantIsDropped(Linear):
             score,
             folds=score.folds[:, keep],
             train=score.train[:, keep],
-            resample=lambda weights, folds: score.resample(weights, folds)[:, :, keep],
+            resample=lambda weights, folds, columns: score.resample(weights, folds, np.flatnonzero(keep)[columns]),
             reason=tuple(reason for reason, kept in zip(score.reason, keep) if kept),
         )
 
@@ -336,7 +336,15 @@ class NoReasonGiven(Linear):
 @breaks("score_has_its_shape", "replicate_of_ones_is_the_score", "replicates_repeat_stimuli")
 class FoldsLast(Linear):
     def reported(self, score):
-        return replace(score, resample=lambda weights, folds: np.moveaxis(score.resample(weights, folds), 1, 2))
+        return replace(score, resample=lambda *asked: np.moveaxis(score.resample(*asked), 1, 2))
+
+
+@breaks("replicate_of_ones_is_the_score")
+class ResamplesTheFirstColumns(Linear):
+    def reported(self, score):
+        return replace(
+            score, resample=lambda weights, folds, columns: score.resample(weights, folds, np.arange(len(columns)))
+        )
 
 
 @breaks("declared_invariances_hold")

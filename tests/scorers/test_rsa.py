@@ -76,7 +76,9 @@ def test_a_subject_with_gaps_is_nan_with_a_reason(case):
 
 def test_replicates_of_ones_are_the_score(case):
     result = score(case, rdms(case, noise=1.0))
-    np.testing.assert_allclose(result.resample(np.ones((1, 120)), range(5))[0], result.folds, atol=1e-12)
+    np.testing.assert_allclose(
+        result.resample(np.ones((1, 120)), range(5), np.arange(result.folds.shape[1]))[0], result.folds, atol=1e-12
+    )
 
 
 def test_an_independent_geometry_reads_zero_without_the_diagonal_bonus(case):
