@@ -32,6 +32,7 @@ from brainbench.core.specs import LayerSpec, fingerprint, plain
 from brainbench.core.stimuli import StimulusSet
 from brainbench.entry import Baseline, Entry, Scored
 from brainbench.errors import AccessError, InputError, UsageError
+from brainbench.models._identity import of_this_run
 from brainbench.models.features_file import FeatureTable
 from brainbench.numerics.representation import Representation
 from brainbench.numerics.resampling import interval
@@ -104,10 +105,11 @@ def run(
     and AccessError for missing data.
     """
     entries: dict[str, Entry] = {}
-    for group in _groups(benchmarks, setting):
-        done = _run_group(model, group, setting)
-        finished(list(done.values()))
-        entries |= done
+    with _own(model, setting) as of_model:
+        for group in _groups(benchmarks, setting):
+            done = _run_group(model, group, setting, of_model)
+            finished(list(done.values()))
+            entries |= done
     return [entries[b.id] for b in benchmarks]
 
 
@@ -156,11 +158,21 @@ def _groups(benchmarks: Sequence[Benchmark], setting: Setting) -> Iterator[_Grou
             yield _Group(dataset=dataset, benchmarks=solved, scorer=scorer)
 
 
-def _run_group(model: Model | FeatureTable, group: _Group, setting: Setting) -> dict[str, Entry]:
+@contextmanager
+def _own(model: Model | FeatureTable, setting: Setting) -> Iterator[Setting]:
+    """The setting for the model's own features and results: what no other run can find again is not left behind."""
+    if not of_this_run(model.spec):
+        yield setting
+        return
+    with setting.store.passing() as store:
+        yield replace(setting, store=store)
+
+
+def _run_group(model: Model | FeatureTable, group: _Group, setting: Setting, of_model: Setting) -> dict[str, Entry]:
     """The model's scores, then those of the baselines that stand beside them."""
     try:
         wanted = {b.id: _baselines(model, b) for b in group.benchmarks}
-        own = _results(model, group, setting)
+        own = _results(model, group, of_model)
     except (InputError, UsageError) as error:
         log.error("%s: %s", group.shown, error)
         status = "not_applicable" if isinstance(error, _NotApplicable) else "failed"
@@ -181,8 +193,9 @@ def results(model: Model | FeatureTable, benchmarks: Sequence[Benchmark], settin
     Raises what `run` turns into failed entries: InputError, UsageError; and AccessError for missing data.
     """
     found: dict[str, Result] = {}
-    for group in _groups(benchmarks, setting):
-        found |= _results(model, group, setting, every_layer=True)
+    with _own(model, setting) as of_model:
+        for group in _groups(benchmarks, setting):
+            found |= _results(model, group, of_model, every_layer=True)
     return {b.id: found[b.id] for b in benchmarks}
 
 

@@ -67,7 +67,7 @@ def test_command_lines_parse_and_name_what_exists(page):
             continue  # the command as such
         given = COMMANDS[command].make_context(command, words).params
         assert given.get("kind", "models") in cli.KINDS, line
-        for glob in (given.get("benchmarks") or []) + (given.get("more") or []):
+        for glob in [*(given.get("benchmarks") or ()), *(given.get("more") or ())]:
             assert fnmatch.filter({*known(), *defined_on(TEXTS[page])}, glob), line
         for thing in (given.get("model"), given.get("name")):
             found = {*DATASETS, *SCORERS, *models.SOURCES, *defined_on(TEXTS[page]), "MODEL", "NAME"}

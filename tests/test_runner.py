@@ -4,6 +4,8 @@ import contextlib
 import json
 import logging
 import shutil
+import threading
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +20,7 @@ from brainbench.core.specs import Preprocessing, fingerprint
 from brainbench.datasets.insilico import Insilico
 from brainbench.entry import Baseline, Entry
 from brainbench.errors import AccessError, InputError, UsageError
+from brainbench.models._identity import of_this_run
 from brainbench.models.features_file import FeatureTable
 from brainbench.numerics.resampling import interval
 from brainbench.scorers.ridge import Ridge
@@ -419,6 +422,44 @@ def test_a_second_run_shows_the_network_nothing(tmp_path, monkeypatch):
     assert Net.rows == 0 and other.status == "ok"
     assert again.replicates == first.replicates
     assert all(total == done for _, total, done in progress.stages)
+
+
+class Lock:
+    """It can be copied, so it can be extracted, but nothing tells what is in it."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+def see(picture, lock=None):
+    pixels = np.asarray(picture.convert("RGB").resize((16, 16)), dtype=np.float32)
+    return torch.from_numpy(pixels / 255).permute(2, 0, 1).contiguous()
+
+
+@pytest.mark.parametrize("part", ["network", "preprocess", "none"])
+def test_what_can_never_be_found_again_is_not_left_in_the_store(tmp_path, part, monkeypatch):
+    def files():
+        return {path: path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()}
+
+    net = Net()
+    net.held = Lock() if part == "network" else None
+    model = models.wrap(net, preprocess=partial(see, lock=Lock()) if part == "preprocess" else see, name="net")
+    assert of_this_run(model.spec) == (part != "none")
+    setting = runner.make_setting(device="cpu", cache_folder=tmp_path)
+    benchmark = known()["insilico.V1-ridge"].model_copy(update={"baselines": ("baseline:pixels",)})
+    one(models.load("baseline:pixels"), "insilico.V1-ridge", setting)
+    before = files()
+    (entry,) = runner.run(model, [benchmark], setting)
+    assert entry.status == "ok" and entry.baselines["baseline:pixels"].raw is not None
+    assert before and (files() == before) == (part != "none")
+    runner.results(model, [benchmark], setting)
+    monkeypatch.setattr(runner, "aggregate", lambda *a, **k: pytest.fail("stopped"))
+    with pytest.raises(pytest.fail.Exception):
+        runner.run(model, alone("insilico.V2-rsa"), setting)
+    assert (files() == before) == (part != "none")
 
 
 def test_a_second_run_reads_no_recording(tmp_path, codes, monkeypatch):

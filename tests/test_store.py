@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,6 +71,29 @@ def test_a_writer_killed_before_the_commit_point_leaves_nothing_to_read(tmp_path
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
     assert Store(tmp_path).get(KEY) is None
+
+
+def test_files_are_on_the_disk_before_they_have_their_names_and_names_before_the_next_file(tmp_path, monkeypatch):
+    """What a power cut leaves is what was synced: a name without its content would be a broken entry."""
+    done = []
+    sync, replace = os.fsync, Path.replace
+
+    def recorded_sync(descriptor):
+        done.append(f"sync {Path(f'/proc/self/fd/{descriptor}').resolve().name}")
+        sync(descriptor)
+
+    def recorded_replace(path, target):
+        done.append(f"{path.name} becomes {'entry.json' if target.name == 'entry.json' else 'blob'}")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", recorded_sync)
+    monkeypatch.setattr(Path, "replace", recorded_replace)
+    Store(tmp_path).put(KEY, {"a": np.ones(5)}, {})
+    (entry,) = tmp_path.glob("*/*/entry.json")
+    temporary, folder = done[0].removeprefix("sync "), f"sync {entry.parent.name}"
+    file = f"sync {temporary}"
+    assert temporary.startswith(".tmp-")
+    assert done == [file, f"{temporary} becomes blob", folder, file, f"{temporary} becomes entry.json", folder]
 
 
 def test_a_full_disk_is_a_resource_error_and_keeps_what_was_there(stored):

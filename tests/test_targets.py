@@ -210,6 +210,21 @@ class Released(Recording):
         return rdms_array(self.values, subject=("x", "y", "z"), session=("1", "2"), stimulus_id=IDS)
 
 
+def test_a_ceiling_names_the_scale_it_would_have_also_where_there_is_none():
+    alone = changed(RSA, subjects=("x",))
+    for benchmark, rule, scale in [
+        (RIDGE, "split_half", "r2"),
+        (RIDGE, "none", "r2"),
+        (RSA, "leave_one_subject_out", "r"),
+        (RSA, "none", "r"),
+        (alone, "leave_one_subject_out", "r"),
+    ]:
+        (found,) = {t.ceilings[rule].scale for t in ask(Recording(), changed(benchmark, ceiling=rule))}
+        assert found == scale, rule
+    (target,) = ask(Recording(), alone)
+    assert target.ceilings["leave_one_subject_out"].reason == ("one subject",)
+
+
 def test_sessions_are_averaged_over_those_that_exist():
     (target,) = ask(Released(), RSA)
     values = Released().values

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
 from brainbench.checks._check import kind_of
-from brainbench.core.registry import load_object
-from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError
+from brainbench.core.registry import load_from_here
+from brainbench.errors import UnknownNameError, UsageError, said_by
 
 
 def named(name: str, roots: Mapping[str, Path]) -> Any:
@@ -50,16 +49,9 @@ def _found(name: str, roots: Mapping[str, Path]) -> Any:
         raise UnknownNameError("dataset, scorer or model", name, known)
     if source in models.SOURCES:
         return models.load(name)
-    here = str(Path.cwd())
-    if here not in sys.path:  # a console script does not look where it was started
-        sys.path.insert(0, here)
-    try:
-        found = load_object(name)
+    found = load_from_here(name)
+    with said_by(repr(name)):
         return found if _is_thing(found) or not callable(found) else found(*_arguments(found, name, roots))
-    except BrainbenchError:
-        raise
-    except Exception as error:
-        raise InputError(f"{name!r} raised {type(error).__name__}: {error}") from error
 
 
 def _is_thing(found: Any) -> bool:

@@ -158,7 +158,7 @@ def inverted(data: Data, rows: np.ndarray) -> Data:
     return replace(data, values=values)
 
 
-def overwritten(data: Data, rows: np.ndarray, rng: np.random.Generator) -> Data:
+def garbled(data: Data, rows: np.ndarray, rng: np.random.Generator) -> Data:
     """The recording with all that concerns `rows` replaced by large random numbers."""
     noise = 5 + 20 * np.nanstd(data.values) * np.abs(rng.normal(size=data.values.shape)).astype(data.values.dtype)
     values = data.values.copy()

@@ -9,9 +9,9 @@ import numpy as np
 
 from brainbench.checks._check import Violation, check
 from brainbench.checks._recording import (
+    garbled,
     inverted,
     noisier,
-    overwritten,
     recording,
     rng,
     same,
@@ -83,7 +83,7 @@ def check_test_stimuli_choose_nothing(scorer: Any) -> None:
     """Scrambled test responses leave the fold's `train` and the penalty it chose as they were."""
     case = recording(scorer)
     before = scored(scorer, case)
-    after = scored(scorer, case, data=overwritten(case.data, test_rows(case), rng()))
+    after = scored(scorer, case, data=garbled(case.data, test_rows(case), rng()))
     same(after.train[0], before.train[0], "`train` of a fold whose test responses were scrambled")
     if "penalty" in before.extras:
         moved = after.extras["penalty"][0] != before.extras["penalty"][0]
@@ -101,7 +101,7 @@ def check_outsiders_have_no_say(scorer: Any) -> None:
     outside = test_rows(case)[1::2]
     features = case.features.copy()
     features[outside] = (rng().normal(size=features[outside].shape) + 1) * np.geomspace(1, 100, features.shape[1])
-    got = scored(scorer, case, split=split, features=features, data=overwritten(case.data, outside, rng()))
+    got = scored(scorer, case, split=split, features=features, data=garbled(case.data, outside, rng()))
     same(got.folds[0], scored(scorer, case, split=split).folds[0], "outliers in stimuli outside the fold")
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
-from brainbench.errors import UnknownNameError, UsageError
+from brainbench.errors import UnknownNameError, UsageError, said_by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,15 @@ class Registry:
         if name not in targets:
             raise UnknownNameError(self.kind, name, targets)
         return load_object(targets[name])
+
+
+def load_from_here(target: str) -> Any:
+    """As `load_object`, from the working directory, too. Raises InputError where the user's own module fails."""
+    here = str(Path.cwd())
+    if here not in sys.path:  # a console script does not look where it was started
+        sys.path.insert(0, here)
+    with said_by(repr(target)):
+        return load_object(target)
 
 
 def load_object(target: str) -> Any:

@@ -6,7 +6,8 @@ what it closes over, and the globals it names, each by its own content. Python's
 name; other installed packages by the text of their files.
 
 What has no content that can be read (a compiled function, an open file) makes an identity that is never met again:
-such a model is extracted anew in every run, because old features could be those of another one.
+such a model is extracted anew in every run, because old features could be those of another one, and nothing of it is
+kept (`of_this_run`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import hashlib
 import inspect
 import logging
 import os
+import re
 import sys
 import sysconfig
 import uuid
@@ -28,6 +30,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from brainbench.core.specs import ModelSpec
 from brainbench.models._weights import sha256_of
 
 _OURS = str(Path(__file__).parents[1]) + os.sep
@@ -44,6 +47,11 @@ def code_of(thing: Any, what: str) -> str:
     except Exception as error:  # whatever the user's own __reduce__ raises
         log.warning("%s cannot be recognised in another run, so its features are not used again: %s", what, error)
         return f"run {uuid.uuid4().hex[:16]}"
+
+
+def of_this_run(spec: ModelSpec) -> bool:
+    """Whether the network or its preprocessing has an identity of random digits, which no other run can find again."""
+    return any(re.search(r"(^|, )run [0-9a-f]{16}$", part) for part in (spec.source, spec.preprocessing.code))
 
 
 def code_sha256(thing: Any) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import cast
 
 import torch
@@ -16,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from brainbench.core.protocols import Model
-from brainbench.core.registry import load_object
+from brainbench.core.registry import load_from_here
 from brainbench.core.specs import ModelSpec, Preprocessing
 from brainbench.errors import BrainbenchError, InputError, UsageError, said_by
 from brainbench.models import _ladder, _preprocess, _probes
@@ -93,12 +91,9 @@ def load(name: str, *, layers: Sequence[str] | None = None) -> Model:
     The working directory can be imported from. Raises UsageError where there is no such callable, or it returns
     something else.
     """
-    here = str(Path.cwd())
-    if here not in sys.path:  # a console script does not look where it was started
-        sys.path.insert(0, here)
     prepare()
+    made = load_from_here(name)
     with said_by(repr(name)):
-        made = load_object(name)
         made = made() if callable(made) and not isinstance(made, nn.Module) else made
     if isinstance(made, Model):
         if layers is None:
@@ -118,7 +113,7 @@ def load(name: str, *, layers: Sequence[str] | None = None) -> Model:
 
 
 def _identity(preprocess: See, what: str) -> str:
-    """The sha256 of the code of `preprocess` and of what it makes of a picture of every kind.
+    """The sha256 of the code of `preprocess` and of what it makes of a picture of every kind; see also `code_of`.
 
     Raises InputError where that is not a float32 (channel, height, width), or differs the second time, and where an
     RGB picture cannot be seen at all; other kinds need not be seen.
@@ -142,5 +137,6 @@ def _identity(preprocess: See, what: str) -> str:
         if not torch.equal(*looks):
             raise InputError("preprocess sees the same picture differently the second time: leave augmentation out")
         digest.update(f"{kind}: {sha256_of({'': looks[0]})}\n".encode())
-    digest.update(code_of(preprocess, f"the preprocessing of {what}").encode())
-    return digest.hexdigest()
+    code = code_of(preprocess, f"the preprocessing of {what}")
+    digest.update(code.encode())
+    return code if code.startswith("run ") else digest.hexdigest()

@@ -47,9 +47,10 @@ def split_half(values: Float[Tensor, "n r v"], *, n_splits: int, generator: torc
         mean_first = total_first / half.clamp_min(1)
         mean_second = (total - total_first) / (count - half).clamp_min(1)
         sums += _masked_pearson(mean_first, mean_second, usable)
-    small = (count // 2).clamp_min(1)
-    noise_of_half = _mean_where((1 / small + 1 / (count - small).clamp_min(1)) / 2, usable)
-    noise_of_whole = _mean_where(1 / count.clamp_min(1), count > 0)
+    m = count.double()  # 1 / an integer would be float32
+    small = (m // 2).clamp_min(1)
+    noise_of_half = _mean_where((1 / small + 1 / (m - small).clamp_min(1)) / 2, usable)
+    noise_of_whole = _mean_where(1 / m.clamp_min(1), count > 0)
     return spearman_brown(sums / n_splits, (noise_of_half / noise_of_whole).to(values.dtype))
 
 

@@ -352,7 +352,7 @@ def test_stored_features_are_found_again_by_what_made_them_and_by_nothing_else(t
     table = pd.DataFrame({"sha256": ["0", "1", "2"]}, index=pd.Index(list(pictures), name="stimulus_id"))
     stimuli = StimulusSet(name="colours", table=table, open=lambda name: pictures[name].copy())
     store, model = Store(tmp_path), planted(net)
-    extract(model, stimuli, store, device="cpu", provenance={}, progress=lambda count: None)
+    extract(model, stimuli, store, device="cpu", provenance={}, progress=lambda count: None, max_bytes=2**30)
 
     def found(**facts):
         spec = replace(model.spec, **facts)

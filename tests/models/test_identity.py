@@ -261,7 +261,7 @@ def test_networks_alike_in_name_and_weights_share_no_features(tmp_path):
 
     def features(held):
         model = models.wrap(Holding(held), preprocess=SEE, layers=["layer"], name="mine")
-        extract(model, stimuli, store, device="cpu", provenance={}, progress=lambda count: None)
+        extract(model, stimuli, store, device="cpu", provenance={}, progress=lambda count: None, max_bytes=2**30)
         return representation(model, model.spec.layers[0], stimuli, store).gram
 
     assert not torch.allclose(features(torch.relu), features(torch.sin))

@@ -88,7 +88,7 @@ def test_twins_are_reproducible_and_differ_from_the_trained_and_by_seed():
 def test_a_twin_that_a_library_initialises_otherwise_is_another_model(name, monkeypatch):
     before = models.load(f"{name}@untrained").spec
     uniform = nn.init.kaiming_uniform_
-    monkeypatch.setattr(nn.init, "kaiming_uniform_", lambda tensor, *args, **options: uniform(tensor).mul_(2))
+    monkeypatch.setattr(nn.init, "kaiming_uniform_", lambda tensor, *args, **options: uniform(tensor).data.mul_(2))
     monkeypatch.setattr("torch.Tensor.normal_", lambda tensor, *args, **options: tensor.uniform_())
     after = models.load(f"{name}@untrained").spec
     assert (before.id, before.source) == (after.id, after.source)

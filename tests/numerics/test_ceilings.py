@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from brainbench.numerics import ceilings
 from brainbench.numerics.ceilings import spearman_brown, split_half
 
 
@@ -34,6 +35,14 @@ def test_unequal_repetitions_and_single_ones():
     values[2000:, 1:] = torch.nan  # 1000 with one: no halves, but their noise is in what is scored
     three = split_half(values, n_splits=10, generator=generator()).mean()
     assert float(three) == pytest.approx(0.3 / (0.3 + 0.7 * (1 / 4 + 1 / 8 + 1) / 3), abs=0.012)
+
+
+@pytest.mark.parametrize(("m", "k"), [(2, 2), (3, 9 / 4), (7, 49 / 24)])
+def test_the_step_from_half_to_whole_is_exact_to_float64(monkeypatch, m, k):
+    steps = []
+    monkeypatch.setattr(ceilings, "spearman_brown", lambda rho, step: steps.append(step) or rho)
+    split_half(trials(1001, m, 2, 0.3).double(), n_splits=1, generator=generator())
+    assert steps[0].tolist() == pytest.approx([k, k], rel=1e-13)
 
 
 def test_halves_that_contradict_each_other_are_unreliable_not_perfect():

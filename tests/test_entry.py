@@ -1,0 +1,43 @@
+"""An entry's file holds what the schema says, in its types, or is refused by name."""
+
+import json
+
+import pytest
+
+from brainbench.entry import Entry, read
+from brainbench.errors import InputError
+
+ENTRY = Entry(
+    benchmark="x.V1-ridge",
+    benchmark_fingerprint="b",
+    synthetic=True,
+    model="m",
+    model_fingerprint="f",
+    status="ok",
+    scorer="ridge 1",
+    scale="r",
+    raw=0.5,
+    n_stimuli=4,
+    replicates=[0.5],
+)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("raw", "0.5", "raw: Input should be a valid number"),
+        ("replicates", ["0.5"], "replicates.0: Input should be a valid number"),
+        ("n_stimuli", 4.0, "n_stimuli: Input should be a valid integer"),
+        ("synthetic", "yes", "synthetic: Input should be a valid boolean"),
+        ("model", 3, "model: Input should be a valid string"),
+        ("status", "fine", "status: Input should be 'ok'"),
+        ("colour", "red", "colour: Extra inputs are not permitted"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_and_never_converted(tmp_path, field, value, says):
+    path = tmp_path / "entry.json"
+    path.write_text(json.dumps(ENTRY.as_json()))
+    assert read(path) == [ENTRY]
+    path.write_text(json.dumps(ENTRY.as_json() | {field: value}))
+    with pytest.raises(InputError, match=rf"entry.json is not an entry: 0\.{says}"):
+        read(path)
