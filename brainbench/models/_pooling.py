@@ -7,6 +7,7 @@
 | `grid<k>`  | a conv map averaged down to at most k x k places, then every unit; smaller maps stay        |
 | `cls`      | the class token                                                                             |
 | `cls_mean` | the class token, then the mean of the patch tokens; only the mean where there is no such token |
+| `sparse<k>` | every unit, through a fixed sparse random projection onto k numbers (`numerics.projection`)   |
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from brainbench.errors import UnknownNameError, UsageError
 from brainbench.numerics._shapes import Float
+from brainbench.numerics.projection import projected
 
-_NAMES = ("flatten", "mean", "grid14", "cls", "cls_mean")
+_NAMES = ("flatten", "mean", "grid14", "cls", "cls_mean", "sparse1000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def default_pooling(shape: Sequence[int]) -> str:
 
 def check(pooling: str) -> str:
     """`pooling` itself. Raises UnknownNameError where there is none of that name."""
-    if pooling not in _NAMES and not re.fullmatch(r"grid[1-9]\d{0,3}", pooling):
+    if pooling not in _NAMES and not re.fullmatch(r"grid[1-9]\d{0,3}|sparse[1-9]\d{0,5}", pooling):
         raise UnknownNameError("pooling", pooling, _NAMES)
     return pooling
 
@@ -67,6 +69,8 @@ def pool(features: Float[Tensor, "b ..."], pooling: str, prefix: Prefix) -> Floa
     """
     if pooling == "flatten":
         return features.reshape(len(features), -1)
+    if pooling.startswith("sparse"):
+        return projected(features.reshape(len(features), -1), int(pooling.removeprefix("sparse")))
     if features.ndim == 4 and (pooling == "mean" or pooling.startswith("grid")):
         _, first, second, last = features.shape
         maps = features.movedim(-1, 1) if first == second != last else features
@@ -86,5 +90,6 @@ def pool(features: Float[Tensor, "b ..."], pooling: str, prefix: Prefix) -> Floa
         raise UsageError("pooling 'cls' needs a class token, and this network has none: use 'mean'")
     raise UsageError(
         f"pooling {pooling!r} does not fit a layer whose output is {tuple(features.shape)}, stimuli first: "
-        "grids need (stimulus, channel, height, width), class tokens (stimulus, token, dimension); 'flatten' fits all"
+        "grids need (stimulus, channel, height, width), class tokens (stimulus, token, dimension); 'flatten' and "
+        "'sparse<k>' fit all"
     )

@@ -90,7 +90,7 @@ class Representation:
         if self.features is None:
             raise UsageError(
                 "this needs the features themselves; of a layer with more units than stimuli only the Gram matrix is "
-                "kept. Pool it to fewer units."
+                "kept. Pool it to fewer units: LAYER:mean, or LAYER:sparse1000 for a random projection."
             )
         return self.features
 

@@ -8,6 +8,7 @@ from brainbench.errors import InputError, UnknownNameError, UsageError
 from brainbench.models import _ladder
 from brainbench.models._pooling import Prefix, default_pooling, pool, prefix_of
 from brainbench.models._torchvision import prepare
+from brainbench.numerics.projection import projected
 
 prepare()
 import timm  # noqa: E402 - after prepare
@@ -134,6 +135,7 @@ def test_poolings_of_maps_with_channels_first_or_last():
     torch.testing.assert_close(pool(maps, "grid2", none), averaged.reshape(2, 20))
     torch.testing.assert_close(pool(maps.permute(0, 2, 3, 1), "grid2", none), averaged.reshape(2, 20))
     assert torch.equal(pool(maps, "grid14", none), maps.flatten(1))
+    assert torch.equal(pool(maps, "sparse6", none), projected(maps.flatten(1), 6))
     torch.testing.assert_close(pool(maps, "mean", none), maps.mean(dim=(2, 3)))
     with pytest.raises(UsageError, match="fit"):
         pool(maps[:, 0, 0], "mean", none)
