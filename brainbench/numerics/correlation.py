@@ -6,10 +6,12 @@ would be a score.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from brainbench.numerics._shapes import Bool, Float
+from brainbench.numerics._shapes import Bool, Float, Int
 
 
 def constant(x: Float[Tensor, "n k"]) -> Bool[Tensor, " k"]:
@@ -70,23 +72,45 @@ def weighted_pearson(
     return torch.where(undefined, torch.nan, cov / (var_x.clamp_min(0) * var_y.clamp_min(0)).sqrt())
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The ascending order of n values; where several tie, `ends` has the place of each tie's last, else None.
+
+    `order` (n,) sorts the values, `tie` (n,) is the number of each value among the distinct ones.
+    """
+
+    order: Int[Tensor, " n"]
+    tie: Int[Tensor, " n"]
+    ends: Int[Tensor, " t"] | None
+
+
+def ordered(x: Float[Tensor, " n"]) -> Order:
+    """The order of x, which `weighted_midranks` needs once for all samples."""
+    values, order = x.sort()
+    _, number, counts = torch.unique_consecutive(values, return_inverse=True, return_counts=True)
+    tie = torch.empty_like(order)
+    tie[order] = number
+    return Order(order, tie, None if len(counts) == len(x) else counts.cumsum(0) - 1)
+
+
 def midranks(x: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
     """Ranks 1..n down each column, ties sharing their mean rank, as float64."""
-    once = torch.ones(len(x), 1, dtype=torch.float64, device=x.device)
-    return torch.cat([weighted_midranks(column, once) for column in x.T], dim=1)
+    once = torch.ones(1, len(x), dtype=torch.float64, device=x.device)
+    return torch.stack([weighted_midranks(ordered(column), once)[0] for column in x.T], dim=1)
 
 
-def weighted_midranks(x: Float[Tensor, " n"], weights: Float[Tensor, "n b"]) -> Float[Tensor, "n b"]:
-    """Midranks in each sample in which entry i of x occurs `weights[i, b]` times; x is sorted once for all samples.
+def weighted_midranks(
+    order: Order, weights: Float[Tensor, "b n"], *, out: Float[Tensor, "b n"] | None = None
+) -> Float[Tensor, "b n"]:
+    """Midranks in each sample in which value i occurs `weights[b, i]` times, in the precision of the weights.
 
-    The rank of a value is the weight of all smaller ones plus half of (the weight of its ties + 1). Samples are
-    columns, so every step moves whole rows of memory.
+    The rank of a value is the weight of all smaller ones plus half of (the weight of its ties + 1): exact in float32
+    up to 2²³ values a sample. `out` is where to put them, as in torch.
     """
-    values, order = x.sort()
-    _, tie, counts = torch.unique_consecutive(values, return_inverse=True, return_counts=True)
-    upto = weights[order].cumsum(dim=0)[counts.cumsum(0) - 1]  # (ties, b): the weight up to each tie's end
-    middle = upto + 1
-    middle[1:] += upto[:-1]
-    out = torch.empty_like(weights)
-    out[order] = (middle / 2)[tie]
-    return out
+    own = weights.index_select(1, order.order)
+    upto = own.cumsum(dim=1)
+    if order.ends is not None:
+        upto = upto.index_select(1, order.ends)
+        own = upto.diff(dim=1, prepend=torch.zeros_like(upto[:, :1]))
+    middle = upto.sub_(own, alpha=0.5).add_(0.5)
+    return torch.index_select(middle, 1, order.tie, out=out)

@@ -15,7 +15,8 @@ from brainbench.core.specs import ScorerSpec
 from brainbench.core.splits import Split
 from brainbench.errors import UsageError
 from brainbench.numerics.correlation import constant
-from brainbench.numerics.rdm import COMPARISONS, compare, resampled, upper
+from brainbench.numerics.rdm import COMPARISONS, compare, upper
+from brainbench.numerics.rdm_resampling import influence, resampled, spread_ratio
 from brainbench.numerics.representation import Representation
 
 RDM_KINDS = ("correlation", "euclidean")
@@ -53,29 +54,47 @@ class RSA:
         model = representation.to(device).rdm(self.rdm, at)
         brain = torch.as_tensor(target.values, dtype=torch.float64, device=device)
         rows = [tuple(map(torch.from_numpy, fold)) for fold in split.rows(target.stimulus_ids)]
+        names = {unit: number for number, unit in enumerate(sorted({split.unit[i] for i in target.stimulus_ids}))}
+        units = torch.as_tensor([names[split.unit[i]] for i in target.stimulus_ids], device=device)
 
         def pairs(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return upper(model[rows][:, rows]), upper(brain[:, rows][:, :, rows]).T
 
         def resample(weights: np.ndarray, folds: Sequence[int], columns: np.ndarray) -> np.ndarray:
             some = brain[torch.as_tensor(columns, device=device)]
-            w = torch.as_tensor(weights, dtype=torch.float64, device=device)
+            w = torch.as_tensor(weights, device=device)
             tests = [rows[fold][1] for fold in folds]
-            out = [resampled(model[t][:, t], some[:, t][:, :, t], w[:, t], self.comparison) for t in tests]
-            return torch.stack(out, dim=1).cpu().numpy()
+            out = [resampled(model[None, t][:, :, t], some[:, t][:, :, t], w[:, t], self.comparison) for t in tests]
+            return torch.stack([one[:, 0] for one in out], dim=1).cpu().numpy()
 
         folds = torch.stack([compare(*pairs(test), self.comparison) for _, test in rows])
         gaps = ~np.isfinite(target.values).all(axis=(1, 2))
         flat = torch.stack([constant(pairs(test)[1]) for _, test in rows]).any(dim=0) & folds.isnan().any(dim=0)
+        luck = np.full(folds.shape, self._too_wide(model, brain, [test for _, test in rows], units) - 1)
         model_gap = not torch.isfinite(model).all()
         return Score(
             scale="r",
             folds=folds.cpu().numpy(),
             train=torch.stack([compare(*pairs(train), self.comparison) for train, _ in rows]).cpu().numpy(),
             resample=resample,
+            luck=luck,
             reason=tuple(
                 "constant-features" if model_gap else "missing-stimuli" if gap else "zero-variance" if same else ""
                 for gap, same in zip(gaps, flat.tolist())
             ),
             extras={"all_pairs": compare(upper(model), upper(brain).T, self.comparison).cpu().numpy()},
         )
+
+    def _too_wide(
+        self, model: torch.Tensor, brain: torch.Tensor, tests: list[torch.Tensor], units: torch.Tensor
+    ) -> float:
+        """`spread_ratio` of the mean over folds and subjects, in units that are resampled together."""
+        n = int(units.max()) + 1
+        total = torch.zeros(len(brain), n * n, dtype=torch.float64, device=brain.device)
+        for test in tests:
+            i, j = units[test][torch.triu_indices(len(test), len(test), offset=1, device=brain.device)]
+            moved = influence(upper(model[test][:, test]), upper(brain[:, test][:, :, test]).T, self.comparison).T
+            for at in (i * n + j, j * n + i):
+                total.index_add_(1, at, moved / moved.shape[1])
+        defined = total.isfinite().all(dim=1)
+        return spread_ratio(total[defined].unflatten(1, (n, n))) if defined.any() else 1.0

@@ -6,6 +6,7 @@ import torch
 from brainbench.numerics.correlation import (
     explained_variance,
     midranks,
+    ordered,
     pearson,
     r2,
     weighted_midranks,
@@ -71,10 +72,23 @@ def test_midranks_equal_scipy_with_ties():
     np.testing.assert_array_equal(midranks(x), scipy.stats.rankdata(x, axis=0))
 
 
-def test_weighted_midranks_equal_ranks_of_the_resample():
-    x = torch.randint(0, 9, (30,), generator=torch.Generator().manual_seed(3)).double()
-    weights = torch.randint(0, 3, (30, 4), generator=torch.Generator().manual_seed(4)).double()
-    ranks = weighted_midranks(x, weights)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("ties", [True, False])
+def test_weighted_midranks_equal_ranks_of_the_resample(ties, dtype):
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randint(0, 9, (30,), generator=generator).double() if ties else torch.rand(30, generator=generator)
+    weights = torch.randint(0, 3, (4, 30), generator=generator).to(dtype)
+    order = ordered(x)
+    assert (order.ends is None) != ties
+    ranks = weighted_midranks(order, weights)
+    assert ranks.dtype == dtype
     for b in range(4):
-        rows = torch.repeat_interleave(torch.arange(30), weights[:, b].long())
-        np.testing.assert_array_equal(ranks[rows, b], scipy.stats.rankdata(x[rows]))
+        rows = torch.repeat_interleave(torch.arange(30), weights[b].long())
+        np.testing.assert_array_equal(ranks[b, rows], scipy.stats.rankdata(x[rows]))
+
+
+def test_midranks_are_put_where_asked():
+    x, weights = torch.rand(20, generator=torch.Generator().manual_seed(0)), torch.ones(2, 20)
+    into = torch.empty(2, 20)
+    weighted_midranks(ordered(x), weights, out=into)
+    np.testing.assert_array_equal(into, np.tile(scipy.stats.rankdata(x), (2, 1)))

@@ -6,7 +6,7 @@ import torch
 
 from brainbench.errors import UsageError
 from brainbench.numerics.ceilings import leave_one_out
-from brainbench.numerics.rdm import compare, pooled, resampled, upper
+from brainbench.numerics.rdm import compare, pooled, upper
 from brainbench.numerics.representation import Representation
 
 RSATOOLBOX = {"spearman": "spearman", "pearson": "corr", "cosine": "cosine", "kendall": "tau-a"}
@@ -39,19 +39,6 @@ def test_comparisons_equal_rsatoolbox(how):
     ours = compare(upper(representation(x).rdm("correlation")), y, how)
     expected = [rsatoolbox.rdm.compare(theirs(x), theirs(f), method=RSATOOLBOX[how])[0, 0] for f in ys]
     np.testing.assert_allclose(ours, expected, atol=1e-12)
-
-
-@pytest.mark.parametrize("how", RSATOOLBOX)
-def test_multiplicities_equal_an_rdm_with_repeated_stimuli(how):
-    """A resample's copies of one stimulus are at distance 0 from each other; those pairs do not count."""
-    x, y = representation(features()).rdm("correlation"), representation(features(seed=1)).rdm("correlation")
-    weights = torch.randint(0, 3, (6, 14), generator=torch.Generator().manual_seed(0)).double()
-    ours = resampled(x, y[None], weights, how)
-    for b in range(6):
-        rows = torch.repeat_interleave(torch.arange(14), weights[b].long())
-        different = upper((rows[:, None] != rows[None]).double()).bool()
-        xs, ys = upper(x[rows][:, rows])[different], upper(y[rows][:, rows])[different]
-        np.testing.assert_allclose(ours[b, 0], compare(xs, ys[:, None], how)[0], atol=1e-12)
 
 
 def test_spearman_is_of_the_upper_triangle_without_the_diagonal():

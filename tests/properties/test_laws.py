@@ -18,7 +18,8 @@ from brainbench.core.splits import check_leakage, grouped_folds
 from brainbench.entry import Entry
 from brainbench.errors import InputError, did_you_mean
 from brainbench.numerics.correlation import midranks, pearson, weighted_pearson
-from brainbench.numerics.rdm import COMPARISONS, compare, resampled, upper
+from brainbench.numerics.rdm import COMPARISONS, compare, upper
+from brainbench.numerics.rdm_resampling import resampled
 from brainbench.numerics.resampling import multiplicities, seed_of
 from brainbench.store import Store
 
@@ -74,7 +75,8 @@ def test_a_comparison_is_symmetric_bounded_and_blind_to_the_order_of_stimuli(n, 
     order = torch.randperm(n, generator=generator)
     moved = compare(upper(x[order][:, order]), upper(y[order][:, order])[:, None], how)
     torch.testing.assert_close(r, moved)
-    torch.testing.assert_close(resampled(x, y[None], torch.ones(1, n), how)[0], r)
+    once = torch.ones(1, n, dtype=torch.float64)
+    torch.testing.assert_close(resampled(x[None], y[None], once, how)[0, 0], r)
 
 
 @given(

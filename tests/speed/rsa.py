@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from _table import machine, table, timed
 
-from brainbench.numerics.rdm import resampled
+from brainbench.numerics.rdm_resampling import resampled
 
 
 def rdms(n: int, count: int, seed: int) -> torch.Tensor:
@@ -27,7 +27,7 @@ def rdms(n: int, count: int, seed: int) -> torch.Tensor:
 
 def ours(layers: torch.Tensor, subjects: torch.Tensor, weights: torch.Tensor, how: str) -> np.ndarray:
     """(sample, layer): mean over subjects."""
-    return torch.stack([resampled(x, subjects, weights, how).mean(dim=1) for x in layers], dim=1).numpy()
+    return resampled(layers, subjects, weights, how).mean(dim=2).numpy()
 
 
 def peer(layers: torch.Tensor, subjects: torch.Tensor, draws: np.ndarray, how: str) -> np.ndarray:
