@@ -34,6 +34,7 @@ from brainbench.entry import Baseline, Entry, Scored
 from brainbench.errors import AccessError, InputError, UsageError
 from brainbench.models._identity import of_this_run
 from brainbench.models.features_file import FeatureTable
+from brainbench.numerics.diagnostics import diagnostics
 from brainbench.numerics.representation import Representation
 from brainbench.numerics.resampling import interval
 from brainbench.store import Store
@@ -327,6 +328,8 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
         asked = [part for target in group.asked for part in target.parts(setting.max_bytes // 4 // column)]
         keys = [target.stimuli.fingerprint for target in asked]
         sharing = [[number for number, other in enumerate(keys) if other == key] for key in blocks]
+        described = {b.id: _largest(b, asked).stimuli.fingerprint for b in group.benchmarks}
+        geometry: dict[tuple[str, LayerSpec], dict[str, float]] = {}
         setting.progress.stage(f"{group.shown}: {group.scorer.spec.name} of {model.spec.id}", len(layers) * len(asked))
 
         def represented(layer: LayerSpec, target: Target) -> Representation:
@@ -346,6 +349,8 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
         def scores_of(layer: LayerSpec, numbers: list[int]) -> list[Score]:
             """One layer on all targets of one stimulus set: they share its representation and eigenbases."""
             representation = represented(layer, asked[numbers[0]])
+            if keys[numbers[0]] in described.values():
+                geometry[keys[numbers[0]], layer] = diagnostics(representation)
             found = []
             for number in numbers:
                 score = scored(representation, asked[number])
@@ -362,7 +367,23 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
         for (layer, numbers), parts in zip(pairs, workers.map(scores_of, *zip(*pairs))):
             found |= {(number, layer): score for number, score in zip(numbers, parts)}
     scores = [[found[number, layer] for layer in layers] for number in range(len(asked))]
-    return {b.id: aggregate(b, layers, asked, scores, every_layer=every_layer) for b in group.benchmarks}
+    return {
+        b.id: aggregate(
+            b,
+            layers,
+            asked,
+            scores,
+            every_layer=every_layer,
+            geometry=[geometry[described[b.id], layer] for layer in layers],
+        )
+        for b in group.benchmarks
+    }
+
+
+def _largest(benchmark: Benchmark, asked: Sequence[Target]) -> Target:
+    """The target whose stimuli layers are described on: the most of all, for dimensions compare at one n only."""
+    own = [target for target in asked if benchmark.region in target.regions] or asked
+    return max(own, key=lambda target: len(target.stimuli.ids))
 
 
 def _entry(

@@ -65,7 +65,7 @@ def test_json_on_stdout_is_entries_and_nothing_else(run, features):
     keys = "benchmark model status reason raw ceiling normalized low high layer layers optimistic per_subject"
     keys += " n_stimuli n_neuroids n_excluded baselines provenance"
     assert set(keys.split()) <= set(json.loads(out)[0])
-    assert set(json.loads(out)[0]["layers"][0]) == {"layer", "pooling", "depth", "train", "raw"}
+    assert set(json.loads(out)[0]["layers"][0]) == {"layer", "pooling", "depth", "train", "raw", "geometry"}
 
 
 def test_a_table_on_stdout_and_files_in_out(run, features, tmp_path):
