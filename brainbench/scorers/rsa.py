@@ -85,7 +85,9 @@ class RSA:
             extras={"all_pairs": compare(upper(model), upper(brain).T, self.comparison).cpu().numpy()},
         )
 
-    def _too_wide(self, model: torch.Tensor, brain: torch.Tensor, tests: list[torch.Tensor], units: torch.Tensor) -> float:
+    def _too_wide(
+        self, model: torch.Tensor, brain: torch.Tensor, tests: list[torch.Tensor], units: torch.Tensor
+    ) -> float:
         """`spread_ratio` of the mean over folds and subjects, in units that are resampled together."""
         n = int(units.max()) + 1
         total = torch.zeros(len(brain), n * n, dtype=torch.float64, device=brain.device)
@@ -95,7 +97,8 @@ class RSA:
             for at in (i * n + j, j * n + i):
                 total.index_add_(1, at, moved / moved.shape[1])
         defined = total.isfinite().all(dim=1)
-        return spread_ratio(total[defined].unflatten(1, (n, n))) if defined.any() else 1.0
+        fold = float(np.mean([len(set(units[test].tolist())) for test in tests]))
+        return spread_ratio(total[defined].view(-1, n, n), fold) if defined.any() else 1.0
 
 
 def as_rows(ids: tuple[str, ...], row_of: dict[str, int]) -> torch.Tensor:
