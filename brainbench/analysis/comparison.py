@@ -18,7 +18,7 @@ class Curve:
     """One region of one recording: its score, and its curve over the L layers, each with B replicates.
 
     `reach` is what a perfect model would score, on the scale of `raw`; NaN where the recording does not tell. Curves
-    with one `recording` have their replicates under the same resamplings.
+    with one `recording` have their replicates under the same resamplings, which `resampled` puts in words.
     """
 
     benchmark: str
@@ -40,6 +40,7 @@ class Curve:
     n_neuroids: int
     n_excluded: int
     resampled: str
+    reason: str = ""  # why there is no score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -145,7 +146,17 @@ class Comparison:
         import pandas as pd
 
         rows = [_plain(region, without=("label", "curve", "low", "high", "shares")) for region in self.regions]
-        names = ("benchmark", "synthetic", "score", "normalized", "reach", "n_stimuli", "n_neuroids", "n_excluded")
+        names = (
+            "benchmark",
+            "synthetic",
+            "score",
+            "normalized",
+            "reach",
+            "n_stimuli",
+            "n_neuroids",
+            "n_excluded",
+            "reason",
+        )
         rows = [{n: getattr(r.curve, n) for n in names} | row for r, row in zip(self.regions, rows)]
         return pd.DataFrame(rows, index=pd.Index([region.label for region in self.regions], name="region"))
 

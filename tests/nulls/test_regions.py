@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from brainbench.analysis.comparison import Curve
-from brainbench.analysis.depth_order import rising_p
 from brainbench.analysis.regions import compare_regions
 
 pytestmark = pytest.mark.slow
