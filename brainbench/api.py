@@ -131,6 +131,7 @@ def compare_regions(
     data_root: str | Path | Mapping[str, str | Path] | None = None,
     device: str = "auto",
     cache: str | Path | None = None,
+    max_memory: float | None = None,
     progress: Callable[[], Progress] | None = None,
 ) -> Regions:
     """Compare regions of cortex for one model: curves over layers, best layers, differences, and the order of depth.
@@ -155,6 +156,7 @@ def compare_regions(
         device=device,
         cache_folder=None if cache is None else Path(cache),
         progress=progress or runner.Silent,
+        max_memory=max_memory,
     )
     loaded = _model(model, preprocess, stimulus_ids, (layers,) if isinstance(layers, str) else layers, weights, name)
     results = runner.results(loaded, chosen, setting)
@@ -183,7 +185,7 @@ def _curve(benchmark: Benchmark, result: Result) -> Curve:
     def number(value: float | None) -> float:
         return float("nan") if value is None else value
 
-    scored, scale = result.scored, scorers.SCORERS[benchmark.scorer].spec.scale
+    scored, spec = result.scored, scorers.SCORERS[benchmark.scorer].spec
     ceiling = number(scored.ceiling)
     return Curve(
         benchmark=benchmark.id,
@@ -191,7 +193,7 @@ def _curve(benchmark: Benchmark, result: Result) -> Curve:
         recording=result.draws,
         synthetic=DATASETS[benchmark.dataset].spec.synthetic,
         scorer=benchmark.scorer,
-        scale=scale,
+        scale=spec.scale,
         layers=tuple(layer.layer for layer in scored.layers),
         depths=np.asarray([layer.depth for layer in scored.layers]),
         raw=np.asarray([number(layer.raw) for layer in scored.layers]),
@@ -200,11 +202,12 @@ def _curve(benchmark: Benchmark, result: Result) -> Curve:
         replicates=np.asarray(result.replicates, dtype=float),
         normalized=number(scored.normalized),
         normalized_replicates=np.asarray(result.normalized_replicates, dtype=float),
-        reach=ceiling**0.5 if (scale, scored.ceiling_scale) == ("r", "r2") and ceiling > 0 else ceiling,
+        reach=ceiling**0.5 if (spec.scale, scored.ceiling_scale) == ("r", "r2") and ceiling > 0 else ceiling,
         n_stimuli=scored.n_stimuli,
         n_neuroids=scored.n_neuroids,
         n_excluded=scored.n_excluded,
         resampled=scored.resampled,
+        counted="RDMs" if spec.requires == "rdms" else "neuroids",
         reason=f"no column has a score: {scored.excluded}" if scored.raw is None else "",
     )
 

@@ -217,12 +217,14 @@ def _compare_regions(
     data_root: list[str] | None,
     as_json: bool,
 ) -> None:
+    from dataclasses import replace
+
     from brainbench import api
     from brainbench.printing import print_regions, shown
 
     # what follows `--regions V1` without an option of its own comes with the models; these have a colon in their names
     more = [name for name in names if ":" not in name]
-    models = [name for name in names if ":" in name]
+    models = list(dict.fromkeys(name for name in names if ":" in name))
     if not models:
         raise UsageError(f"no model was named beside the regions: none of {', '.join(names)} is SOURCE:NAME")
     if more and len(given) > 1:
@@ -246,6 +248,8 @@ def _compare_regions(
         ]
     finally:
         bars.stop()
+    if len({regions.comparison.model for regions in found}) < len(found):  # files of one name, in two folders
+        found = [api.Regions(replace(r.comparison, model=model)) for r, model in zip(found, models)]
     if as_json:
         typer.echo(json.dumps([regions.comparison.as_json() for regions in found], indent=1, allow_nan=False))
     else:

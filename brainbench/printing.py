@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -123,10 +124,11 @@ def print_regions(out: Console, comparisons: Sequence[Comparison]) -> None:
             "score, normalized: layer chosen inside the training stimuli. best layer: the highest with one layer for "
             "all folds; n.s.: no layer is above 0 (max-statistic p > .05); best in: share of replicates in which it is "
             "the highest. Differences are first minus second, p two-sided, q after Benjamini and Hochberg over the "
-            "pairs. p of depth: null draws in which both regions have one curve up to gain and offset, argmax taken "
-            f"anew. curves differ: where the curves, each without its mean{divided}, differ most, with the p of the "
-            "largest statistic over all layers and pairs. Regions of different recordings are independent, and differ "
-            "in species, stimuli and noise: compare normalized, not raw."
+            "pairs. p of depth: null draws in which the regions have one curve up to gain and offset, argmax taken "
+            "anew; of the order it is one-sided. curves differ: where the curves, each without its mean"
+            f"{divided}, differ most, with the p of the largest statistic over all layers and pairs. Regions of "
+            "different recordings are independent, and differ in species, stimuli and noise: compare normalized, not "
+            "raw."
         )
     )
 
@@ -190,18 +192,20 @@ def _pairs(comparison: Comparison) -> Table:
 
 
 def _where(pair: Pair, comparison: Comparison) -> str:
-    """The smallest p over layers, and the layer."""
-    p = [value if isfinite(value) else 2.0 for value in pair.interaction_p]
-    least = min(range(len(p)), key=p.__getitem__)
-    return "–" if p[least] > 1 else f"{p[least]:.3f} {comparison.regions[0].curve.layers[least]}"
+    """The layer with the largest statistic, and its p."""
+    if not np.isfinite(pair.interaction_p).any():
+        return "–"
+    width = pair.interaction_high - pair.interaction_low  # in units of the standard deviation
+    at = int(np.nanargmax(np.abs(pair.interaction) / width))
+    return f"{pair.interaction_p[at]:.3f} {comparison.regions[0].curve.layers[at]}"
 
 
 def _order(comparison: Comparison) -> str:
     order = comparison.order
     names = " → ".join(shown(region) for region in comparison.regions)
     return (
-        f"Best depth over {names}: {signed(order.trend)} a step [{signed(order.low)}, {signed(order.high)}]; p that it "
-        f"does not rise {number(order.p)}, that some step does not {number(order.every_step_p)}. "
+        f"Best depth over {names}: {signed(order.trend)} a step [{signed(order.low)}, {signed(order.high)}], "
+        f"p {number(order.p)} (one curve for all regions), weakest step p {number(order.every_step_p)}. "
         f"In {_share(order.increasing)} of replicates each region is deeper than the one before, in "
         f"{_share(order.not_decreasing)} none is shallower."
     )
@@ -209,7 +213,7 @@ def _order(comparison: Comparison) -> str:
 
 def _models(comparisons: Sequence[Comparison]) -> Table:
     regions = [shown(region) for region in comparisons[0].regions]
-    table = _table("Depth of the best layer", ("model", *regions, "a step", "95 % interval", "p", "every step p"))
+    table = _table("Depth of the best layer", ("model", *regions, "a step", "95 % interval", "p", "weakest step p"))
     for comparison in comparisons:
         order = comparison.order
         cells = (

@@ -40,6 +40,7 @@ class Curve:
     n_neuroids: int
     n_excluded: int
     resampled: str
+    counted: str = "neuroids"  # what `n_neuroids` counts: RDMs have one column a subject
     reason: str = ""  # why there is no score
 
 

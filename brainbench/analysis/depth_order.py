@@ -3,7 +3,8 @@
 The best layer is an argmax, so its noise is that of a maximum: where a curve is flat or faint it jumps anywhere, and a
 faint region beside one with a clear late peak looks like a hierarchy. The null therefore keeps each region's own noise
 and its own amplitude, and takes away only what is asked about: all regions get one curve, up to gain and offset, and
-every null draw takes its argmax anew.
+every null draw takes its argmax anew. What is rejected is that one curve: regions with one best layer whose runners-up
+lie on different sides are no hierarchy, but are not this null either.
 
 Two choices were made by simulation (`tests/nulls/test_regions.py`). The curve that all share is scaled to each region's
 amplitude (the variance of its curve over layers less that of its noise): with the plain mean curve, regions that are
@@ -50,18 +51,21 @@ def shared_curves(curves: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def rising_p(curves: np.ndarray, replicates: np.ndarray, depths: np.ndarray) -> tuple[float, float]:
-    """p that best depth does not rise, and that it does not fall, over regions in their order.
+    """p of one curve for all regions, against best layers that lie deeper from region to region, and against shallower.
 
     `curves` (R, L) and their `replicates` (R, L, B) are finite, of layers at `depths` (L,). The share of null draws
-    whose averaged trend is at least as steep as the one observed, never below 1 / (B + 1).
+    whose averaged trend is at least as steep as the one observed, never below 1 / (B + 1); 1 for a direction that the
+    best layers themselves do not take, however the runners-up lie around them.
     """
     noise = replicates - replicates.mean(axis=2, keepdims=True)
     inner = noise[:, :, :INNER]
     observed = _averaged_trend(curves[:, :, None], inner, depths)[0]
     drawn = _averaged_trend(shared_curves(curves, noise)[:, :, None] + noise, inner, depths)
     close = 1e-9  # sums of the same depths in another order
-    above, below = (drawn >= observed - close).sum(), (drawn <= observed + close).sum()
-    return float((above + 1) / (len(drawn) + 1)), float((below + 1) / (len(drawn) + 1))
+    up = (1 + (drawn >= observed - close).sum()) / (1 + len(drawn))
+    down = (1 + (drawn <= observed + close).sum()) / (1 + len(drawn))
+    own = trend(depths[best_layers(curves.T)])
+    return float(up) if own > close else 1.0, float(down) if own < -close else 1.0
 
 
 def _averaged_trend(curves: np.ndarray, inner: np.ndarray, depths: np.ndarray) -> np.ndarray:

@@ -41,7 +41,7 @@ def compare_regions(model: str, curves: Sequence[Curve]) -> Comparison:
     above, above_low, above_high, above_p = _interaction(curves, pairs, corrected)
     raw_p = [two_sided(curves[j].replicates - curves[i].replicates) for i, j in pairs]
     share_p = [two_sided(curves[j].normalized_replicates - curves[i].normalized_replicates) for i, j in pairs]
-    depth_p = [min(1.0, 2 * min(rising[pair])) for pair in pairs]
+    depth_p = [float(np.minimum(1.0, 2 * np.min(rising[pair]))) for pair in pairs]  # NaN stays NaN
     raw_q, share_q, depth_q = (benjamini_hochberg(np.asarray(p)) for p in (raw_p, share_p, depth_p))
     found = []
     for at, (i, j) in enumerate(pairs):

@@ -35,8 +35,8 @@ def layer_curves(comparison: Comparison) -> Figure:
             top.plot(curve.depths, curve.raw, style, color=colour, marker="o", markersize=2.6, label=region.label)
             ends.append((region.label, colour, _last(curve.depths, curve.raw)))
             _best(bottom, top, region, number, colour)
-        _label_ends(top, ends)
         top.axhline(0, color=MUTED, linewidth=0.6, zorder=0)
+        _label_ends(top, ends)
         top.set_ylabel(f"score ({regions[0].curve.scale}), 95 % interval")
         _name_layers(top, regions[0])
         bottom.set_yticks(range(len(regions)), [region.label for region in regions])
@@ -185,16 +185,16 @@ def _caption(figure: Figure, comparison: Comparison, said: Sequence[str], width_
 
 
 def sources(comparison: Comparison) -> list[str]:
-    """One sentence a recording: its regions, what was resampled, and how many neuroids count (and do not)."""
+    """One sentence a recording: what was resampled, and how many neuroids of which regions count (and do not)."""
     by_recording: dict[str, list[Region]] = {}
     for region in comparison.regions:
         by_recording.setdefault(region.curve.recording, []).append(region)
     told = []
     for regions in by_recording.values():
+        curve = regions[0].curve
+        synthetic = " (synthetic)" if curve.synthetic else ""
         counts = ", ".join(_count(region) for region in regions)
-        synthetic = " (synthetic)" if regions[0].curve.synthetic else ""
-        dataset = regions[0].curve.benchmark.partition(".")[0]
-        told.append(f"{dataset}{synthetic}: {regions[0].curve.resampled}; n of neuroids: {counts}.")
+        told.append(f"{curve.benchmark.partition('.')[0]}{synthetic}, {curve.resampled}: {counts} {curve.counted}.")
     if len(by_recording) > 1:
         told.append("Recordings are independent, and differ in noise: compare shapes, not heights.")
     return told
