@@ -10,7 +10,14 @@ from brainbench.errors import UsageError
 
 SCORERS = Registry(
     kind="scorer",
-    own={"ridge": "brainbench.scorers.ridge:Ridge", "rsa": "brainbench.scorers.rsa:RSA"},
+    own={
+        "cca": "brainbench.scorers.similarity:CCA",
+        "cka": "brainbench.scorers.similarity:CKA",
+        "ridge": "brainbench.scorers.ridge:Ridge",
+        "rsa": "brainbench.scorers.rsa:RSA",
+        "shape": "brainbench.scorers.similarity:Shape",
+        "ssm": "brainbench.scorers.similarity:SSM",
+    },
     group="brainbench.scorers",
 )
 
