@@ -141,6 +141,7 @@ def score(
     """Score MODEL on every benchmark whose recording is here, or on those named."""
     from brainbench import api
     from brainbench.printing import scores_table
+    from brainbench.printing_studies import dominated
 
     if more and not benchmarks:
         raise UsageError(f"score takes one model; got {model!r} and {more[0]!r} too. Benchmarks follow --benchmarks.")
@@ -163,6 +164,8 @@ def score(
         typer.echo(json.dumps([entry.as_json() for entry in results.entries], indent=1))
     else:
         out.print(scores_table(model, results.entries))
+        for line in dominated(results.entries):
+            out.print(Text(line))
     if results.skipped:
         names = ", ".join(sorted(results.skipped))
         err.print(Text(f"Not run, recording not here: {names}. See `brainbench list datasets`."))
@@ -295,6 +298,34 @@ def _compare_entries(paths: Sequence[Path], as_json: bool) -> None:
         "Paired replicates; p two-sided; q after Benjamini and Hochberg over the pairs of a benchmark. Models that "
         "share a letter are not told apart at q < .05. best in: share of replicates in which the model is first."
     )
+
+
+@app.command()
+def confounds(
+    paths: Annotated[list[Path], typer.Argument(help="Entries: JSON files, or folders of them.")],
+    as_json: AsJson = False,
+) -> None:
+    """Set scores beside what their layers are like, such as width and dimensionality, from entries alone."""
+    from brainbench.analysis.confounds import panel
+    from brainbench.entry import read
+    from brainbench.printing_studies import LEGEND, print_panel
+
+    by_benchmark: dict[str, list[Any]] = {}
+    for entry in (entry for path in paths for entry in read(path)):
+        if entry.status == "ok":
+            by_benchmark.setdefault(entry.benchmark, []).append(entry)
+    if not by_benchmark:
+        raise UsageError("no entry here has a score")
+    panels = [panel(entries) for _, entries in sorted(by_benchmark.items())]
+    if as_json:
+        typer.echo(json.dumps([found.as_json() for found in panels], indent=1, allow_nan=False))
+        return
+    for found in panels:
+        print_panel(out, found)
+    out.print(Text(LEGEND))
+    bare = sorted({e.model for group in by_benchmark.values() for e in group if not any(x.geometry for x in e.layers)})
+    if bare:
+        err.print(Text(f"Nothing is known of the layers of {', '.join(bare)}: score them again."))
 
 
 @app.command()

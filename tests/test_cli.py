@@ -313,6 +313,39 @@ def test_compare_goes_on_past_failed_entries_and_says_what_it_left_out(run, tmp_
     assert code == 0 and "b – cc" in out
 
 
+def test_confounds_sets_scores_beside_what_their_layers_are_like(run, features, tmp_path):
+    runs = tmp_path / "runs"
+    assert run("score", features(), "-b", V1, "insilico.V1-rsa", "--out", runs)[0] == 0
+    stored(runs, "old", "insilico.V4-ridge")
+    code, out, err = run("confounds", runs, "--json")
+    assert (code, err) == (0, "")
+    ridge, rsa, _ = json.loads(out)
+    assert (rsa["benchmark"], ridge["benchmark"]) == ("insilico.V1-rsa", V1)
+    assert rsa["models"][0]["geometry"]["n_units"] == 6 and rsa["over_models"][0]["rho"] is None
+    code, out, err = run("confounds", runs)
+    assert code == 0 and "Nothing is known of the layers of old: score them again." in err
+    (line,) = [line for line in out.splitlines() if re.match(r"features:.*mine", line)][:1]
+    assert "synthetic" in line and re.search(r"\b6\b +5\.\d\d +5\.\d\d / 5\.\d\d +– \(–\)", line)
+    assert "Over models nothing is said: there are 1, and 5 are needed." in out
+
+
+def test_confounds_of_no_score_are_refused(run, tmp_path):
+    stored(tmp_path / "runs", "a", status="failed", raw=None)
+    code, out, err = run("confounds", tmp_path / "runs")
+    assert (code, out) == (2, "") and "no entry here has a score" in err
+
+
+def test_a_note_under_the_table_tells_a_score_that_few_components_carry(run, features):
+    rng = np.random.default_rng(0)
+    strong = rng.normal(size=(400, 1)) * rng.normal(size=60) * 30 + rng.normal(size=(400, 60))
+    code, out, _ = run("score", features(values=strong), "-b", V1, "insilico.V1-rsa")
+    (note,) = [line for line in out.splitlines() if line.startswith("Note")]
+    assert (
+        code == 0 and "insilico.V1-rsa (synthetic): 1 component carries 90 % of the RDM of a (the first 100%)" in note
+    )
+    assert "Note" not in run("score", features(name="even"), "-b", "insilico.V1-rsa")[1]
+
+
 def test_compare_without_two_scores_is_refused(run, tmp_path):
     stored(tmp_path / "runs", "a")
     stored(tmp_path / "runs", "b", **FAILED)
