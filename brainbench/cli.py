@@ -329,6 +329,59 @@ def confounds(
 
 
 @app.command()
+def subsample(
+    names: Annotated[list[str], typer.Argument(metavar="MODELS", help="Models by name, SOURCE:NAME.")],
+    benchmarks: Annotated[
+        list[str], typer.Option("--benchmarks", "-b", help="Ids or globs; may be repeated, or be followed by several.")
+    ],
+    draws: Annotated[int | None, typer.Option(help="Random subsets at each number [10].")] = None,
+    fractions: Annotated[str | None, typer.Option(help="Shares to keep [0.75,0.5,0.25,0.125].")] = None,
+    layers: Annotated[str | None, typer.Option(help="Layers, comma-separated: NAME or NAME:POOLING.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Write the figure to this file, .png or .svg.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score models with fewer stimuli and with fewer neuroids: do score, best layer and ranking stay?"""
+    from brainbench import api, plotting, studies
+    from brainbench.printing_studies import print_robustness
+
+    models = [name for name in names if ":" in name]  # what follows `-b ID` without an option comes with the models
+    if not models:
+        raise UsageError(f"no model was named: none of {', '.join(names)} is SOURCE:NAME")
+    if figure is not None:
+        plotting.check_kind(figure)
+        api.check_writable(figure.parent, "--figure")  # before minutes of work, not after
+    bars = ProgressBars()
+    try:
+        found = studies.subsample(
+            models,
+            [*benchmarks, *(name for name in names if ":" not in name)],
+            fractions=None if fractions is None else _numbers(fractions),
+            draws=draws,
+            layers=None if layers is None else [name.strip() for name in layers.split(",")],
+            data_root=roots(data_root),
+            device=device,
+            progress=lambda: bars,
+        )
+    finally:
+        bars.stop()
+    if as_json:
+        typer.echo(json.dumps([one.as_json() for one in found.benchmarks], indent=1, allow_nan=False))
+    else:
+        print_robustness(out, found.benchmarks)
+    if figure is not None:
+        err.print(Text(f"Written: {found.figure(figure)}"))
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--fractions are numbers with commas between, such as 0.5,0.25; got {text!r}") from None
+
+
+@app.command()
 def check(
     name: Annotated[
         str, typer.Argument(help="A dataset, model or scorer by name, or yours: package.module:attribute.")

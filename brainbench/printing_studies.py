@@ -1,4 +1,4 @@
-"""Tables of what stands beside scores: the confound panel, and the warning that few components carry a score."""
+"""Tables of what stands beside scores: the confound panel, the note on few components, scores under subsampling."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from brainbench.analysis.confounds import FEWEST, Association, Confounded, Panel, few_components
+from brainbench.analysis.robustness import AXES, Level, Robustness
 from brainbench.entry import Entry
 from brainbench.printing import number, signed, titled
 
@@ -17,7 +18,7 @@ _SIDE_BY_SIDE = 3  # models whose layers have a column each; of more, only the m
 
 
 def dominated(entries: Sequence[Entry]) -> list[str]:
-    """One line for each score by RSA that few components carry."""
+    """One line for each score of geometries that few components carry."""
     told = []
     for entry in entries:
         found = few_components(entry)
@@ -25,8 +26,8 @@ def dominated(entries: Sequence[Entry]) -> list[str]:
             layer, count, share = found
             carry = "component carries" if count == 1 else "components carry"
             told.append(
-                f"Note, {entry.label}: {count:.0f} {carry} 90 % of the RDM of {layer} (the first {share:.0%}): the "
-                "score says how well these few agree with the recording, and little of the rest. See "
+                f"Note, {entry.label}: {count:.0f} {carry} 90 % of the geometry of {layer} (the first {share:.0%}): "
+                "the score says how well these few agree with the recording, and little of the rest. See "
                 "docs/scorers/feature_strength.md."
             )
     return told
@@ -104,3 +105,60 @@ def _association(found: Association | None) -> str:
 
 def _shown(model: Confounded, panel: Panel) -> str:
     return f"{model.model} (synthetic)" if panel.synthetic else model.model
+
+
+def print_robustness(out: Console, found: Sequence[Robustness]) -> None:
+    """For each benchmark the models' scores and layers at each number, and how well the ranking holds."""
+    for one in found:
+        out.print(_levels(one))
+        for axis, why in one.missing.items():
+            out.print(Text(f"No {axis} can be left out: {why}."))
+        if one.orders:
+            out.print(_orders(one))
+        out.print()
+    out.print(
+        Text(
+            "Random subsets; the layer is chosen on training stimuli in each. sd: over subsets; they overlap, so a new "
+            "sample of a share f would spread sd / sqrt(1 - f): new sample. layer, within 1: share of subsets with the "
+            "layer of all data, and with it or a neighbour in depth; shift: layers deeper, on average. tau: Kendall's, "
+            "with the ranking by all data; first: share of subsets with the same best model."
+        )
+    )
+
+
+def _levels(found: Robustness) -> Table:
+    groups = f" in {found.n_units} groups" if found.n_units < found.n_stimuli else ""
+    name = f"{found.benchmark} (synthetic)" if found.synthetic else found.benchmark
+    neuroids = f", {found.n_neuroids} neuroids" if found.n_neuroids else ""
+    table = titled(f"{name}: {found.n_stimuli} stimuli{groups}{neuroids}, {found.n_subjects} subjects")
+    heads = ("share", "n", "subsets", "score", "sd", "new sample", "layer", "within 1", "shift")
+    table.add_column("model", no_wrap=True)
+    table.add_column("fewer", no_wrap=True)
+    for heading in heads:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for model in found.models:
+        shown = f"{model.model} (synthetic)" if found.synthetic else model.model
+        table.add_row(*map(Text, (shown, "all data", "1", "", "", number(model.score), "", "", model.layer or "–")))
+        for axis in AXES:
+            for level in (level for level in model.levels if level.axis == axis):
+                table.add_row(*map(Text, (shown, axis, *_level(level))))
+    return table
+
+
+def _level(level: Level) -> tuple[str, ...]:
+    n = f"{level.n:.0f}" if isfinite(level.n) else "–"
+    shares = (f"{share:.0%}" if isfinite(share) else "–" for share in (level.layer_same, level.layer_near))
+    spread = (number(level.mean), number(level.sd), number(level.sd_fresh))
+    return (f"{level.fraction:g}", n, str(level.n_draws), *spread, *shares, signed(level.layer_shift))
+
+
+def _orders(found: Robustness) -> Table:
+    table = titled(f"ranking of {len(found.models)} models{' (synthetic)' if found.synthetic else ''}")
+    table.add_column("fewer", no_wrap=True)
+    for heading in ("share", "subsets", "tau", "sd", "first"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for order in found.orders:
+        first = f"{order.same_first:.0%}" if isfinite(order.same_first) else "–"
+        cells = (order.axis, f"{order.fraction:g}", str(order.n_draws), signed(order.tau), number(order.tau_sd), first)
+        table.add_row(*map(Text, cells))
+    return table

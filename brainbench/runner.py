@@ -106,7 +106,7 @@ def run(
     and AccessError for missing data.
     """
     entries: dict[str, Entry] = {}
-    with _own(model, setting) as of_model:
+    with own_store(model, setting) as of_model:
         for group in _groups(benchmarks, setting):
             done = _run_group(model, group, setting, of_model)
             finished(list(done.values()))
@@ -160,7 +160,7 @@ def _groups(benchmarks: Sequence[Benchmark], setting: Setting) -> Iterator[_Grou
 
 
 @contextmanager
-def _own(model: Model | FeatureTable, setting: Setting) -> Iterator[Setting]:
+def own_store(model: Model | FeatureTable, setting: Setting) -> Iterator[Setting]:
     """The setting for the model's own features and results: what no other run can find again is not left behind."""
     if not of_this_run(model.spec):
         yield setting
@@ -194,7 +194,7 @@ def results(model: Model | FeatureTable, benchmarks: Sequence[Benchmark], settin
     Raises what `run` turns into failed entries: InputError, UsageError; and AccessError for missing data.
     """
     found: dict[str, Result] = {}
-    with _own(model, setting) as of_model:
+    with own_store(model, setting) as of_model:
         for group in _groups(benchmarks, setting):
             found |= _results(model, group, of_model, every_layer=True)
     return {b.id: found[b.id] for b in benchmarks}
@@ -260,7 +260,7 @@ def _code(*modules: str) -> str:
 
 
 @contextmanager
-def _workers(device: str, n: int) -> Iterator[ThreadPoolExecutor]:
+def workers(device: str, n: int) -> Iterator[ThreadPoolExecutor]:
     """Up to `n` threads that share the cores: an eigendecomposition keeps one core busy, but not several."""
     cores = torch.get_num_threads()
     n = 1 if device.startswith("cuda") else min(n, cores)
@@ -322,7 +322,7 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
     largest, n_folds = max(len(s.ids) for s in blocks.values()), len(group.asked[0].split.folds)
     n_jobs = len(layers) * len(blocks)
     fit_in = setting.max_bytes // 2 // (8 * largest**2 * (n_folds + 2))  # a Gram matrix and its decompositions each
-    with _workers(setting.device, max(1, min(n_jobs, fit_in))) as workers:
+    with workers(setting.device, max(1, min(n_jobs, fit_in))) as pool:
         # a column is held as predictions, and as replicates of each fold and of their mean
         column = 4 * (largest + N_REPLICATES * (n_folds + 3))
         asked = [part for target in group.asked for part in target.parts(setting.max_bytes // 4 // column)]
@@ -364,7 +364,7 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
 
         pairs = [(layer, numbers) for layer in layers for numbers in sharing]
         found: dict[tuple[int, LayerSpec], Score] = {}
-        for (layer, numbers), parts in zip(pairs, workers.map(scores_of, *zip(*pairs))):
+        for (layer, numbers), parts in zip(pairs, pool.map(scores_of, *zip(*pairs))):
             found |= {(number, layer): score for number, score in zip(numbers, parts)}
     scores = [[found[number, layer] for layer in layers] for number in range(len(asked))]
     return {

@@ -55,6 +55,16 @@ def test_diagnostics_have_a_row_for_each_benchmark_and_layer():
     assert failed.diagnostics().empty
 
 
+def test_subsample_takes_names_objects_and_several_benchmarks(tmp_path):
+    tables = [FeatureTable.from_arrays({"a": FEATURES[:, :p]}, IDS, f"mine{p}") for p in (6, 3)]
+    found = bb.subsample(tables, ["insilico.V1-rsa", "insilico.V4-rsa"], fractions=[0.5], draws=2)
+    assert [one.benchmark for one in found.benchmarks] == ["insilico.V1-rsa", "insilico.V4-rsa"]
+    assert found.table().index.names == ["benchmark", "model", "axis", "fraction"] and len(found.table()) == 8
+    assert found.figure(tmp_path / "a.png").stat().st_size > 1000
+    with pytest.raises(UsageError, match="no model"):
+        bb.subsample([], V1)
+
+
 def test_importing_the_package_imports_no_torch():
     code = "import sys, brainbench; brainbench.__version__; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

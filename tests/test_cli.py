@@ -341,9 +341,44 @@ def test_a_note_under_the_table_tells_a_score_that_few_components_carry(run, fea
     code, out, _ = run("score", features(values=strong), "-b", V1, "insilico.V1-rsa")
     (note,) = [line for line in out.splitlines() if line.startswith("Note")]
     assert (
-        code == 0 and "insilico.V1-rsa (synthetic): 1 component carries 90 % of the RDM of a (the first 100%)" in note
+        code == 0
+        and "insilico.V1-rsa (synthetic): 1 component carries 90 % of the geometry of a (the first 100%)" in note
     )
     assert "Note" not in run("score", features(name="even"), "-b", "insilico.V1-rsa")[1]
+
+
+def test_subsample_is_a_table_json_and_a_figure(run, features, tmp_path):
+    few = ("--draws", 2, "--fractions", "0.5,0.25", "-b", "insilico.V1-rsa")
+    code, out, err = run("subsample", features(), *few, "--json", "--figure", tmp_path / "new" / "x.svg")
+    assert code == 0 and f"Written: {tmp_path}/new/x.svg" in err and (tmp_path / "new" / "x.svg").stat().st_size > 1000
+    (found,) = json.loads(out)
+    assert (found["benchmark"], found["n_stimuli"], found["n_neuroids"]) == ("insilico.V1-rsa", 400, 150)
+    assert [one["n"] for one in found["models"][0]["levels"]] == [200, 100, 75, 39]
+    other = features(name="other", values=np.random.default_rng(1).normal(size=(400, 6)))
+    code, out, err = run("subsample", features(), other, *few)
+    assert (code, err) == (0, "")
+    assert "insilico.V1-rsa (synthetic): 400 stimuli, 150 neuroids, 3 subjects" in out
+    assert "ranking of 2 models (synthetic)" in out
+    rows = [line for line in out.splitlines() if re.match("features:.*(mine|other)", line)]
+    assert len(rows) == 10 and all("(synthetic)" in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nothing", "-b", V1], "no model was named"),
+        (["baseline:pixels"], "Missing option"),
+        (["baseline:pixels", "-b", V1, "--draws", "1"], "2 draws or more"),
+        (["baseline:pixels", "-b", V1, "--fractions", "half"], "numbers with commas"),
+        (["baseline:pixels", "-b", V1, "--fractions", "2"], "between 0 and 1"),
+        (["baseline:pixels", "baseline:pixels", "-b", V1], "named twice"),
+        (["baseline:pixels", "-b", V1, "--figure", "a.pdf"], ".png or .svg"),
+        (["baseline:pixels", "-b", "insilico.V9"], "unknown benchmark"),
+    ],
+)
+def test_subsample_refuses_in_a_line(run, arguments, says):
+    code, out, err = run("subsample", *arguments)
+    assert (code, out) == (2, "") and says in err
 
 
 def test_compare_without_two_scores_is_refused(run, tmp_path):

@@ -19,7 +19,8 @@ from brainbench.analysis.models import check_comparable
 from brainbench.entry import Entry, Layer
 
 FEWEST = 5  # points below which nothing is said: of four, one order in twelve is perfect
-FEW = 3  # components that carry 90 % of what an RDM rests on: see docs/scorers/feature_strength.md
+FEW = 3  # components that carry 90 % of a geometry: see docs/scorers/feature_strength.md
+_COMPARED = {"rsa": "correlation", "ssm": "correlation", "cka": "squared_euclidean"}  # scorers, and their usual RDM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,14 +100,15 @@ def panel(entries: Sequence[Entry]) -> Panel:
 
 
 def few_components(entry: Entry) -> tuple[str, float, float] | None:
-    """For a score by RSA: its layer, how many components carry 90 % of its RDM, and the share of the first.
+    """For a score of geometries: its layer, how many components carry 90 % of it, and the share of the first.
 
-    None where they are more than 3, where the score is not RSA's, and where nothing is known of the layer.
+    None where they are more than 3, for scores other than by RSA, SSM and CKA, and where the layer is not known.
     """
-    if entry.status != "ok" or entry.scorer.split()[0] != "rsa":
+    scorer = entry.scorer.split()[0]
+    if entry.status != "ok" or scorer not in _COMPARED:
         return None
     params = entry.benchmark_identity.get("params", {})
-    of = "" if params.get("rdm", "correlation") == "euclidean" else "_correlation"
+    of = "_correlation" if params.get("rdm", _COMPARED[scorer]) == "correlation" else ""
     layer = chosen(entry)
     count = layer.geometry.get(f"dominant_components{of}") if layer else None
     share = layer.geometry.get(f"dominant_share{of}") if layer else None

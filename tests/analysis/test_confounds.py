@@ -172,6 +172,8 @@ def test_the_note_looks_at_the_dissimilarities_that_are_compared():
     """RDMs of Euclidean distances rest on the Gram matrix itself."""
     euclidean = {"benchmark_identity": {"params": {"rdm": "euclidean"}}}
     assert few_components(rsa(1.0, **euclidean)) is None
+    assert few_components(rsa(1.0, scorer="cka 1", benchmark_identity={})) is None
+    assert few_components(rsa(1.0, scorer="ssm 1", benchmark_identity={})) == ("a", 1, 0.8)
     assert few_components(rsa(1.0, scorer="ridge 1")) is None
     assert few_components(rsa(1.0, status="failed")) is None
     assert "(synthetic)" in dominated([rsa(1.0, synthetic=True)])[0]
