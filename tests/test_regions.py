@@ -50,6 +50,11 @@ def run(monkeypatch, capsys, tmp_path, cache):
     return call
 
 
+@pytest.fixture(autouse=True)
+def no_recordings(monkeypatch):
+    monkeypatch.delenv("BRAINBENCH_DATA", raising=False)
+
+
 NET = "features:net.safetensors"
 
 
