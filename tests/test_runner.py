@@ -5,6 +5,7 @@ import json
 import logging
 import shutil
 import threading
+import uuid
 from functools import partial
 from types import SimpleNamespace
 
@@ -84,7 +85,8 @@ def altered(monkeypatch):
     def use(change):
         dataset = Altered(change)
         monkeypatch.setattr(runner.datasets, "load", lambda name, roots: dataset)
-        monkeypatch.setattr(runner, "_code", lambda *modules: f"{id(change)}")  # nothing stored is of this recording
+        code = uuid.uuid4().hex  # nothing stored is of this recording; the id of a freed function would be given again
+        monkeypatch.setattr(runner, "_code", lambda *modules: code)
         return dataset
 
     return use
