@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from brainbench.api import Regions, Results, compare_regions, score
+    from brainbench.studies import Subsampled, subsample
 
 __version__ = "0.1.0"
-__all__ = ["Regions", "Results", "__version__", "compare_regions", "score"]
+__all__ = ["Regions", "Results", "Subsampled", "__version__", "compare_regions", "score", "subsample"]
 
 
 def __getattr__(name: str) -> object:
     """Import the public names when they are asked for: `import brainbench` alone loads no torch."""
     if name in __all__:
-        from brainbench import api
+        from brainbench import api, studies
 
-        return getattr(api, name)
+        return getattr(studies if name in ("Subsampled", "subsample") else api, name)
     raise AttributeError(f"module 'brainbench' has no attribute {name!r}")

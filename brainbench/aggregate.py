@@ -27,18 +27,39 @@ AT_ONCE = 2_000_000  # numbers summarised at a time: bounds what medians copy
 
 
 @dataclass(frozen=True, kw_only=True)
-class Columns:
+class Choice:
+    """V columns of S subjects with each fold's layer chosen on its training stimuli."""
+
+    layers: tuple[LayerSpec, ...]
+    train: np.ndarray  # (L,) mean over folds
+    layer_raw: np.ndarray  # (L,)
+    chosen: tuple[int, ...]  # the layer of each fold; none where nothing could be chosen
+    subjects: tuple[str, ...]  # of each column
+    column_raw: np.ndarray  # (V,)
+
+    @property
+    def raw(self) -> float:
+        """The score: every fold with the layer chosen on its training stimuli."""
+        return over_columns(self.column_raw, self.subjects)
+
+    @property
+    def best(self) -> int | None:
+        """The number of the layer that most folds chose, the shallower one of a tie; None where none could be."""
+        return None if not self.chosen else Counter(sorted(self.chosen)).most_common(1)[0][0]
+
+    @property
+    def layer(self) -> str | None:
+        """Its name."""
+        return None if self.best is None else self.layers[self.best].name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns(Choice):
     """One benchmark's numbers for one model: V columns of S subjects, B replicates.
 
     Replicates of two Columns pair up where `draws` is the same: the same stimuli and subjects are drawn in each.
     """
 
-    layers: tuple[LayerSpec, ...]
-    train: np.ndarray  # (L,) mean over folds
-    layer_raw: np.ndarray  # (L,)
-    chosen: tuple[int, ...]  # the layer of each fold
-    subjects: tuple[str, ...]  # of each column
-    column_raw: np.ndarray  # (V,)
     column_normalized: np.ndarray  # (V,)
     ceiling: Ceiling
     excluded: dict[str, int]
@@ -49,21 +70,12 @@ class Columns:
     draws: str
     resampled: str
     extras: dict[str, float]
-
-    @property
-    def raw(self) -> float:
-        """The score: every fold with the layer chosen on its training stimuli."""
-        return over_columns(self.column_raw, self.subjects)
+    geometry: tuple[dict[str, float], ...]  # of each layer: see `numerics.diagnostics`; empty where nobody asked
 
     @property
     def normalized(self) -> float:
         """The score as a share of what can be explained."""
         return over_columns(self.column_normalized, self.subjects)
-
-    @property
-    def layer(self) -> str | None:
-        """The layer that most folds chose, the shallower one of a tie; None where nothing could be chosen."""
-        return None if not self.chosen else self.layers[Counter(sorted(self.chosen)).most_common(1)[0][0]].name
 
 
 def over_columns(values: np.ndarray, subjects: Sequence[str]) -> float:
@@ -92,19 +104,17 @@ def _nanmedian(values: np.ndarray) -> np.ndarray:
     return out
 
 
-def aggregate(
-    benchmark: Benchmark,
-    layers: tuple[LayerSpec, ...],
-    asked: Sequence[Target],
-    scores: Sequence[Sequence[Score]],
-    *,
-    every_layer: bool = False,
-) -> Columns:
-    """The columns of one benchmark's region, from the scores of every target (outer) and layer (inner).
+def choose(
+    benchmark: Benchmark, layers: tuple[LayerSpec, ...], asked: Sequence[Target], scores: Sequence[Sequence[Score]]
+) -> Choice:
+    """The layer of each fold, and the score, of one benchmark's region: from every target (outer) and layer (inner).
 
-    `every_layer` makes `layer_replicates`, too, which cost as much as those of the score for each layer. Raises
-    InputError where the recording has no column in that region.
+    Raises InputError where the recording has no column in that region.
     """
+    return _chosen(layers, _cut(benchmark, asked, scores))
+
+
+def _cut(benchmark: Benchmark, asked: Sequence[Target], scores: Sequence[Sequence[Score]]) -> list[Cut]:
     cut: list[Cut] = [
         (target, np.flatnonzero(np.asarray(target.regions) == benchmark.region), by_layer)
         for target, by_layer in zip(asked, scores)
@@ -112,6 +122,10 @@ def aggregate(
     cut = [item for item in cut if len(item[1])]
     if not cut:
         raise InputError(f"{benchmark.id}: the recording has no column in region {benchmark.region!r}")
+    return cut
+
+
+def _chosen(layers: tuple[LayerSpec, ...], cut: Sequence[Cut]) -> Choice:
     subjects = tuple(target.subjects[c] for target, columns, _ in cut for c in columns)
     n_layers = len(layers)
     folds = [np.concatenate([by[layer].folds[:, c] for _, c, by in cut], axis=1) for layer in range(n_layers)]
@@ -127,6 +141,34 @@ def aggregate(
         if usable
         else np.full(len(subjects), np.nan)
     )
+    return Choice(
+        layers=layers,
+        train=_nanmean(on_train),
+        layer_raw=np.asarray([over_columns(f.mean(axis=0), subjects) for f in folds]),
+        chosen=chosen,
+        subjects=subjects,
+        column_raw=column_raw,
+    )
+
+
+def aggregate(
+    benchmark: Benchmark,
+    layers: tuple[LayerSpec, ...],
+    asked: Sequence[Target],
+    scores: Sequence[Sequence[Score]],
+    *,
+    every_layer: bool = False,
+    geometry: Sequence[dict[str, float]] = (),
+) -> Columns:
+    """The columns of one benchmark's region, from the scores of every target (outer) and layer (inner).
+
+    `every_layer` makes `layer_replicates`, too, which cost as much as those of the score for each layer. `geometry` is
+    that of each layer. Raises InputError where the recording has no column in that region.
+    """
+    cut = _cut(benchmark, asked, scores)
+    choice = _chosen(layers, cut)
+    subjects, chosen, column_raw = choice.subjects, choice.chosen, choice.column_raw
+    n_folds = len(cut[0][2][0].folds)
     # why a column is out: its own reason, the same for all layers, or that this layer predicts one number for all
     reasons = [by[0].reason[c] for _, columns, by in cut for c in columns]
     out = [r or "constant-prediction" for r, value in zip(reasons, column_raw) if not np.isfinite(value)]
@@ -135,7 +177,7 @@ def aggregate(
     scale = scores[0][0].scale
     draws = _draws(benchmark, cut, subjects)
     replicates = normalized_replicates = np.full(N_REPLICATES, np.nan)
-    if usable:
+    if chosen:
         drawn = _replicates(cut, chosen, draws)
         replicates = _each(drawn, lambda rows, people: _over_columns(rows, subjects, people), draws)
         normalized_replicates = _each(
@@ -146,25 +188,20 @@ def aggregate(
         layer_replicates = np.stack(
             [
                 _each(
-                    _replicates(cut, [layer] * len(on_train[0]), draws),
+                    _replicates(cut, [layer] * n_folds, draws),
                     lambda rows, people: _over_columns(rows, subjects, people),
                     draws,
                 )
-                for layer in range(n_layers)
+                for layer in range(len(layers))
             ]
         )
     extras = {}
-    if usable:
+    if chosen:
         for name in cut[0][2][0].extras:
             extras[name] = _extra(name, cut, chosen, subjects, np.isfinite(column_raw))
     share = normalized(column_raw, scale, ceiling)
     return Columns(
-        layers=layers,
-        train=_nanmean(on_train),
-        layer_raw=np.asarray([over_columns(f.mean(axis=0), subjects) for f in folds]),
-        chosen=chosen,
-        subjects=subjects,
-        column_raw=column_raw,
+        **vars(choice),
         column_normalized=share,
         ceiling=ceiling,
         excluded=dict(sorted((Counter(out) + left_out).items())),
@@ -175,6 +212,7 @@ def aggregate(
         draws=draws.key,
         resampled=draws.told,
         extras=extras,
+        geometry=tuple(geometry),
     )
 
 
@@ -326,6 +364,7 @@ def summary(columns: Columns) -> Scored:
                 depth=spec.depth,
                 train=float(c.train[i]),
                 raw=float(c.layer_raw[i]),
+                geometry=dict(c.geometry[i]) if c.geometry else {},
             )
             for i, spec in enumerate(c.layers)
         ],

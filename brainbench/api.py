@@ -39,6 +39,32 @@ class Results:
 
         return pd.DataFrame([row(entry) for entry in self.entries]).set_index("benchmark")
 
+    def diagnostics(self) -> pd.DataFrame:
+        """One row a benchmark and layer: what layers are like (`numerics.diagnostics`), beside their scores.
+
+        `chosen` marks the layer that most folds chose. The numbers depend on the model and the stimuli alone.
+        """
+        import pandas as pd
+
+        from brainbench.analysis.confounds import chosen
+
+        rows = [
+            {
+                "benchmark": entry.benchmark,
+                "layer": layer.layer,
+                "pooling": layer.pooling,
+                "depth": layer.depth,
+                "raw": layer.raw,
+                "chosen": layer is chosen(entry),
+                **layer.geometry,
+            }
+            for entry in self.entries
+            for layer in entry.layers
+        ]
+        columns = ["benchmark", "layer", "pooling", "depth", "raw", "chosen"]
+        table = pd.DataFrame(rows, columns=list(dict.fromkeys([*columns, *(name for row in rows for name in row)])))
+        return table.set_index(["benchmark", "layer"])
+
     def save(self, folder: str | Path) -> list[Path]:
         """Write each entry as `<folder>/<model>-<8 hex>/<benchmark>.json` (see `save`); gives the paths."""
         return [save(entry, Path(folder)) for entry in self.entries]
@@ -238,6 +264,11 @@ def checked_roots(data_root: str | Path | Mapping[str, str | Path] | None) -> di
         if not Path(folder).expanduser().is_dir():
             raise UsageError(f"the data root of {name or 'all datasets'} is {str(folder)!r}, which is not a folder")
     return {name: Path(folder).expanduser() for name, folder in roots.items()}
+
+
+def load_model(model: Any, *, layers: str | Sequence[str] | None = None) -> Model | FeatureTable:
+    """The model that this name or object stands for. Raises as `score` does."""
+    return _model(model, None, None, (layers,) if isinstance(layers, str) else layers, None, "module")
 
 
 def _model(

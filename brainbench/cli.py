@@ -141,6 +141,7 @@ def score(
     """Score MODEL on every benchmark whose recording is here, or on those named."""
     from brainbench import api
     from brainbench.printing import scores_table
+    from brainbench.printing_studies import dominated
 
     if more and not benchmarks:
         raise UsageError(f"score takes one model; got {model!r} and {more[0]!r} too. Benchmarks follow --benchmarks.")
@@ -163,6 +164,8 @@ def score(
         typer.echo(json.dumps([entry.as_json() for entry in results.entries], indent=1))
     else:
         out.print(scores_table(model, results.entries))
+        for line in dominated(results.entries):
+            out.print(Text(line))
     if results.skipped:
         names = ", ".join(sorted(results.skipped))
         err.print(Text(f"Not run, recording not here: {names}. See `brainbench list datasets`."))
@@ -295,6 +298,87 @@ def _compare_entries(paths: Sequence[Path], as_json: bool) -> None:
         "Paired replicates; p two-sided; q after Benjamini and Hochberg over the pairs of a benchmark. Models that "
         "share a letter are not told apart at q < .05. best in: share of replicates in which the model is first."
     )
+
+
+@app.command()
+def confounds(
+    paths: Annotated[list[Path], typer.Argument(help="Entries: JSON files, or folders of them.")],
+    as_json: AsJson = False,
+) -> None:
+    """Set scores beside what their layers are like, such as width and dimensionality, from entries alone."""
+    from brainbench.analysis.confounds import panel
+    from brainbench.entry import read
+    from brainbench.printing_studies import LEGEND, print_panel
+
+    by_benchmark: dict[str, list[Any]] = {}
+    for entry in (entry for path in paths for entry in read(path)):
+        if entry.status == "ok":
+            by_benchmark.setdefault(entry.benchmark, []).append(entry)
+    if not by_benchmark:
+        raise UsageError("no entry here has a score")
+    panels = [panel(entries) for _, entries in sorted(by_benchmark.items())]
+    if as_json:
+        typer.echo(json.dumps([found.as_json() for found in panels], indent=1, allow_nan=False))
+        return
+    for found in panels:
+        print_panel(out, found)
+    out.print(Text(LEGEND))
+    bare = sorted({e.model for group in by_benchmark.values() for e in group if not any(x.geometry for x in e.layers)})
+    if bare:
+        err.print(Text(f"Nothing is known of the layers of {', '.join(bare)}: score them again."))
+
+
+@app.command()
+def subsample(
+    names: Annotated[list[str], typer.Argument(metavar="MODELS", help="Models by name, SOURCE:NAME.")],
+    benchmarks: Annotated[
+        list[str], typer.Option("--benchmarks", "-b", help="Ids or globs; may be repeated, or be followed by several.")
+    ],
+    draws: Annotated[int | None, typer.Option(help="Random subsets at each number [10].")] = None,
+    fractions: Annotated[str | None, typer.Option(help="Shares to keep [0.75,0.5,0.25,0.125].")] = None,
+    layers: Annotated[str | None, typer.Option(help="Layers, comma-separated: NAME or NAME:POOLING.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Write the figure to this file, .png or .svg.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score models with fewer stimuli and with fewer neuroids: do score, best layer and ranking stay?"""
+    from brainbench import api, plotting, studies
+    from brainbench.printing_studies import print_robustness
+
+    models = [name for name in names if ":" in name]  # what follows `-b ID` without an option comes with the models
+    if not models:
+        raise UsageError(f"no model was named: none of {', '.join(names)} is SOURCE:NAME")
+    if figure is not None:
+        plotting.check_kind(figure)
+        api.check_writable(figure.parent, "--figure")  # before minutes of work, not after
+    bars = ProgressBars()
+    try:
+        found = studies.subsample(
+            models,
+            [*benchmarks, *(name for name in names if ":" not in name)],
+            fractions=None if fractions is None else _numbers(fractions),
+            draws=draws,
+            layers=None if layers is None else [name.strip() for name in layers.split(",")],
+            data_root=roots(data_root),
+            device=device,
+            progress=lambda: bars,
+        )
+    finally:
+        bars.stop()
+    if as_json:
+        typer.echo(json.dumps([one.as_json() for one in found.benchmarks], indent=1, allow_nan=False))
+    else:
+        print_robustness(out, found.benchmarks)
+    if figure is not None:
+        err.print(Text(f"Written: {found.figure(figure)}"))
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--fractions are numbers with commas between, such as 0.5,0.25; got {text!r}") from None
 
 
 @app.command()

@@ -21,13 +21,18 @@ class _Strict(BaseModel):
 
 
 class Layer(_Strict):
-    """One point of the layer curve: `train` is what layers are chosen on, `raw` the score if this one were fixed."""
+    """One point of the layer curve: `train` is what layers are chosen on, `raw` the score if this one were fixed.
+
+    `geometry` holds diagnostics of the layer for the largest set of stimuli that the benchmark scores (see
+    `numerics.diagnostics`): they stand beside scores and are none. Entries older than it have an empty one.
+    """
 
     layer: str
     pooling: str
     depth: float
     train: Number
     raw: Number
+    geometry: dict[str, Number] = {}
 
 
 class Optimistic(_Strict):

@@ -34,6 +34,7 @@ from brainbench.entry import Baseline, Entry, Scored
 from brainbench.errors import AccessError, InputError, UsageError
 from brainbench.models._identity import of_this_run
 from brainbench.models.features_file import FeatureTable
+from brainbench.numerics.diagnostics import diagnostics
 from brainbench.numerics.representation import Representation
 from brainbench.numerics.resampling import interval
 from brainbench.store import Store
@@ -105,7 +106,7 @@ def run(
     and AccessError for missing data.
     """
     entries: dict[str, Entry] = {}
-    with _own(model, setting) as of_model:
+    with own_store(model, setting) as of_model:
         for group in _groups(benchmarks, setting):
             done = _run_group(model, group, setting, of_model)
             finished(list(done.values()))
@@ -159,7 +160,7 @@ def _groups(benchmarks: Sequence[Benchmark], setting: Setting) -> Iterator[_Grou
 
 
 @contextmanager
-def _own(model: Model | FeatureTable, setting: Setting) -> Iterator[Setting]:
+def own_store(model: Model | FeatureTable, setting: Setting) -> Iterator[Setting]:
     """The setting for the model's own features and results: what no other run can find again is not left behind."""
     if not of_this_run(model.spec):
         yield setting
@@ -193,7 +194,7 @@ def results(model: Model | FeatureTable, benchmarks: Sequence[Benchmark], settin
     Raises what `run` turns into failed entries: InputError, UsageError; and AccessError for missing data.
     """
     found: dict[str, Result] = {}
-    with _own(model, setting) as of_model:
+    with own_store(model, setting) as of_model:
         for group in _groups(benchmarks, setting):
             found |= _results(model, group, of_model, every_layer=True)
     return {b.id: found[b.id] for b in benchmarks}
@@ -259,7 +260,7 @@ def _code(*modules: str) -> str:
 
 
 @contextmanager
-def _workers(device: str, n: int) -> Iterator[ThreadPoolExecutor]:
+def workers(device: str, n: int) -> Iterator[ThreadPoolExecutor]:
     """Up to `n` threads that share the cores: an eigendecomposition keeps one core busy, but not several."""
     cores = torch.get_num_threads()
     n = 1 if device.startswith("cuda") else min(n, cores)
@@ -321,12 +322,14 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
     largest, n_folds = max(len(s.ids) for s in blocks.values()), len(group.asked[0].split.folds)
     n_jobs = len(layers) * len(blocks)
     fit_in = setting.max_bytes // 2 // (8 * largest**2 * (n_folds + 2))  # a Gram matrix and its decompositions each
-    with _workers(setting.device, max(1, min(n_jobs, fit_in))) as workers:
+    with workers(setting.device, max(1, min(n_jobs, fit_in))) as pool:
         # a column is held as predictions, and as replicates of each fold and of their mean
         column = 4 * (largest + N_REPLICATES * (n_folds + 3))
         asked = [part for target in group.asked for part in target.parts(setting.max_bytes // 4 // column)]
         keys = [target.stimuli.fingerprint for target in asked]
         sharing = [[number for number, other in enumerate(keys) if other == key] for key in blocks]
+        described = {b.id: _largest(b, asked).stimuli.fingerprint for b in group.benchmarks}
+        geometry: dict[tuple[str, LayerSpec], dict[str, float]] = {}
         setting.progress.stage(f"{group.shown}: {group.scorer.spec.name} of {model.spec.id}", len(layers) * len(asked))
 
         def represented(layer: LayerSpec, target: Target) -> Representation:
@@ -346,6 +349,8 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
         def scores_of(layer: LayerSpec, numbers: list[int]) -> list[Score]:
             """One layer on all targets of one stimulus set: they share its representation and eigenbases."""
             representation = represented(layer, asked[numbers[0]])
+            if keys[numbers[0]] in described.values():
+                geometry[keys[numbers[0]], layer] = diagnostics(representation)
             found = []
             for number in numbers:
                 score = scored(representation, asked[number])
@@ -359,10 +364,26 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
 
         pairs = [(layer, numbers) for layer in layers for numbers in sharing]
         found: dict[tuple[int, LayerSpec], Score] = {}
-        for (layer, numbers), parts in zip(pairs, workers.map(scores_of, *zip(*pairs))):
+        for (layer, numbers), parts in zip(pairs, pool.map(scores_of, *zip(*pairs))):
             found |= {(number, layer): score for number, score in zip(numbers, parts)}
     scores = [[found[number, layer] for layer in layers] for number in range(len(asked))]
-    return {b.id: aggregate(b, layers, asked, scores, every_layer=every_layer) for b in group.benchmarks}
+    return {
+        b.id: aggregate(
+            b,
+            layers,
+            asked,
+            scores,
+            every_layer=every_layer,
+            geometry=[geometry[described[b.id], layer] for layer in layers],
+        )
+        for b in group.benchmarks
+    }
+
+
+def _largest(benchmark: Benchmark, asked: Sequence[Target]) -> Target:
+    """The target whose stimuli layers are described on: the most of all, for dimensions compare at one n only."""
+    own = [target for target in asked if benchmark.region in target.regions] or asked
+    return max(own, key=lambda target: len(target.stimuli.ids))
 
 
 def _entry(

@@ -52,24 +52,47 @@ class Target:
         width = max(1, n_columns)
         return [self._columns(slice(start, start + width)) for start in range(0, len(self.names), width)]
 
-    def _columns(self, at: slice) -> Target:
+    def restricted(self, ids: frozenset[str]) -> Target:
+        """The same columns on those of their stimuli that are in `ids`; without ceilings, which hold for all of them.
+
+        Raises InputError where a fold would keep fewer than 2 stimuli a side.
+        """
+        rows = np.flatnonzero([name in ids for name in self.data.stimulus_ids])
+        kept = tuple(self.data.stimulus_ids[row] for row in rows)
+        data: Block | RDMs
+        if isinstance(self.data, RDMs):
+            data = replace(self.data, stimulus_ids=kept, values=self.data.values[:, rows][:, :, rows])
+        else:
+            data = replace(self.data, stimulus_ids=kept, values=self.data.values[rows])
+        split, stimuli = self.split.restrict(kept), self.stimuli.select(kept)
+        return replace(self, data=data, stimuli=stimuli, split=split, ceilings={})
+
+    def neuroids(self, at: np.ndarray) -> Target:
+        """Only the columns with these numbers; without ceilings. RDMs have no neuroids left to choose from."""
+        return replace(self, ceilings={})._columns(at)
+
+    def _columns(self, at: slice | np.ndarray) -> Target:
         assert isinstance(self.data, Block)
+
+        def some(names: tuple[str, ...]) -> tuple[str, ...]:
+            return names[at] if isinstance(at, slice) else tuple(names[number] for number in at)
+
         data = replace(
             self.data,
-            neuroid_ids=self.data.neuroid_ids[at],
-            regions=self.data.regions[at],
+            neuroid_ids=some(self.data.neuroid_ids),
+            regions=some(self.data.regions),
             values=self.data.values[:, :, at],
         )
         ceilings = {
-            rule: replace(ceiling, value=ceiling.value[at], reason=ceiling.reason[at])
+            rule: replace(ceiling, value=ceiling.value[at], reason=some(ceiling.reason))
             for rule, ceiling in self.ceilings.items()
         }
         return replace(
             self,
             data=data,
-            subjects=self.subjects[at],
-            regions=self.regions[at],
-            names=self.names[at],
+            subjects=some(self.subjects),
+            regions=some(self.regions),
+            names=some(self.names),
             ceilings=ceilings,
         )
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brainbench.aggregate import aggregate, over_columns, summary
+from brainbench.aggregate import aggregate, choose, over_columns, summary
 from brainbench.benchmarks import N_REPLICATES, known
 from brainbench.core.arrays import Block
 from brainbench.core.score import Ceiling, Score
@@ -173,3 +173,24 @@ def test_every_layer_has_replicates_on_request():
     np.testing.assert_allclose(columns.layer_replicates[1], columns.replicates, atol=1e-7)
     np.testing.assert_allclose(columns.layer_replicates[0], columns.replicates / 2, atol=1e-7)
     assert aggregate(BENCHMARK, LAYERS, [target()], [[early, late]]).layer_replicates is None
+
+
+def test_choosing_alone_is_what_an_entry_says():
+    early = score([[0.3, 0.4, 0.5]] * 2, [[0.2] * 3, [0.0] * 3])
+    late = score([[0.6, 0.7, 0.8]] * 2, [[0.1] * 3] * 2)
+    choice = choose(BENCHMARK, LAYERS, [target()], [[early, late]])
+    whole = aggregate(BENCHMARK, LAYERS, [target()], [[early, late]])
+    assert (choice.chosen, choice.best, choice.layer) == ((0, 1), 0, "early")
+    assert choice.raw == whole.raw == pytest.approx((0.4 + 0.7) / 2)
+    np.testing.assert_array_equal(choice.layer_raw, whole.layer_raw)
+
+
+def test_geometry_stands_beside_each_layer_and_nothing_undefined_is_a_number():
+    one = score([[0.4] * 3] * 2, [[0.1] * 3] * 2)
+    geometry = [{"n_units": 5.0, "alpha_req": np.nan}, {"n_units": 9.0, "alpha_req": 1.5}]
+    fields = summary(aggregate(BENCHMARK, LAYERS, [target()], [[one, one]], geometry=geometry))
+    assert [layer.geometry for layer in fields.layers] == [
+        {"n_units": 5.0, "alpha_req": None},
+        {"n_units": 9.0, "alpha_req": 1.5},
+    ]
+    assert summary(aggregate(BENCHMARK, LAYERS, [target()], [[one, one]])).layers[0].geometry == {}

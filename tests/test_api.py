@@ -43,6 +43,28 @@ def scored(model, **options):
     return bb.score(model, V1, stimulus_ids=IDS, **options).entries
 
 
+def test_diagnostics_have_a_row_for_each_benchmark_and_layer():
+    both = {"a": FEATURES, "b": FEATURES[:, :3]}
+    table = bb.score(both, [V1, "insilico.V4-rsa"], stimulus_ids=IDS).diagnostics()
+    assert list(table.index) == [(b, layer) for b in (V1, "insilico.V4-rsa") for layer in "ab"]
+    assert list(table["n_units"]) == [6, 3, 6, 3] and list(table.groupby("benchmark")["chosen"].sum()) == [1, 1]
+    assert table.loc[(V1, "a"), "participation_ratio"] == pytest.approx(
+        table.loc[("insilico.V4-rsa", "a"), "participation_ratio"]
+    )
+    failed = bb.score({"a": FEATURES[:-1]}, V1, stimulus_ids=IDS[:-1])
+    assert failed.diagnostics().empty
+
+
+def test_subsample_takes_names_objects_and_several_benchmarks(tmp_path):
+    tables = [FeatureTable.from_arrays({"a": FEATURES[:, :p]}, IDS, f"mine{p}") for p in (6, 3)]
+    found = bb.subsample(tables, ["insilico.V1-rsa", "insilico.V4-rsa"], fractions=[0.5], draws=2)
+    assert [one.benchmark for one in found.benchmarks] == ["insilico.V1-rsa", "insilico.V4-rsa"]
+    assert found.table().index.names == ["benchmark", "model", "axis", "fraction"] and len(found.table()) == 8
+    assert found.figure(tmp_path / "a.png").stat().st_size > 1000
+    with pytest.raises(UsageError, match="no model"):
+        bb.subsample([], V1)
+
+
 def test_importing_the_package_imports_no_torch():
     code = "import sys, brainbench; brainbench.__version__; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -65,7 +65,7 @@ def test_json_on_stdout_is_entries_and_nothing_else(run, features):
     keys = "benchmark model status reason raw ceiling normalized low high layer layers optimistic per_subject"
     keys += " n_stimuli n_neuroids n_excluded baselines provenance"
     assert set(keys.split()) <= set(json.loads(out)[0])
-    assert set(json.loads(out)[0]["layers"][0]) == {"layer", "pooling", "depth", "train", "raw"}
+    assert set(json.loads(out)[0]["layers"][0]) == {"layer", "pooling", "depth", "train", "raw", "geometry"}
 
 
 def test_a_table_on_stdout_and_files_in_out(run, features, tmp_path):
@@ -312,6 +312,74 @@ def test_compare_goes_on_past_failed_entries_and_says_what_it_left_out(run, tmp_
     assert [s["model"] for s in json.loads(out)[V1]["standings"]] == ["b", "cc"]
     code, out, _ = run("compare", runs)
     assert code == 0 and "b – cc" in out
+
+
+def test_confounds_sets_scores_beside_what_their_layers_are_like(run, features, tmp_path):
+    runs = tmp_path / "runs"
+    assert run("score", features(), "-b", V1, "insilico.V1-rsa", "--out", runs)[0] == 0
+    stored(runs, "old", "insilico.V4-ridge")
+    code, out, err = run("confounds", runs, "--json")
+    assert (code, err) == (0, "")
+    ridge, rsa, _ = json.loads(out)
+    assert (rsa["benchmark"], ridge["benchmark"]) == ("insilico.V1-rsa", V1)
+    assert rsa["models"][0]["geometry"]["n_units"] == 6 and rsa["over_models"][0]["rho"] is None
+    code, out, err = run("confounds", runs)
+    assert code == 0 and "Nothing is known of the layers of old: score them again." in err
+    (line,) = [line for line in out.splitlines() if re.match(r"features:.*mine", line)][:1]
+    assert "synthetic" in line and re.search(r"\b6\b +5\.\d\d +5\.\d\d / 5\.\d\d +– \(–\)", line)
+    assert "Over models nothing is said: there are 1, and 5 are needed." in out
+
+
+def test_confounds_of_no_score_are_refused(run, tmp_path):
+    stored(tmp_path / "runs", "a", status="failed", raw=None)
+    code, out, err = run("confounds", tmp_path / "runs")
+    assert (code, out) == (2, "") and "no entry here has a score" in err
+
+
+def test_a_note_under_the_table_tells_a_score_that_few_components_carry(run, features):
+    rng = np.random.default_rng(0)
+    strong = rng.normal(size=(400, 1)) * rng.normal(size=60) * 30 + rng.normal(size=(400, 60))
+    code, out, _ = run("score", features(values=strong), "-b", V1, "insilico.V1-rsa")
+    (note,) = [line for line in out.splitlines() if line.startswith("Note")]
+    assert (
+        code == 0
+        and "insilico.V1-rsa (synthetic): 1 component carries 90 % of the geometry of a (the first 100%)" in note
+    )
+    assert "Note" not in run("score", features(name="even"), "-b", "insilico.V1-rsa")[1]
+
+
+def test_subsample_is_a_table_json_and_a_figure(run, features, tmp_path):
+    few = ("--draws", 2, "--fractions", "0.5,0.25", "-b", "insilico.V1-rsa")
+    code, out, err = run("subsample", features(), *few, "--json", "--figure", tmp_path / "new" / "x.svg")
+    assert code == 0 and f"Written: {tmp_path}/new/x.svg" in err and (tmp_path / "new" / "x.svg").stat().st_size > 1000
+    (found,) = json.loads(out)
+    assert (found["benchmark"], found["n_stimuli"], found["n_neuroids"]) == ("insilico.V1-rsa", 400, 150)
+    assert [one["n"] for one in found["models"][0]["levels"]] == [200, 100, 75, 39]
+    other = features(name="other", values=np.random.default_rng(1).normal(size=(400, 6)))
+    code, out, err = run("subsample", features(), other, *few)
+    assert (code, err) == (0, "")
+    assert "insilico.V1-rsa (synthetic): 400 stimuli, 150 neuroids, 3 subjects" in out
+    assert "ranking of 2 models (synthetic)" in out
+    rows = [line for line in out.splitlines() if re.match("features:.*(mine|other)", line)]
+    assert len(rows) == 10 and all("(synthetic)" in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nothing", "-b", V1], "no model was named"),
+        (["baseline:pixels"], "Missing option"),
+        (["baseline:pixels", "-b", V1, "--draws", "1"], "2 draws or more"),
+        (["baseline:pixels", "-b", V1, "--fractions", "half"], "numbers with commas"),
+        (["baseline:pixels", "-b", V1, "--fractions", "2"], "between 0 and 1"),
+        (["baseline:pixels", "baseline:pixels", "-b", V1], "named twice"),
+        (["baseline:pixels", "-b", V1, "--figure", "a.pdf"], ".png or .svg"),
+        (["baseline:pixels", "-b", "insilico.V9"], "unknown benchmark"),
+    ],
+)
+def test_subsample_refuses_in_a_line(run, arguments, says):
+    code, out, err = run("subsample", *arguments)
+    assert (code, out) == (2, "") and says in err
 
 
 def test_compare_without_two_scores_is_refused(run, tmp_path):

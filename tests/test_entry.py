@@ -41,3 +41,13 @@ def test_a_value_of_another_type_is_refused_and_never_converted(tmp_path, field,
     path.write_text(json.dumps(ENTRY.as_json() | {field: value}))
     with pytest.raises(InputError, match=rf"entry.json is not an entry: 0\.{says}"):
         read(path)
+
+
+def test_an_entry_from_before_layers_had_their_geometry_still_reads(tmp_path):
+    layer = {"layer": "a", "pooling": "flatten", "depth": 1.0, "train": 0.1, "raw": 0.2}
+    path = tmp_path / "entry.json"
+    path.write_text(json.dumps(ENTRY.as_json() | {"layers": [layer]}))
+    (old,) = read(path)
+    assert old.layers[0].geometry == {}
+    path.write_text(json.dumps(ENTRY.as_json() | {"layers": [layer | {"geometry": {"n_units": 8.0, "alpha": None}}]}))
+    assert read(path)[0].layers[0].geometry == {"n_units": 8.0, "alpha": None}

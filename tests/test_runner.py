@@ -23,6 +23,7 @@ from brainbench.entry import Baseline, Entry
 from brainbench.errors import AccessError, InputError, UsageError
 from brainbench.models._identity import of_this_run
 from brainbench.models.features_file import FeatureTable
+from brainbench.numerics.diagnostics import diagnostics
 from brainbench.numerics.resampling import interval
 from brainbench.scorers.ridge import Ridge
 from brainbench.targets import targets
@@ -162,6 +163,30 @@ def test_an_entry_says_what_was_scored_and_where(setting, codes):
     assert good.model_identity["weights"] == table(features).spec.weights
     assert failed.model_identity["preprocessing"]["crop_px"] == 16
     assert failed.model_identity["layers"][0]["pooling"] == "grid14"
+
+
+def test_an_entry_tells_the_geometry_of_each_layer(oracle, codes):
+    """A layer's geometry has nothing to do with region or scorer."""
+    for layer in oracle["insilico.V1-ridge"].layers:
+        features = codes[layer.layer]
+        said = {name: float("nan") if value is None else value for name, value in layer.geometry.items()}
+        assert said == pytest.approx(
+            diagnostics(runner.Representation.from_features(features, IDS)), rel=1e-6, nan_ok=True
+        )
+        assert (said["n_stimuli"], said["n_units"]) == (400, features.shape[1])
+    for entry in oracle.values():
+        assert [layer.geometry for layer in entry.layers] == [
+            layer.geometry for layer in oracle["insilico.V1-ridge"].layers
+        ]
+
+
+def test_layers_are_described_on_the_most_stimuli_that_the_region_was_shown():
+    def target(n, *regions):
+        return SimpleNamespace(stimuli=SimpleNamespace(ids=range(n)), regions=regions)
+
+    asked = [target(20, "V1", "V4"), target(30, "V4"), target(90, "IT")]
+    by_region = {b.region: runner._largest(b, asked) for b in alone("insilico.V1-ridge", "insilico.V4-ridge")}
+    assert by_region == {"V1": asked[0], "V4": asked[1]}
 
 
 def test_the_layer_curve_tells_poolings_apart(setting):

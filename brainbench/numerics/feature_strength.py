@@ -18,7 +18,7 @@ from torch import Tensor
 
 from brainbench.errors import InputError, UsageError
 from brainbench.numerics._shapes import Float, Int
-from brainbench.numerics.spectrum import centred, rounding
+from brainbench.numerics.spectrum import centred, eigenvalues, rounding
 
 SHARE = 0.9  # of a comparison's squared norm: `Dominance.n_components` reach it
 
@@ -48,6 +48,10 @@ class Dominance:
 
     cumulative: Float[Tensor, " k"]
     n_components: float
+
+    def share(self, k: int) -> float:
+        """Share of the leading k >= 1 components, 1 beyond the last; NaN for a constant layer."""
+        return float(self.cumulative[min(k, len(self.cumulative)) - 1]) if len(self.cumulative) else float("nan")
 
 
 def factorial(n_factors: int) -> Float[Tensor, "n d"]:
@@ -115,9 +119,13 @@ def dominant_share(gram: Float[Tensor, "n n"]) -> Dominance:
     √(1 - cumulative[k-1]). Pearson RSA on squared Euclidean distances and debiased CKA see the same components less
     their diagonal: for those this is close, not exact. The Gram needs no centring.
     """
-    values = torch.linalg.eigvalsh(centred(gram)).flip(0)
-    values = values[values > rounding(gram, values)]
-    cumulative = values.square().cumsum(dim=0) / values.square().sum()
+    return dominance(eigenvalues(gram))
+
+
+def dominance(values: Float[Tensor, " k"]) -> Dominance:
+    """The same from the eigenvalues (descending, none of them rounding) of the centred Gram matrix or covariance."""
+    squared = values.double().square()
+    cumulative = squared.cumsum(dim=0) / squared.sum()
     reached = (cumulative < SHARE - 1e-12).sum() + 1
     return Dominance(cumulative=cumulative, n_components=float(reached) if len(values) else float("nan"))
 

@@ -111,6 +111,14 @@ class Representation:
         stored = None if self._stored is None else (self._stored[0].to(device), self._stored[1].to(device))
         return replace(self, features=features, _stored=stored, _bases={})
 
+    def select(self, rows: Int[Tensor, " m"]) -> Representation:
+        """The same for some of the stimuli, in that order, with nothing computed yet."""
+        names = tuple(self.stimulus_ids[row] for row in rows.tolist())
+        if self._stored is None:
+            return replace(self, stimulus_ids=names, features=self._kept[rows], _bases={})
+        gram, unit_mean = self._stored
+        return replace(self, stimulus_ids=names, _stored=(gram[rows][:, rows], unit_mean[rows]), _bases={})
+
     def standardized(self, rows: Int[Tensor, " m"]) -> Representation:
         """The same with each unit centred and scaled to a standard deviation of 1 over `rows`, the training stimuli.
 

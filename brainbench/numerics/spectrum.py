@@ -60,6 +60,18 @@ def eigenvalues(gram: Float[Tensor, "n n"], *, n_units: int | None = None) -> Fl
     return values[values > rounding(gram, values)] / n
 
 
+def eigenvalues_of_features(features: Float[Tensor, "n p"]) -> Float[Tensor, " k"]:
+    """The same from features, as p x p: quicker where they have fewer units than stimuli."""
+    n, p = features.shape
+    x = features.double()
+    if not torch.isfinite(x).all():
+        raise InputError("the features hold NaN or infinity")
+    xc = x - x.mean(dim=0)
+    values = torch.linalg.eigvalsh(xc.T @ xc).flip(0)[: min(n - 1, p)]
+    constant = 1e-13 * x.square().sum(dim=1).max()  # see `rounding`
+    return values[values > torch.maximum(ROUNDING * values.max(), constant)] / n
+
+
 def rounding(gram: Float[Tensor, "n n"], values: Float[Tensor, " k"]) -> Float[Tensor, ""]:
     """The bound below which an eigenvalue of the centred Gram matrix is rounding.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brainbench.plotting._files import save
+from brainbench.plotting._files import check_kind, save, save_as
 from brainbench.plotting.layers import layer_by_region, layer_curves
+from brainbench.plotting.robustness import robustness
 
 if TYPE_CHECKING:
     from brainbench.analysis.comparison import Comparison
 
-__all__ = ["layer_by_region", "layer_curves", "save", "save_all"]
+__all__ = ["check_kind", "layer_by_region", "layer_curves", "robustness", "save", "save_all", "save_as"]
 
 
 def save_all(comparison: Comparison, folder: Path) -> list[Path]:

@@ -1,0 +1,164 @@
+"""Tables of what stands beside scores: the confound panel, the note on few components, scores under subsampling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from brainbench.analysis.confounds import FEWEST, Association, Confounded, Panel, few_components
+from brainbench.analysis.robustness import AXES, Level, Robustness
+from brainbench.entry import Entry
+from brainbench.printing import number, signed, titled
+
+_SIDE_BY_SIDE = 3  # models whose layers have a column each; of more, only the mean is shown
+
+
+def dominated(entries: Sequence[Entry]) -> list[str]:
+    """One line for each score of geometries that few components carry."""
+    told = []
+    for entry in entries:
+        found = few_components(entry)
+        if found is not None:
+            layer, count, share = found
+            carry = "component carries" if count == 1 else "components carry"
+            told.append(
+                f"Note, {entry.label}: {count:.0f} {carry} 90 % of the geometry of {layer} (the first {share:.0%}): "
+                "the score says how well these few agree with the recording, and little of the rest. See "
+                "docs/scorers/feature_strength.md."
+            )
+    return told
+
+
+def print_panel(out: Console, panel: Panel) -> None:
+    """Models with what their chosen layers are like, then the correlations of score with each of that."""
+    out.print(_models(panel))
+    out.print(_associations(panel))
+    n = len(panel.models)
+    if n < FEWEST:
+        out.print(Text(f"Over models nothing is said: there are {n}, and {FEWEST} are needed."))
+    out.print()
+
+
+LEGEND = (
+    "Diagnostics of the layer that most folds chose, for the benchmark's stimuli: no scores, and no ranking. PR, "
+    "RankMe (of eigenvalues / of singular values): dimensions in use, at most one less than stimuli. α-ReQ: exponent "
+    "of the spectrum's decay, with r² of the fit. 1st comp.: share of the leading component in Σλ², and how many carry "
+    "90 % of it; of 1-r: the same as RDMs of 1 - r see it. Correlations are Spearman's, of score with diagnostic, with "
+    f"95 % interval and number of points, none below {FEWEST}. Over the layers of one model the interval takes layers "
+    "for independent, which neighbours are not: it is too narrow; the mean's takes models for the sample. Of so many "
+    "intervals some leave out 0 by chance, and none says what causes what."
+)
+
+
+def _models(panel: Panel) -> Table:
+    table = titled(f"{panel.benchmark} (synthetic)" if panel.synthetic else panel.benchmark)
+    right = ("depth", "score", "units", "PR", "RankMe", "α-ReQ (r²)", "1st comp. (for 90 %)", "of 1-r")
+    sparse = any(m.geometry.get("population_sparseness") is not None for m in panel.models)
+    for heading in ("model", "layer", *right, *(("sparseness",) if sparse else ())):
+        table.add_column(heading, justify="right" if heading in right else "left", no_wrap=True)
+    for m in panel.models:
+        told = {name: "–" if value is None else f"{value:.3g}" for name, value in m.geometry.items()}
+        share = {name: "–" if value is None else f"{value:.2f}" for name, value in m.geometry.items()}
+        count = {name: "–" if value is None else f"{value:.0f}" for name, value in m.geometry.items()}
+        cells = (
+            _shown(m, panel),
+            m.layer,
+            f"{m.depth:.2f}",
+            f"{number(m.raw)} [{number(m.low)}, {number(m.high)}]",
+            count.get("n_units", "–"),
+            told.get("participation_ratio", "–"),
+            f"{told.get('rankme_covariance', '–')} / {told.get('rankme_singular', '–')}",
+            f"{share.get('alpha_req', '–')} ({share.get('alpha_req_r2', '–')})",
+            f"{share.get('dominant_share', '–')} ({count.get('dominant_components', '–')})",
+            f"{share.get('dominant_share_correlation', '–')} ({count.get('dominant_components_correlation', '–')})",
+            *((share.get("population_sparseness", "–"),) if sparse else ()),
+        )
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _associations(panel: Panel) -> Table:
+    table = titled(None)
+    table.add_column("score against", no_wrap=True)
+    few = panel.models if len(panel.models) <= _SIDE_BY_SIDE else ()
+    heads = ["over models", *(f"over layers of {_shown(m, panel)}" for m in few)]
+    for heading in heads if few else [*heads, "over layers, mean of models"]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    within = {m.model: {a.diagnostic: a for a in m.over_layers} for m in few}
+    for over, mean in zip(panel.over_models, panel.within_models):
+        if over.n == 0 and mean.n == 0:  # no model here has this diagnostic
+            continue
+        cells = [_association(within[m.model].get(over.diagnostic)) for m in few] or [_association(mean)]
+        table.add_row(*map(Text, (over.diagnostic, _association(over), *cells)))
+    return table
+
+
+def _association(found: Association | None) -> str:
+    if found is None or not isfinite(found.rho):
+        return "–" if found is None else f"– {found.n}"
+    return f"{signed(found.rho)} [{signed(found.low)}, {signed(found.high)}] {found.n}"
+
+
+def _shown(model: Confounded, panel: Panel) -> str:
+    return f"{model.model} (synthetic)" if panel.synthetic else model.model
+
+
+def print_robustness(out: Console, found: Sequence[Robustness]) -> None:
+    """For each benchmark the models' scores and layers at each number, and how well the ranking holds."""
+    for one in found:
+        out.print(_levels(one))
+        for axis, why in one.missing.items():
+            out.print(Text(f"No {axis} can be left out: {why}."))
+        if one.orders:
+            out.print(_orders(one))
+        out.print()
+    out.print(
+        Text(
+            "Random subsets; the layer is chosen on training stimuli in each. sd: over subsets; they overlap, so a new "
+            "sample of a share f would spread sd / sqrt(1 - f): new sample. layer, within 1: share of subsets with the "
+            "layer of all data, and with it or a neighbour in depth; shift: layers deeper, on average. tau: Kendall's, "
+            "with the ranking by all data; first: share of subsets with the same best model."
+        )
+    )
+
+
+def _levels(found: Robustness) -> Table:
+    groups = f" in {found.n_units} groups" if found.n_units < found.n_stimuli else ""
+    name = f"{found.benchmark} (synthetic)" if found.synthetic else found.benchmark
+    neuroids = f", {found.n_neuroids} neuroids" if found.n_neuroids else ""
+    table = titled(f"{name}: {found.n_stimuli} stimuli{groups}{neuroids}, {found.n_subjects} subjects")
+    heads = ("share", "n", "subsets", "score", "sd", "new sample", "layer", "within 1", "shift")
+    table.add_column("model", no_wrap=True)
+    table.add_column("fewer", no_wrap=True)
+    for heading in heads:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for model in found.models:
+        shown = f"{model.model} (synthetic)" if found.synthetic else model.model
+        table.add_row(*map(Text, (shown, "all data", "1", "", "", number(model.score), "", "", model.layer or "–")))
+        for axis in AXES:
+            for level in (level for level in model.levels if level.axis == axis):
+                table.add_row(*map(Text, (shown, axis, *_level(level))))
+    return table
+
+
+def _level(level: Level) -> tuple[str, ...]:
+    n = f"{level.n:.0f}" if isfinite(level.n) else "–"
+    shares = (f"{share:.0%}" if isfinite(share) else "–" for share in (level.layer_same, level.layer_near))
+    spread = (number(level.mean), number(level.sd), number(level.sd_fresh))
+    return (f"{level.fraction:g}", n, str(level.n_draws), *spread, *shares, signed(level.layer_shift))
+
+
+def _orders(found: Robustness) -> Table:
+    table = titled(f"ranking of {len(found.models)} models{' (synthetic)' if found.synthetic else ''}")
+    table.add_column("fewer", no_wrap=True)
+    for heading in ("share", "subsets", "tau", "sd", "first"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for order in found.orders:
+        first = f"{order.same_first:.0%}" if isfinite(order.same_first) else "–"
+        cells = (order.axis, f"{order.fraction:g}", str(order.n_draws), signed(order.tau), number(order.tau_sd), first)
+        table.add_row(*map(Text, cells))
+    return table

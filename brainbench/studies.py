@@ -1,0 +1,89 @@
+"""`brainbench.subsample`: how much of a score hangs on how many stimuli and neuroids there happen to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brainbench.api import available, checked_roots, load_model
+from brainbench.benchmarks import select
+from brainbench.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from brainbench.analysis.robustness import Robustness
+    from brainbench.runner import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Subsampled:
+    """Benchmarks with fewer stimuli and neuroids; what each holds is told in `brainbench.analysis.robustness`."""
+
+    benchmarks: list[Robustness]
+
+    def table(self) -> pd.DataFrame:
+        """One row a benchmark, model, axis and fraction."""
+        import pandas as pd
+
+        return pd.concat({found.benchmark: found.table() for found in self.benchmarks}, names=["benchmark"])
+
+    def figure(self, path: str | Path) -> Path:
+        """Write the figure, a PNG or an SVG by its name: a row of two panels a benchmark; gives the path."""
+        from brainbench import plotting
+
+        return plotting.save_as(plotting.robustness(self.benchmarks), Path(path))
+
+
+def subsample(
+    models: Any,
+    benchmarks: str | Sequence[str],
+    *,
+    fractions: Sequence[float] | None = None,
+    draws: int | None = None,
+    layers: str | Sequence[str] | None = None,
+    data_root: str | Path | Any = None,
+    device: str = "auto",
+    max_memory: float | None = None,
+    cache: str | Path | None = None,
+    progress: Callable[[], Progress] | None = None,
+) -> Subsampled:
+    """Score models with random subsets of a benchmark's stimuli, and of its neuroids: score, best layer and ranking.
+
+    `models` is one or more names, or objects with the `Model` protocol or `FeatureTable`s; `benchmarks` one or more
+    ids or globs. At each of `fractions` (3/4, 1/2, 1/4 and 1/8) there are `draws` (10) random subsets, the same for all
+    models. All else is as in `score`, which says what is raised, too.
+    """
+    from brainbench import runner
+    from brainbench.analysis import subsampling
+
+    several = list(models) if isinstance(models, list | tuple) else [models]
+    if not several:
+        raise UsageError("no model was named")
+    roots = checked_roots(data_root)
+    patterns = (benchmarks,) if isinstance(benchmarks, str) else tuple(benchmarks)
+    chosen, _ = available(select(patterns), roots, required=patterns)
+    setting = runner.make_setting(
+        roots=roots,
+        device=device,
+        cache_folder=None if cache is None else Path(cache),
+        progress=progress or runner.Silent,
+        max_memory=max_memory,
+    )
+    loaded = [load_model(model, layers=layers) for model in several]
+    if len({model.spec for model in loaded}) < len(loaded):
+        raise UsageError("a model is named twice")
+    return Subsampled(
+        [
+            subsampling.subsample(
+                loaded,
+                benchmark,
+                setting,
+                fractions=subsampling.FRACTIONS if fractions is None else fractions,
+                n_draws=subsampling.DRAWS if draws is None else draws,
+            )
+            for benchmark in chosen
+        ]
+    )
