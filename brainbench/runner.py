@@ -342,9 +342,13 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
             score: Score = group.scorer.score(representation, target.data, target.split, seed=0, device=setting.device)
             return score
 
+        @lru_cache(maxsize=1)  # with its decompositions, which the parts of a target share
+        def represented_again(layer: LayerSpec, key: str) -> Representation:
+            return represented(layer, asked[keys.index(key)])
+
         @lru_cache(maxsize=1)
         def scored_again(layer: LayerSpec, number: int) -> Score:
-            return scored(represented(layer, asked[number]), asked[number])
+            return scored(represented_again(layer, keys[number]), asked[number])
 
         def scores_of(layer: LayerSpec, numbers: list[int]) -> list[Score]:
             """One layer on all targets of one stimulus set: they share its representation and eigenbases."""
