@@ -10,7 +10,12 @@ from brainbench.errors import UsageError
 
 SCORERS = Registry(
     kind="scorer",
-    own={"ridge": "brainbench.scorers.ridge:Ridge", "rsa": "brainbench.scorers.rsa:RSA"},
+    own={
+        "kernel_analysis": "brainbench.scorers.kernel_analysis:KernelAnalysis",
+        "ridge": "brainbench.scorers.ridge:Ridge",
+        "rsa": "brainbench.scorers.rsa:RSA",
+        "svm": "brainbench.scorers.svm:SVM",
+    },
     group="brainbench.scorers",
 )
 
