@@ -26,6 +26,7 @@ import torch
 from brainbench import datasets, extraction, models, scorers
 from brainbench.aggregate import Columns, aggregate, summary
 from brainbench.benchmarks import N_REPLICATES, Benchmark
+from brainbench.core.arrays import Labels
 from brainbench.core.protocols import Model
 from brainbench.core.score import Score
 from brainbench.core.specs import LayerSpec, fingerprint, plain
@@ -36,6 +37,7 @@ from brainbench.models._identity import of_this_run
 from brainbench.models.features_file import FeatureTable
 from brainbench.numerics.representation import Representation
 from brainbench.numerics.resampling import interval
+from brainbench.recorded import Recorded
 from brainbench.store import Store
 from brainbench.targets import Target, targets
 
@@ -180,7 +182,7 @@ def _run_group(model: Model | FeatureTable, group: _Group, setting: Setting, of_
     beside: dict[str, dict[str, Result] | str] = {}
     for name in sorted({name for names in wanted.values() for name in names}):
         try:
-            beside[name] = _results(_baseline(model, name), group, setting)
+            beside[name] = _results(_baseline(model, name, setting.roots), group, setting)
         except (AccessError, InputError, UsageError) as error:  # the model's own score does not hang on its baselines
             log.warning("%s: baseline %s has no score: %s", group.shown, name, error)
             beside[name] = str(error)
@@ -218,6 +220,8 @@ def _results(
     if any(result is None for result in found.values()):
         if isinstance(model, FeatureTable):
             _require_stimuli(model, group.asked)
+        if isinstance(model, Recorded):
+            _require_another_brain(model, group)
         for name, columns in _columns(model, group, setting, every_layer).items():
             if found[name] is None:
                 found[name] = result = Result(
@@ -273,7 +277,7 @@ def _workers(device: str, n: int) -> Iterator[ThreadPoolExecutor]:
 
 
 class _NotApplicable(InputError):
-    """The model says nothing about these stimuli."""
+    """The model says nothing about these stimuli, or is what it would be compared with."""
 
 
 def _require_stimuli(model: FeatureTable, asked: Iterable[Target]) -> None:
@@ -283,6 +287,17 @@ def _require_stimuli(model: FeatureTable, asked: Iterable[Target]) -> None:
             f"the features of {model.spec.id} have none of the {len(wanted)} stimuli of this dataset: its ids are like "
             f"{min(wanted)!r}, those of the features like {model.stimulus_ids[0]!r}"
         )
+
+
+def _require_another_brain(model: Recorded, group: _Group) -> None:
+    for target in group.asked:
+        own = {(subject, model.region) for subject in model.subjects}
+        same = sorted(own & set(zip(target.subjects, target.regions)))
+        if model.dataset == group.dataset.spec.id and same and not isinstance(target.data, Labels):
+            raise _NotApplicable(
+                f"{model.spec.id} would be scored on {group.scorer.spec.name} of itself: {same[0][1]} of "
+                f"{same[0][0]} in {model.dataset} is on both sides"
+            )
 
 
 def _baselines(model: Model | FeatureTable, benchmark: Benchmark) -> list[str]:
@@ -297,10 +312,11 @@ def _baselines(model: Model | FeatureTable, benchmark: Benchmark) -> list[str]:
     return names
 
 
-def _baseline(model: Model | FeatureTable, name: str) -> Model | FeatureTable:
+def _baseline(model: Model | FeatureTable, name: str, roots: dict[str, Path]) -> Model | FeatureTable:
     """The baseline of this name; a twin is read at the very layers that its model is read at."""
     twin = name == f"{model.spec.id}@untrained"
-    return models.load(name, layers=[f"{s.name}:{s.pooling}" for s in model.spec.layers] if twin else None)
+    layers = [f"{s.name}:{s.pooling}" for s in model.spec.layers] if twin else None
+    return models.load(name, layers=layers, roots=roots)
 
 
 def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every_layer: bool) -> dict[str, Columns]:
