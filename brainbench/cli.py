@@ -294,16 +294,16 @@ def _table(model: str, results: Any) -> Table:
                     f"[{_number(entry.low)}, {_number(entry.high)}]",
                     _number(entry.ceiling),
                     _number(entry.normalized),
-                    f"{entry.n_neuroids} ({entry.n_excluded})",
+                    "–" if entry.scale == "share" else f"{entry.n_neuroids} ({entry.n_excluded})",
                     str(entry.n_stimuli),
                     beside,
                 ),
             )
         )
     table.caption = (
-        "raw: mean over held-out folds of the correlation r, layer chosen inside each training set; median over "
-        f"neuroids, mean over subjects. {_ceilings(results.entries)}normalized: sign(r) r² / ceiling on the r² scale, "
-        "not clipped. –: undefined, see the entry's reason."
+        f"raw: mean over held-out folds of the correlation r{_shares(results.entries)}, layer chosen inside each "
+        f"training set; median over neuroids, mean over subjects. {_ceilings(results.entries)}normalized: "
+        "sign(r) r² / ceiling on the r² scale, not clipped. –: undefined, see the entry's reason."
     )
     table.caption_justify = "left"
     return table
@@ -313,6 +313,12 @@ def _titled(title: str) -> Table:
     """An empty table under `title` as it stands: a str would be read as rich's markup."""
     text = Text(title, style="table.title")
     return Table(title=text, title_justify="left", header_style="bold", box=None, pad_edge=False)
+
+
+def _shares(entries: Sequence[Entry]) -> str:
+    """What the scores are of scorers that ask how well categories can be told."""
+    told = sorted({e.scorer.split()[0] for e in entries if e.scale == "share"})
+    return f" (for {' and '.join(told)} a share of what there is to tell of categories)" if told else ""
 
 
 def _ceilings(entries: Sequence[Entry]) -> str:

@@ -1,4 +1,4 @@
-"""The brain as a model: the mean responses of a recording are the features of `recording:DATASET.REGION/SUBJECT/SESSION`.
+"""The brain as a model: `recording:DATASET.REGION/SUBJECT/SESSION` has a recording's mean responses for its features.
 
 So a region stands beside networks wherever it is not scored on itself: how well can the categories of stimuli be read
 (Cadieu et al. 2014)? A recording with a time axis has a layer a bin: its layer curve is its time course.

@@ -2,8 +2,8 @@
 
 No recording is asked: a layer and a brain region are both read for the categories of stimuli, so the brain is a row
 beside the models (`recording:` names it). Cadieu et al. (2014), PLoS Comput Biol 10, e1003963: precision, 1 - the
-leave-one-out error of kernel ridge regression, against complexity 1/λ; Cadieu et al. (2013), arXiv:1301.3530: precision,
-1 - the error of d kernel principal components, against d. The score is the area under the curve (`numerics.kernel_errors`).
+leave-one-out error of kernel ridge regression, against complexity 1/λ. Cadieu et al. (2013), arXiv:1301.3530: 1 - the
+error of d kernel principal components, against d. The score is the area under the curve (`numerics.kernel_errors`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ POINTS = 101  # of the curve of 2013, whose number of components differs with th
 
 @dataclass(frozen=True, kw_only=True)
 class KernelAnalysis:
-    """Area under precision against complexity, KA-AUC, of a fold's test stimuli: the reader's errors are left out there.
+    """KA-AUC, the area under precision against complexity, of readers that see a fold's test stimuli alone.
 
     `protocol` is "2014" (kernel ridge regression, leave-one-out) or "2013" (kernel principal components, in-sample).
     Leave-one-out leaves out a stimulus with all versions of it (`leave_out="unit"`, see `Split.unit`), or alone. With
