@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from brainbench.api import Results, score
+    from brainbench.api import Regions, Results, compare_regions, score
 
 __version__ = "0.1.0"
-__all__ = ["Results", "__version__", "score"]
+__all__ = ["Regions", "Results", "__version__", "compare_regions", "score"]
 
 
 def __getattr__(name: str) -> object:
     """Import the public names when they are asked for: `import brainbench` alone loads no torch."""
-    if name in ("Results", "score"):
+    if name in __all__:
         from brainbench import api
 
         return getattr(api, name)

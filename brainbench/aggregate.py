@@ -23,7 +23,7 @@ from brainbench.targets import Target
 
 # a target, the places of one region's columns in it, and its score for each layer
 Cut = tuple[Target, np.ndarray, Sequence[Score]]
-AT_ONCE = 20_000_000  # numbers summarised at a time: bounds what medians copy
+AT_ONCE = 2_000_000  # numbers summarised at a time: bounds what medians copy
 
 
 @dataclass(frozen=True, kw_only=True)

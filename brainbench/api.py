@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brainbench.benchmarks import Benchmark, select
+from brainbench.benchmarks import Benchmark, of_region, select
 from brainbench.core.protocols import Model
 from brainbench.datasets import DATASETS, present
 from brainbench.entry import Entry, read
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
+    from brainbench.analysis.comparison import Comparison, Curve
     from brainbench.core.specs import Preprocessing
     from brainbench.models.features_file import FeatureTable
-    from brainbench.runner import Progress
+    from brainbench.runner import Progress, Result
 
 log = logging.getLogger("brainbench")
 
@@ -41,6 +42,23 @@ class Results:
     def save(self, folder: str | Path) -> list[Path]:
         """Write each entry as `<folder>/<model>-<8 hex>/<benchmark>.json` (see `save`); gives the paths."""
         return [save(entry, Path(folder)) for entry in self.entries]
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """Regions against each other for one model; what `comparison` holds is told in `brainbench.analysis.comparison`."""
+
+    comparison: Comparison
+
+    def table(self) -> pd.DataFrame:
+        """One row a region: best layer, depth and score, with their intervals."""
+        return self.comparison.table()
+
+    def figures(self, folder: str | Path) -> list[Path]:
+        """Write the layer curves and the heat map of layers and regions, as PNG and SVG; gives the paths."""
+        from brainbench import plotting
+
+        return plotting.save_all(self.comparison, Path(folder))
 
 
 def score(
@@ -90,7 +108,7 @@ def score(
     names = (layers,) if isinstance(layers, str) else layers
     loaded = _model(model, preprocess, stimulus_ids, names, weights, name, roots)
     if out is not None:
-        _check_writable(Path(out))  # before hours of work, not after
+        check_writable(Path(out), "--out")  # before hours of work, not after
 
     def keep(entries: list[Entry]) -> None:
         """To disk at once: what comes after may fail, or be interrupted."""
@@ -98,6 +116,101 @@ def score(
             Results(entries, {}).save(out)
 
     return Results(runner.run(loaded, chosen, setting, keep), skipped)
+
+
+def compare_regions(
+    model: str | Mapping[str, Any] | Any,
+    regions: Sequence[str],
+    benchmarks: str | Sequence[str] | None = None,
+    *,
+    scorer: str = "ridge",
+    preprocess: Callable[[Image.Image], Any] | Preprocessing | None = None,
+    stimulus_ids: Sequence[str] | None = None,
+    layers: str | Sequence[str] | None = None,
+    weights: str | Path | None = None,
+    name: str = "module",
+    data_root: str | Path | Mapping[str, str | Path] | None = None,
+    device: str = "auto",
+    cache: str | Path | None = None,
+    max_memory: float | None = None,
+    progress: Callable[[], Progress] | None = None,
+) -> Regions:
+    """Compare regions of cortex for one model: curves over layers, best layers, differences, and the order of depth.
+
+    `regions` are names of regions, or ids of benchmarks, in the order that depth is asked to follow (`V1 V4 IT`). A
+    region stands for the one benchmark of that region and `scorer` whose recording is here; `benchmarks`, ids or globs,
+    says which ones to look among. `model` and all else are as in `score`.
+
+    Raises UsageError where a region has several benchmarks or all have fewer than two, UnknownNameError for names that
+    do not exist, AccessError for a region without a recording here, and what `score` raises for a model.
+    """
+    from brainbench import runner
+    from brainbench.analysis.regions import compare_regions as compared
+
+    roots = checked_roots(data_root)
+    patterns = (benchmarks,) if isinstance(benchmarks, str) else None if benchmarks is None else tuple(benchmarks)
+    chosen = [_one(region, of_region(region, scorer, patterns), roots) for region in regions]
+    if len({b.id for b in chosen}) < max(2, len(chosen)):
+        raise UsageError(f"a comparison needs 2 regions or more, each once; got {', '.join(b.id for b in chosen)}")
+    setting = runner.make_setting(
+        roots=roots,
+        device=device,
+        cache_folder=None if cache is None else Path(cache),
+        progress=progress or runner.Silent,
+        max_memory=max_memory,
+    )
+    loaded = _model(model, preprocess, stimulus_ids, (layers,) if isinstance(layers, str) else layers, weights, name)
+    results = runner.results(loaded, chosen, setting)
+    return Regions(compared(loaded.spec.id, [_curve(b, results[b.id]) for b in chosen]))
+
+
+def _one(region: str, candidates: Sequence[Benchmark], roots: dict[str, Path]) -> Benchmark:
+    reasons = {b.id: present(b.dataset, roots) for b in candidates}
+    here = [b for b in candidates if not reasons[b.id]]
+    if not here:
+        raise AccessError(reasons[candidates[0].id])
+    if len(here) > 1:
+        raise UsageError(
+            f"{region!r} has {len(here)} benchmarks here: {', '.join(b.id for b in here)}. Name one of these instead "
+            f"of the region, or say with --benchmarks which recordings are meant, such as {here[0].dataset + '.*'!r}."
+        )
+    return here[0]
+
+
+def _curve(benchmark: Benchmark, result: Result) -> Curve:
+    import numpy as np
+
+    from brainbench import scorers
+    from brainbench.analysis.comparison import Curve
+
+    def number(value: float | None) -> float:
+        return float("nan") if value is None else value
+
+    scored, spec = result.scored, scorers.SCORERS[benchmark.scorer].spec
+    ceiling = number(scored.ceiling)
+    return Curve(
+        benchmark=benchmark.id,
+        region=benchmark.region,
+        recording=result.draws,
+        synthetic=DATASETS[benchmark.dataset].spec.synthetic,
+        scorer=benchmark.scorer,
+        scale=spec.scale,
+        layers=tuple(layer.layer for layer in scored.layers),
+        depths=np.asarray([layer.depth for layer in scored.layers]),
+        raw=np.asarray([number(layer.raw) for layer in scored.layers]),
+        layer_replicates=np.asarray(result.layer_replicates, dtype=float),
+        score=number(scored.raw),
+        replicates=np.asarray(result.replicates, dtype=float),
+        normalized=number(scored.normalized),
+        normalized_replicates=np.asarray(result.normalized_replicates, dtype=float),
+        reach=ceiling**0.5 if (spec.scale, scored.ceiling_scale) == ("r", "r2") and ceiling > 0 else ceiling,
+        n_stimuli=scored.n_stimuli,
+        n_neuroids=scored.n_neuroids,
+        n_excluded=scored.n_excluded,
+        resampled=scored.resampled,
+        counted="RDMs" if spec.requires == "rdms" else "neuroids",
+        reason=f"no column has a score: {scored.excluded}" if scored.raw is None else "",
+    )
 
 
 def available(
@@ -208,7 +321,7 @@ def row(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _check_writable(folder: Path) -> None:
+def check_writable(folder: Path, option: str) -> None:
     """Raises ResourceError where no file can be made in `folder`, which is made if it is not there."""
     import tempfile
 
@@ -216,7 +329,7 @@ def _check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise ResourceError(f"cannot write to {folder}: {error.strerror}. Give another --out folder.") from None
+        raise ResourceError(f"cannot write to {folder}: {error.strerror}. Give another {option} folder.") from None
 
 
 def save(entry: Entry, folder: Path) -> Path:

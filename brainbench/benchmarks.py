@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from brainbench import _resources, datasets, scorers
 from brainbench.core.specs import fingerprint
-from brainbench.errors import InputError, UnknownNameError, did_you_mean
+from brainbench.errors import InputError, UnknownNameError, UsageError, did_you_mean
 
 N_REPLICATES = 1000
 AGGREGATION = 3  # rises when the way from columns to an entry's numbers changes
@@ -143,3 +143,20 @@ def select(patterns: tuple[str, ...] | None) -> list[Benchmark]:
             raise UnknownNameError("benchmark", pattern, everything)
         chosen.update(matches)
     return [everything[name] for name in sorted(chosen)]
+
+
+def of_region(name: str, scorer: str, patterns: tuple[str, ...] | None = None) -> list[Benchmark]:
+    """The benchmark of this id, or those of this region, scorer and glob `patterns`, in order of id; never none.
+
+    Raises UnknownNameError for a name that is neither, UsageError for a region that only other scorers score.
+    """
+    if name in known():
+        return [known()[name]]
+    chosen = [b for b in select(patterns) if b.region == name]
+    if not chosen:
+        raise UnknownNameError("region or benchmark", name, {b.region for b in select(patterns)} | set(known()))
+    scored = [b for b in chosen if b.scorer == scorer]
+    if not scored:
+        others = ", ".join(f"{b.id} is by {b.scorer}" for b in chosen)
+        raise UsageError(f"no benchmark of {name!r} is scored by {scorer!r}; {others}. Name another --scorer.")
+    return scored

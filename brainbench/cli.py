@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 import typer.exceptions
@@ -23,9 +23,6 @@ from rich.text import Text
 
 from brainbench import __version__
 from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError, VerificationError
-
-if TYPE_CHECKING:
-    from brainbench.entry import Entry
 
 INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
 KINDS = ("datasets", "models", "scorers", "benchmarks")
@@ -143,6 +140,7 @@ def score(
 ) -> None:
     """Score MODEL on every benchmark whose recording is here, or on those named."""
     from brainbench import api
+    from brainbench.printing import scores_table
 
     if more and not benchmarks:
         raise UsageError(f"score takes one model; got {model!r} and {more[0]!r} too. Benchmarks follow --benchmarks.")
@@ -164,7 +162,7 @@ def score(
     if as_json:
         typer.echo(json.dumps([entry.as_json() for entry in results.entries], indent=1))
     else:
-        out.print(_table(model, results))
+        out.print(scores_table(model, results.entries))
     if results.skipped:
         names = ", ".join(sorted(results.skipped))
         err.print(Text(f"Not run, recording not here: {names}. See `brainbench list datasets`."))
@@ -175,14 +173,102 @@ def score(
 
 @app.command()
 def compare(
-    paths: Annotated[list[Path], typer.Argument(help="Entries: JSON files, or folders of them.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATHS | MODELS --regions ...",
+            help="Entries: JSON files, or folders of them. With --regions, models by name.",
+        ),
+    ],
+    regions: Annotated[
+        list[str] | None,
+        typer.Option(help="Regions or benchmarks in the order that depth should follow: V1,V4,IT or V1 V4 IT."),
+    ] = None,
+    benchmarks: Annotated[
+        list[str] | None,
+        typer.Option("--benchmarks", "-b", help="Ids or globs to look for the regions in; may be repeated."),
+    ] = None,
+    scorer: Annotated[
+        str | None, typer.Option(help="Whose benchmarks stand for a region: ridge, if not given.")
+    ] = None,
+    figures: Annotated[Path | None, typer.Option(help="Write figures, PNG and SVG, to this folder.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = None,
+    data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare models on each benchmark, pair by pair, from their entries alone."""
+    """Compare models on each benchmark, pair by pair, from their entries alone; or regions of cortex for each model."""
+    if regions:
+        _compare_regions(names, regions, benchmarks, scorer or "ridge", figures, device or "auto", data_root, as_json)
+        return
+    of_regions = {"benchmarks": benchmarks, "scorer": scorer, "figures": figures, "device": device}
+    for option, given in (of_regions | {"data-root": data_root}).items():
+        if given:
+            raise UsageError(f"--{option} goes with --regions: entries are compared as they stand")
+    _compare_entries([Path(name) for name in names], as_json)
+
+
+def _compare_regions(
+    names: list[str],
+    given: list[str],
+    benchmarks: list[str] | None,
+    scorer: str,
+    figures: Path | None,
+    device: str,
+    data_root: list[str] | None,
+    as_json: bool,
+) -> None:
+    from dataclasses import replace
+
+    from brainbench import api
+    from brainbench.printing import print_regions, shown
+
+    # what follows `--regions V1` without an option of its own comes with the models; these have a colon in their names
+    more = [name for name in names if ":" not in name]
+    models = list(dict.fromkeys(name for name in names if ":" in name))
+    if not models:
+        raise UsageError(f"no model was named beside the regions: none of {', '.join(names)} is SOURCE:NAME")
+    if more and len(given) > 1:
+        raise UsageError(f"give all regions after one --regions; {more[0]!r} stands apart")
+    wanted = [name for text in (*given, *more) for name in text.replace(",", " ").split()]
+    if figures is not None:
+        api.check_writable(figures, "--figures")  # before hours of work, not after
+    bars = ProgressBars()
+    try:
+        found = [
+            api.compare_regions(
+                model,
+                wanted,
+                benchmarks or None,
+                scorer=scorer,
+                data_root=roots(data_root),
+                device=device,
+                progress=lambda: bars,
+            )
+            for model in models
+        ]
+    finally:
+        bars.stop()
+    if len({regions.comparison.model for regions in found}) < len(found):  # files of one name, in two folders
+        found = [api.Regions(replace(r.comparison, model=model)) for r, model in zip(found, models)]
+    if as_json:
+        typer.echo(json.dumps([regions.comparison.as_json() for regions in found], indent=1, allow_nan=False))
+    else:
+        print_regions(out, [regions.comparison for regions in found])
+    for path in (path for regions in found if figures is not None for path in regions.figures(figures)):
+        err.print(Text(f"Written: {path}"))
+    unscored = [region for regions in found for region in regions.comparison.regions if region.best is None]
+    for region in unscored:
+        err.print(Text(f"{shown(region)} has no score: {region.curve.reason}"))
+    if unscored:
+        raise typer.Exit(InputError.exit_code)
+
+
+def _compare_entries(paths: Sequence[Path], as_json: bool) -> None:
     from dataclasses import asdict
 
     from brainbench.analysis.models import compare as compare_entries
     from brainbench.entry import read
+    from brainbench.printing import print_standings
 
     by_benchmark: dict[str, list[Any]] = {}
     labels: dict[str, str] = {}
@@ -204,28 +290,7 @@ def compare(
         typer.echo(json.dumps(plain, indent=1))
         return
     for name, (standings, differences) in results.items():
-        synthetic = " (synthetic)" if several[name][0].synthetic else ""
-        table = _titled(labels[name])
-        for heading in ("model", "raw", "95 % interval", "rank", "not told apart", "best in"):
-            table.add_column(heading, justify="left" if heading == "model" else "right", no_wrap=True)
-        for s in standings:
-            interval = f"[{_number(s.low)}, {_number(s.high)}]"
-            rank = str(s.best) if s.best == s.worst else f"{s.best}–{s.worst}"
-            table.add_row(
-                *map(Text, (f"{s.model}{synthetic}", _number(s.raw), interval, rank, s.ties, f"{s.rank_shares[0]:.0%}"))
-            )
-        out.print(table)
-        pairs = Table(header_style="bold", box=None, pad_edge=False)
-        for heading in ("pair", "difference", "95 % interval", "p", "q"):
-            pairs.add_column(heading, justify="left" if heading == "pair" else "right", no_wrap=True)
-        for d in differences:
-            interval = f"[{_signed(d.low)}, {_signed(d.high)}]"
-            pairs.add_row(
-                Text(f"{d.model} – {d.other}{synthetic}"),
-                *map(Text, (_signed(d.difference), interval, f"{d.p:.4f}", f"{d.q:.4f}")),
-            )
-        out.print(pairs)
-        out.print()
+        print_standings(out, labels[name], standings, differences, synthetic=several[name][0].synthetic)
     out.print(
         "Paired replicates; p two-sided; q after Benjamini and Hochberg over the pairs of a benchmark. Models that "
         "share a letter are not told apart at q < .05. best in: share of replicates in which the model is first."
@@ -260,80 +325,6 @@ def check(
     failed = [outcome.check for outcome in outcomes if outcome.status == "failed"]
     if failed:
         raise VerificationError(f"{name} fails {len(failed)} of {len(outcomes)} checks: {', '.join(failed)}")
-
-
-def _table(model: str, results: Any) -> Table:
-    from brainbench.api import row
-
-    table = _titled(model)
-    right = ("raw", "95 % interval", "ceiling", "normalized", "neuroids (excl.)", "stimuli")
-    for name in ("benchmark", "layer", *right):
-        table.add_column(name, justify="right" if name in right else "left", no_wrap=True)
-    table.add_column("best baseline (difference)")
-    for entry in results.entries:
-        r = row(entry)
-        if entry.status != "ok":
-            table.add_row(Text(entry.label), Text(entry.status, style="red"), *[""] * 6, Text(entry.reason))
-            continue
-        beside = ""
-        if r["best_baseline"] is not None:
-            name = r["best_baseline"].removeprefix("baseline:")
-            name = "untrained" if "@untrained" in name else name
-            beside = (
-                f"{name} {_number(r['baseline_raw'])} "
-                f"({_signed(entry.baselines[r['best_baseline']].difference)} "
-                f"[{_signed(r['difference_low'])}, {_signed(r['difference_high'])}])"
-            )
-        table.add_row(
-            *map(
-                Text,
-                (
-                    entry.label,
-                    entry.layer or "",
-                    _number(entry.raw),
-                    f"[{_number(entry.low)}, {_number(entry.high)}]",
-                    _number(entry.ceiling),
-                    _number(entry.normalized),
-                    "–" if entry.scale == "share" else f"{entry.n_neuroids} ({entry.n_excluded})",
-                    str(entry.n_stimuli),
-                    beside,
-                ),
-            )
-        )
-    table.caption = (
-        f"raw: mean over held-out folds of the correlation r{_shares(results.entries)}, layer chosen inside each "
-        f"training set; median over neuroids, mean over subjects. {_ceilings(results.entries)}normalized: "
-        "sign(r) r² / ceiling on the r² scale, not clipped. –: undefined, see the entry's reason."
-    )
-    table.caption_justify = "left"
-    return table
-
-
-def _titled(title: str) -> Table:
-    """An empty table under `title` as it stands: a str would be read as rich's markup."""
-    text = Text(title, style="table.title")
-    return Table(title=text, title_justify="left", header_style="bold", box=None, pad_edge=False)
-
-
-def _shares(entries: Sequence[Entry]) -> str:
-    """What the scores are of scorers that ask how well categories can be told."""
-    told = sorted({e.scorer.split()[0] for e in entries if e.scale == "share"})
-    return f" (for {' and '.join(told)} a share of what there is to tell of categories)" if told else ""
-
-
-def _ceilings(entries: Sequence[Entry]) -> str:
-    """On which scale the ceilings shown are, scorer by scorer."""
-    scales = sorted({(e.scorer.split()[0], e.ceiling_scale) for e in entries if e.ceiling is not None})
-    told = ", ".join(f"{'r² scale' if scale == 'r2' else scale} for {scorer}" for scorer, scale in scales)
-    return f"ceiling: {told}. " if told else ""
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.3f}"
 
 
 def _cell(value: Any) -> str:

@@ -120,9 +120,7 @@ def targets(dataset: Any, group: Sequence[Benchmark], scorer: Any) -> list[Targe
             ceilings = {rule: _no_ceiling(rule) for rule in rules}
         elif isinstance(data, RDMs):
             subjects, columns, names = data.subjects, (label,) * len(data.subjects), data.subjects
-            ceilings = {
-                rule: _rdm_ceiling(rule, data, own, getattr(scorer, "comparison", "spearman")) for rule in rules
-            }
+            ceilings = {rule: _rdm_ceiling(rule, data, own, scorer) for rule in rules}
         else:
             subjects, columns, names = (label,) * len(data.neuroid_ids), data.regions, data.neuroid_ids
             ceilings = {rule: _neuroid_ceiling(rule, data, seed) for rule in rules}
@@ -161,6 +159,11 @@ def _labels(dataset: Any, table: pd.DataFrame, benchmark: Benchmark) -> Labels:
 def _rdms(dataset: Any, region: str, benchmark: Benchmark, scorer: Any) -> RDMs:
     """One RDM a subject: the released ones averaged over sessions, or those of the mean responses."""
     if "rdms" in dataset.spec.measures:
+        if getattr(scorer, "rdm", "correlation") == "squared_euclidean":
+            raise InputError(
+                f"{benchmark.dataset} was released as dissimilarities, not as responses, and {scorer.spec.name} needs "
+                "the geometry of responses: use rsa or ssm"
+            )
         released = dataset.rdms(region)
         return RDMs(
             stimulus_ids=tuple(released["stimulus_id"].values),
@@ -223,18 +226,36 @@ def _neuroid_ceiling(rule: str, block: Block, seed: str) -> Ceiling:
     return Ceiling(value=value, scale="r2", method="split-half, Spearman-Brown", reason=tuple(reason))
 
 
-def _rdm_ceiling(rule: str, rdms: RDMs, split: Split, comparison: str) -> Ceiling:
-    """Leave-one-subject-out bounds over the same pairs that are scored: those of each fold's test stimuli."""
+def _rdm_ceiling(rule: str, rdms: RDMs, split: Split, scorer: Any) -> Ceiling:
+    """Leave-one-subject-out bounds over the same pairs that are scored: those of each fold's test stimuli.
+
+    A scorer that has `agree` compares each subject with the mean matrix of the others; else RDMs are pooled as its
+    `comparison` asks.
+    """
     s = len(rdms.subjects)
     if rule == "split_half":
         raise InputError("ceiling rule 'split_half' is for responses; RDMs have leave_one_subject_out or none")
     if rule == "none" or s < 2:
         why = "no ceiling by rule" if rule == "none" else "one subject"
-        return Ceiling(value=np.full(s, np.nan), scale="r", method=rule, reason=(why,) * s)
-    bounds = []
+        return Ceiling(value=np.full(s, np.nan), scale=scorer.spec.scale, method=rule, reason=(why,) * s)
+    agree, bounds = getattr(scorer, "agree", None), []
     for _, rows in split.rows(rdms.stimulus_ids):
-        bounds.append(leave_one_out(upper(torch.as_tensor(rdms.values[:, rows][:, :, rows])).T, comparison))
+        some = torch.as_tensor(rdms.values[:, rows][:, :, rows])
+        if agree is not None:
+            bounds.append(_with_the_others(some, agree))
+        else:
+            bounds.append(leave_one_out(upper(some).T, getattr(scorer, "comparison", "spearman")))
     lower = torch.stack([low for low, _ in bounds]).mean(dim=0).numpy()
     above = torch.stack([high for _, high in bounds]).mean(dim=0).numpy()
     reason = tuple("" if v > 0 else "unreliable" for v in lower)
-    return Ceiling(value=lower, scale="r", method="leave-one-subject-out (lower)", upper=above, reason=reason)
+    return Ceiling(
+        value=lower, scale=scorer.spec.scale, method="leave-one-subject-out (lower)", upper=above, reason=reason
+    )
+
+
+def _with_the_others(matrices: torch.Tensor, agree: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each subject's matrix (s, n, n), of a mean distance of 1, against the mean of the others', and of everybody's."""
+    scaled = matrices / upper(matrices).mean(dim=1)[:, None, None]
+    pooled = [scaled[[j for j in range(len(scaled)) if j != i]].mean(dim=0) for i in range(len(scaled))]
+    lower = torch.cat([agree(others, own[None]) for others, own in zip(pooled, scaled)])
+    return lower, agree(scaled.mean(dim=0), scaled)

@@ -15,7 +15,7 @@ import numpy as np
 
 from brainbench.entry import Entry
 from brainbench.errors import InputError, UsageError
-from brainbench.numerics.resampling import interval
+from brainbench.numerics.resampling import benjamini_hochberg, interval, two_sided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +71,8 @@ def compare(entries: Sequence[Entry], *, level: float = 0.05) -> tuple[list[Stan
     labels = [e.model if named[e.model] == 1 else f"{e.model}-{e.model_fingerprint[:8]}" for e in scored]
     replicates = np.asarray([[np.nan if r is None else r for r in e.replicates] for e in scored])
     pairs = list(combinations(range(len(scored)), 2))
-    p = np.asarray([_two_sided(replicates[i] - replicates[j]) for i, j in pairs])
-    q = _benjamini_hochberg(p)
+    p = np.asarray([two_sided(replicates[i] - replicates[j]) for i, j in pairs])
+    q = benjamini_hochberg(p)
     differences = []
     better = np.zeros((len(scored), len(scored)), dtype=bool)
     for (i, j), p_value, q_value in zip(pairs, p, q):
@@ -132,26 +132,6 @@ def check_comparable(entries: Sequence[Entry]) -> None:
             raise InputError(
                 f"{entry.model} has {len(entry.replicates)} replicates, {first.model} {len(first.replicates)}"
             )
-
-
-def _two_sided(differences: np.ndarray) -> float:
-    finite = differences[np.isfinite(differences)]
-    if len(finite) < 20:
-        return float("nan")
-    # a replicate at exactly 0 counts half to each side
-    above = (finite > 0).sum() + 0.5 * (finite == 0).sum()
-    return float(min(1.0, 2 * (min(above, len(finite) - above) + 1) / (len(finite) + 1)))
-
-
-def _benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """Adjusted p-values of those that are finite; NaN stays NaN and is not counted in the family."""
-    from scipy.stats import false_discovery_control
-
-    q = np.full(len(p), np.nan)
-    finite = np.isfinite(p)
-    if finite.any():
-        q[finite] = false_discovery_control(p[finite])
-    return q
 
 
 def _letters(apart: np.ndarray) -> list[str]:

@@ -55,7 +55,12 @@ class Recording:
 def recording(scorer: Any, region: str = "V4") -> Recording:
     """The recording of one region in the form that a scorer requires: made once, and to be copied before use."""
     return _recording(
-        scorer.spec.requires, getattr(scorer, "rdm", "correlation"), getattr(scorer, "comparison", "spearman"), region
+        scorer.spec.requires,
+        scorer.spec.scale,
+        getattr(scorer, "rdm", "correlation"),
+        getattr(scorer, "comparison", "spearman"),
+        getattr(scorer, "agree", None),
+        region,
     )
 
 
@@ -217,13 +222,16 @@ def _as_rdms(values: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _recording(requires: str, rdm: str, comparison: str, region: str) -> Recording:
+def _recording(
+    requires: str, scale: str, rdm: str, comparison: str, agree: Any, region: str
+) -> Recording:
     name, n, subjects = _SIZES[requires]
     benchmark = known()[name]
     once = benchmark.split.model_copy(update={"n_repeats": 1})
     of_region = {"region": region} if benchmark.region else {}
     benchmark = benchmark.model_copy(update={"subjects": subjects, "split": once, **of_region})
-    asks = SimpleNamespace(spec=SimpleNamespace(requires=requires), rdm=rdm, comparison=comparison)
+    spec = SimpleNamespace(requires=requires, scale=scale)
+    asks = SimpleNamespace(spec=spec, rdm=rdm, comparison=comparison, agree=agree)
     first = _First(n) if requires != "labels" else _Labelled(n, region)
     (target,) = targets(first, [benchmark], asks)
     rows = take(first.stimuli().ids, target.data.stimulus_ids, what="the codes")

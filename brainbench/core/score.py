@@ -60,10 +60,10 @@ class Score:
     `folds` (F, V) is the score on each fold's test stimuli, `train` (F, V) the cross-validated score inside each
     fold's training stimuli, on which layers are chosen. `resample(weights, folds, columns)` gives, for multiplicities
     (B, n) of the n stimuli and the numbers of some folds and columns, the scores (B, folds, columns) of the same
-    predictions: nothing is fitted to multiplicities. `luck` (F, V) is the share of the predictions' variance that
-    noise in the training responses accounts for, 0 where nothing is fitted. `reason` names, for each column, why it is
-    NaN ("" where it is not). `extras` holds further (V,) or (F, V) arrays, or (F, V, D) where a column has a curve of D
-    points.
+    predictions: nothing is fitted to multiplicities. `luck` (F, V) is the variance of the score over what `resample`
+    shows of it, less 1: above 0 where noise in the training responses has a share in the predictions, below 0 where
+    pairs of stimuli are scored. `reason` names, for each column, why it is NaN ("" where it is not). `extras` holds
+    further (V,) or (F, V) arrays, or (F, V, D) where a column has a curve of D points.
     """
 
     scale: Scale

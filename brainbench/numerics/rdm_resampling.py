@@ -18,7 +18,7 @@ from brainbench.numerics._shapes import Float
 from brainbench.numerics.correlation import Order, midranks, ordered, weighted_midranks
 from brainbench.numerics.rdm import check_comparison, compare, tau_a, upper
 
-PAIRS = 4096  # pairs, and
+PAIRS = 8192  # pairs, and
 SAMPLES = 256  # samples, whose weights make one factor of a matrix product: it fits into a cache
 RANKS = 2**17  # ranks of one RDM that are made at a time, which fit into a cache, too
 
@@ -95,7 +95,8 @@ def _spearman(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
             weighted_midranks(order, pairs, out=into)
         count = pairs.sum(dim=1, dtype=torch.float64)
         middle = (count + 1)[:, None].to(pairs.dtype) / 2  # the mean rank, whatever is ranked
-        cubes = (count**3 - pairs.double().pow(3).sum(dim=1)) / 12  # Σ w (rank - middle)² if only copies tie
+        own = (pairs.square() * pairs).sum(dim=1, dtype=torch.float64)
+        cubes = (count**3 - own) / 12  # Σ w (rank - middle)² if only copies tie
         squares = torch.stack([
             cubes if order.ends is None else (pairs * (rank - middle).square()).sum(dim=1, dtype=torch.float64)
             for order, rank in zip(orders, ranks)
@@ -116,7 +117,7 @@ def _tau_a(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
 
 
 def influence(x: Float[Tensor, " q"], y: Float[Tensor, "q s"], how: str) -> Float[Tensor, "q s"]:
-    """How each pair moves `compare(x, y, how)`: weights w of pairs change it by mean((w - 1) influence), to first order.
+    """How each pair moves `compare(x, y, how)`: pairs of weights w change it by mean((w - 1) influence), at first.
 
     Each column has mean 0. With c(x, y) = x y of standardised values it is c(x, y) - r (c(x, x) + c(y, y)) / 2 around
     its mean; for Spearman these are ranks, and c has what a pair's weight does to the other pairs' ranks, too; for
@@ -126,16 +127,17 @@ def influence(x: Float[Tensor, " q"], y: Float[Tensor, "q s"], how: str) -> Floa
     check_comparison(how)
     y = y.double()
     defined = torch.isfinite(compare(x, y, how))
-    x, y = x.double()[:, None].expand_as(y).nan_to_num(), y.nan_to_num()
+    x, y = x.double().nan_to_num()[:, None], y.nan_to_num()
     if how == "kendall":
-        every = torch.sign(x[:, :1] - x[:, 0])
+        every = torch.sign(x - x.T)
         out = torch.stack([2 * (every * torch.sign(c[:, None] - c)).mean(dim=1) for c in y.T], dim=1)
     else:
         of_x: list[Order] = []
         of_y: list[Order] = []
         if how == "spearman":
-            of_x, of_y = ([ordered(c) for c in v.T] for v in (x, y))
+            of_x, of_y = [ordered(x[:, 0])] * y.shape[1], [ordered(c) for c in y.T]
             x, y = midranks(x), midranks(y)
+        x = x.expand_as(y)
         if how != "cosine":
             x, y = x - x.mean(dim=0), y - y.mean(dim=0)
         xx, yy, xy = x.square().mean(dim=0), y.square().mean(dim=0), (x * y).mean(dim=0)
@@ -156,16 +158,22 @@ def _moved(x: Tensor, y: Tensor, of_x: list[Order], of_y: list[Order]) -> Tensor
     return out
 
 
-def spread_ratio(influences: Float[Tensor, "s n n"]) -> float:
+def spread_ratio(influences: Float[Tensor, "s n n"], fold: int | float) -> float:
     """The variance that a mean over pairs of stimuli and over subjects has, over that of its replicates.
 
-    `influences` has each subject's pairs as a symmetric matrix, summed over folds, 0 where a pair is in none.
+    `influences` has each subject's pairs as a symmetric matrix, summed over folds, 0 where a pair is in none; `fold` is
+    how many stimuli a fold has. With A and B the sums of squares of rows' sums and of pairs, replicates show A + B and
+    (A - B) n (n - 1) / ((n - 2) (n - 3)) has the score's variance as its mean (Σ h of all pairs of n stimuli, around
+    its mean). Replicates divide by their own pairs, which are (n - 1) / n as many. 1 for folds of less than 4.
     """
+    if fold < 4:
+        return 1.0
     mean = influences.mean(dim=0)
-    first, second = _overlaps(mean[None])
-    own_first, own_second = (v / len(influences) ** 2 for v in _overlaps(influences - mean))
-    shown = first + second + own_first + own_second
-    true = max(first - second - own_first + own_second, second - own_second, 0.0)
+    row, pair = _overlaps(mean[None])
+    own_row, own_pair = (v / len(influences) ** 2 for v in _overlaps(influences - mean))
+    few = (fold - 1) ** 3 / (fold * (fold - 2) * (fold - 3))
+    shown = row + pair + own_row + own_pair
+    true = max(few * (row - pair - own_row + own_pair), pair - own_pair, 0.0)
     return true / shown if shown > 0 else 1.0
 
 

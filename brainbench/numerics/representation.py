@@ -71,6 +71,13 @@ class Representation:
         stored = (gram.double(), unit_mean.double())
         return cls(stimulus_ids=tuple(stimulus_ids), n_units=n_units, _stored=stored)
 
+    @classmethod
+    def from_squared_distances(cls, squared: Float[Tensor, "n n"]) -> Representation:
+        """Points around their mean, of which only the squared distances are known (Torgerson 1952)."""
+        gram = _centre(-squared.double() / 2)
+        names = [str(row) for row in range(len(squared))]
+        return cls.from_gram(gram, torch.zeros_like(gram[0]), len(squared), names)
+
     @cached_property
     def gram(self) -> Float[Tensor, "n n"]:
         """X Xᵀ, float64."""
@@ -146,12 +153,14 @@ class Representation:
         """Dissimilarity of every two stimuli, float64 with a zero diagonal.
 
         `correlation`: 1 - Pearson correlation over units; NaN for a stimulus to which all units respond alike.
-        `euclidean`: the distance, not its square.
+        `euclidean`: the distance; `squared_euclidean`: its square, which with the mean is all of a Gram matrix.
         """
         gram = self.gram if rows is None else self.gram[rows][:, rows]
-        if kind == "euclidean":
-            square = gram.diagonal()[:, None] + gram.diagonal()[None] - 2 * gram
-            distances = square.clamp_min(0).sqrt()
+        if kind in ("euclidean", "squared_euclidean"):
+            norms = gram.diagonal()[:, None] + gram.diagonal()[None]
+            square = norms - 2 * gram
+            square = torch.where(square > 1e-14 * norms, square, 0.0)  # what is left of equal rows is rounding
+            distances = square if kind == "squared_euclidean" else square.sqrt()
         elif kind == "correlation":
             mean = self.unit_mean if rows is None else self.unit_mean[rows]
             cov = gram - self.n_units * mean[:, None] * mean[None]
@@ -159,7 +168,7 @@ class Representation:
             scale = torch.where(scale > 1e-7 * gram.diagonal().clamp_min(0).sqrt(), scale, torch.nan)
             distances = 1 - cov / (scale[:, None] * scale[None])
         else:
-            raise UsageError(f"no RDM kind {kind!r}; there are 'correlation' and 'euclidean'")
+            raise UsageError(f"no RDM kind {kind!r}; there are 'correlation', 'euclidean' and 'squared_euclidean'")
         return distances.clone().fill_diagonal_(0.0)
 
 

@@ -1,4 +1,4 @@
-"""Random numbers that belong to a benchmark, so that replicates of any two models pair up."""
+"""Random numbers that belong to a benchmark, so that replicates of any two models pair up, and what replicates say."""
 
 from __future__ import annotations
 
@@ -30,3 +30,27 @@ def interval(replicates: np.ndarray, level: float = 0.95) -> tuple[float, float]
         return float("nan"), float("nan")
     low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def two_sided(differences: np.ndarray) -> float:
+    """p that a quantity is 0, of its replicates: twice the smaller share on either side of 0, at least 2 / (B + 1).
+
+    Replicates that are NaN do not count; NaN where fewer than 20 are left.
+    """
+    finite = differences[np.isfinite(differences)]
+    if len(finite) < 20:
+        return float("nan")
+    # a replicate at exactly 0 counts half to each side
+    above = (finite > 0).sum() + 0.5 * (finite == 0).sum()
+    return float(min(1.0, 2 * (min(above, len(finite) - above) + 1) / (len(finite) + 1)))
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """p-values adjusted for the false discovery rate (Benjamini and Hochberg 1995); NaN stays NaN, uncounted."""
+    from scipy.stats import false_discovery_control
+
+    q = np.full(len(p), np.nan)
+    finite = np.isfinite(p)
+    if finite.any():
+        q[finite] = false_discovery_control(p[finite])
+    return q

@@ -97,4 +97,5 @@ class RSA:
             for at in (i * n + j, j * n + i):
                 total.index_add_(1, at, moved / moved.shape[1])
         defined = total.isfinite().all(dim=1)
-        return spread_ratio(total[defined].unflatten(1, (n, n))) if defined.any() else 1.0
+        fold = float(np.mean([len(set(units[test].tolist())) for test in tests]))
+        return spread_ratio(total[defined].view(-1, n, n), fold) if defined.any() else 1.0

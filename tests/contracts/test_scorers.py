@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from brainbench.checks import checks_for, parametrize_with_checks, run_checks
+from brainbench.checks._known import KNOWN_FAILURES
 from brainbench.checks.scorers import check_devices_agree
 from brainbench.core.arrays import take
 from brainbench.core.score import Score
@@ -16,9 +17,10 @@ from brainbench.numerics.representation import Representation
 from brainbench.scorers import SCORERS
 from brainbench.scorers.ridge import Ridge
 from brainbench.scorers.rsa import RSA
+from brainbench.scorers.similarity import CKA, Shape
 
 
-@parametrize_with_checks([SCORERS[name]() for name in SCORERS])
+@parametrize_with_checks([SCORERS[name]() for name in SCORERS], known_failures=KNOWN_FAILURES)
 def test_contract(thing, check):
     check.run(thing)
 
@@ -40,8 +42,12 @@ def test_invariances_are_those_of_the_default_parameters():
     assert failures(RSA(rdm="euclidean")).keys() == lacks
 
 
+def test_plain_cka_sees_a_geometry_in_noise():
+    assert "null_is_zero" in failures(CKA(estimator="plain"))
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize("scorer", [Ridge(), RSA()], ids=["ridge", "rsa"])
+@pytest.mark.parametrize("scorer", [Ridge(), RSA(), CKA(), Shape()], ids=["ridge", "rsa", "cka", "shape"])
 def test_devices_agree(scorer):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from brainbench.aggregate import aggregate, over_columns
-from brainbench.analysis.models import _two_sided
 from brainbench.benchmarks import known
 from brainbench.core.arrays import Block, responses_array
 from brainbench.core.specs import LayerSpec
@@ -16,7 +15,7 @@ from brainbench.core.splits import Fold, Split
 from brainbench.core.stimuli import StimulusSet
 from brainbench.datasets.insilico import Insilico
 from brainbench.numerics.representation import Representation
-from brainbench.numerics.resampling import interval
+from brainbench.numerics.resampling import interval, two_sided
 from brainbench.scorers.ridge import Ridge
 from brainbench.targets import targets
 
@@ -197,9 +196,9 @@ def test_p_values_are_as_rare_as_they_say():
         a, b = (brain.run(rng.normal(size=(N_STIMULI, 6))).replicates for _ in range(2))
         noisy = (np.c_[brain.latents[:, PARTLY], rng.normal(size=(N_STIMULI, 6))] for _ in range(2))
         c, d = (brain.run(x).replicates for x in noisy)
-        null.append(_two_sided(a - b))
-        against_zero.append(_two_sided(a))
-        same.append(_two_sided(c - d))
+        null.append(two_sided(a - b))
+        against_zero.append(two_sided(a))
+        same.append(two_sided(c - d))
     for p in (null, against_zero):
         assert 0.017 <= np.mean(np.asarray(p) < 0.05) <= 0.097
     assert np.mean(np.asarray(same) < 0.05) <= 0.097

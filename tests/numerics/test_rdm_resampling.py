@@ -125,12 +125,17 @@ def test_influence_on_what_is_not_defined_is_nan(how):
     assert influence(upper(rdms(1, 1)[0]), y, how).isnan().all(dim=0).tolist() == [True, False, True]
 
 
-def test_where_stimuli_add_up_replicates_are_right_but_for_what_few_stimuli_hide():
+def test_where_stimuli_add_up_replicates_are_right():
     """For pairs g_i + g_j sums of rows are (n - 2) g_i, and squares of pairs sum to (n - 2) Σ g²."""
-    g = torch.randn(50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    n = 50
+    g = torch.randn(n, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     g -= g.mean()
     pairs = (g[:, None] + g).fill_diagonal_(0)
-    np.testing.assert_allclose(spread_ratio(pairs[None]), (50 - 3) / (50 - 1), rtol=1e-12)
+    np.testing.assert_allclose(spread_ratio(pairs[None], n), (n - 1) ** 2 / (n * (n - 2)), rtol=1e-12)
+
+
+def test_folds_that_are_too_small_to_tell_leave_replicates_alone():
+    assert spread_ratio(noise(1, 2, 3, 0)[0], 3) == 1
 
 
 def noise(count, subjects, n, seed):
@@ -141,7 +146,7 @@ def noise(count, subjects, n, seed):
 
 def test_where_pairs_are_independent_replicates_vary_three_times_too_much():
     """Of one subject; the floor, which keeps the variance from being below that of the pairs, adds a little."""
-    ratios = [spread_ratio(h) for h in noise(100, 1, 80, 0)]
+    ratios = [spread_ratio(h, 80) for h in noise(100, 1, 80, 0)]
     assert 1 / 3 < np.mean(ratios) < 0.4
 
 
@@ -157,11 +162,13 @@ def test_the_spread_of_replicates_is_that_of_the_score_once_it_is_scaled(subject
     people = rng.multinomial(subjects, np.full(subjects, 1 / subjects), b)
     variances = []
     for h in noise(200, subjects, n, 1):
-        columns = torch.einsum("bi,sij,bj->bs", stimuli, h, stimuli).numpy() / 2
+        counts = (stimuli.sum(dim=1).square() - stimuli.square().sum(dim=1))[:, None]
+        columns = (torch.einsum("bi,sij,bj->bs", stimuli, h, stimuli) / counts).numpy()
         centre = columns.mean(axis=0)
-        scaled = centre + (columns - centre) * np.sqrt(spread_ratio(h))
+        own_mean = h.sum(dim=(1, 2), keepdim=True) / (n * (n - 1)) * (1 - torch.eye(n))
+        scaled = centre + (columns - centre) * np.sqrt(spread_ratio(h - own_mean, n))
         variances.append((scaled * people).mean(axis=1).var())
-    true = n * (n - 1) / 2 / subjects
+    true = 2 / (n * (n - 1)) / subjects
     assert 0.95 < np.mean(variances) / true < 1.15
 
 

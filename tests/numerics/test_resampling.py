@@ -1,6 +1,6 @@
 import numpy as np
 
-from brainbench.numerics.resampling import interval, multiplicities, seed_of
+from brainbench.numerics.resampling import benjamini_hochberg, interval, multiplicities, seed_of, two_sided
 
 FINGERPRINT = "ab" * 32
 
@@ -23,3 +23,15 @@ def test_interval_needs_replicates():
     low, high = interval(np.arange(1001.0))
     np.testing.assert_allclose((low, high), (25.0, 975.0))
     assert np.isnan(interval(np.full(1000, np.nan))).all()
+
+
+def test_a_two_sided_p_by_hand():
+    assert two_sided(np.r_[np.full(95, 1.0), np.full(4, -1.0)]) == 2 * 5 / 100
+    assert two_sided(np.ones(99)) == 2 / 100 and two_sided(np.zeros(99)) == 1
+    assert two_sided(np.r_[np.zeros(2), np.ones(97)]) == 2 * 2 / 100  # half of each 0 lies on the other side
+    assert np.isnan(two_sided(np.r_[np.ones(19), np.nan]))
+
+
+def test_adjusted_p_leave_out_what_is_undefined():
+    np.testing.assert_allclose(benjamini_hochberg(np.array([0.01, np.nan, 0.04, 0.03])), [0.03, np.nan, 0.04, 0.04])
+    assert np.isnan(benjamini_hochberg(np.full(2, np.nan))).all()

@@ -1,10 +1,14 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
 
 from brainbench.core.arrays import RDMs
+from brainbench.core.splits import Fold, Split
 from brainbench.errors import AlignmentError, UsageError
 from brainbench.numerics.rdm import compare, upper
+from brainbench.numerics.rdm_resampling import influence, spread_ratio
 from brainbench.scorers.rsa import RSA
 
 
@@ -87,6 +91,44 @@ def test_an_independent_geometry_reads_zero_without_the_diagonal_bonus(case):
         other = torch.randn(120, 60, dtype=torch.float64, generator=torch.Generator().manual_seed(100 + seed))
         scores.append(score(case, rdms(case), representation=case.representation(other)).raw.mean())
     assert abs(np.mean(scores)) < 0.02  # a diagonal left in would add 3/n = .125 at 24 test stimuli
+
+
+def test_luck_is_that_of_pairs_in_the_units_that_are_resampled_together(case):
+    """For units of two stimuli: the pairs of four stimuli are one, and a pair within a unit is on the diagonal."""
+    target, pairs = rdms(case, noise=2.0), {i: f"u{n // 2}" for n, i in enumerate(case.block().stimulus_ids)}
+    folds = tuple(
+        Fold(train=(), test=tuple(i for i in pairs if (int(pairs[i][1:]) + number) % 5 == 0)) for number in range(5)
+    )
+    folds = tuple(Fold(train=tuple(set(pairs) - set(fold.test)), test=fold.test) for fold in folds)
+    result = RSA().score(case.representation(), target, Split(folds=folds, unit=pairs), seed=0, device="cpu")
+    model, total = case.representation().rdm("correlation"), np.zeros((3, 60, 60))
+    for fold in folds:
+        rows = [list(pairs).index(i) for i in fold.test]
+        brain = torch.as_tensor(target.values[:, rows][:, :, rows])
+        moved = influence(upper(model[rows][:, rows]), upper(brain).T, "spearman").T
+        for (i, j), h in zip(combinations(rows, 2), moved.T / moved.shape[1]):
+            total[:, i // 2, j // 2] += h.numpy()
+            total[:, j // 2, i // 2] += h.numpy()
+    np.testing.assert_allclose(result.luck + 1, spread_ratio(torch.as_tensor(total), 12), rtol=1e-10)
+
+
+def test_luck_is_negative_and_that_of_an_unrelated_geometry_more_so(case):
+    other = torch.randn(120, 60, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    target = rdms(case, noise=1.0)
+    unrelated = score(case, target, representation=case.representation(other)).luck
+    assert (unrelated < -0.4).all() and (unrelated == unrelated[0, 0]).all()
+    assert (
+        score(case, RDMs(stimulus_ids=target.stimulus_ids, subjects=("a",), values=target.values[:1])).luck.min() >= -1
+    )
+
+
+def test_a_subject_with_gaps_has_no_say_in_luck(case):
+    target = rdms(case, noise=1.0)
+    values = target.values.copy()
+    values[1, 3, 5] = values[1, 5, 3] = np.nan
+    two = RDMs(stimulus_ids=target.stimulus_ids, subjects=("a", "c"), values=target.values[[0, 2]])
+    gap = RDMs(stimulus_ids=target.stimulus_ids, subjects=target.subjects, values=values)
+    np.testing.assert_allclose(score(case, gap).luck[0, 0], score(case, two).luck[0, 0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("params", [{"rdm": "x"}, {"comparison": "tau"}])

@@ -1,0 +1,49 @@
+"""What may be said of the largest of many layers: p and bounds that hold for all of them at once.
+
+Each value is divided by the standard deviation of its replicates; what it is held against is the largest such ratio
+among replicates around their mean, over all that was looked at (max-T, Westfall and Young 1993). Layers of one network
+are so alike that this costs little: the largest of ten is not the largest of ten independent ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def signal_p(curve: np.ndarray, replicates: np.ndarray) -> float:
+    """p that no layer of a curve (L,) scores above 0; `replicates` are (L, B)."""
+    noise = replicates - replicates.mean(axis=1, keepdims=True)
+    sd = _sd(noise)
+    return float(_beyond((curve / sd).max(), (noise / sd[:, None]).max(axis=0)))
+
+
+def interaction(
+    curves: np.ndarray, replicates: np.ndarray, pairs: np.ndarray, *, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(P, L) each: the second curve less the first, both without their mean over layers; its bounds and p.
+
+    `curves` (R, L), `replicates` (R, L, B), `pairs` (P, 2) numbers of curves. Bounds and p hold for all layers of all
+    pairs at once.
+    """
+    centred = curves - curves.mean(axis=1, keepdims=True)
+    around = replicates - replicates.mean(axis=1, keepdims=True)
+    first, second = pairs.T
+    value = centred[second] - centred[first]
+    noise = around[second] - around[first]
+    noise = noise - noise.mean(axis=2, keepdims=True)
+    sd = _sd(noise)
+    largest = np.abs(noise / sd[..., None]).max(axis=(0, 1))
+    margin = np.quantile(largest, level) * sd
+    return value, value - margin, value + margin, _beyond(np.abs(value / sd), largest)
+
+
+def _sd(noise: np.ndarray) -> np.ndarray:
+    """Over replicates; what does not vary (but for rounding) counts as if it varied by 1e-9."""
+    sd: np.ndarray = np.maximum(noise.std(axis=-1), 1e-9)
+    return sd
+
+
+def _beyond(observed: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """The share of draws that are at least as large, the observed one among them."""
+    p: np.ndarray = ((drawn >= observed[..., None]).sum(axis=-1) + 1) / (len(drawn) + 1)
+    return p

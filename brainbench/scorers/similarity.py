@@ -1,0 +1,256 @@
+"""Similarity of two geometries, a layer's and a region's, over the same stimuli: nothing is fitted.
+
+Each scorer compares n x n matrices of squared Euclidean distances (for `ssm`, of correlation distances), which hold all
+of a geometry that rotation, translation and the choice of units leave: the centred Gram matrix is -1/2 of them, centred
+on both sides. The brain's side is made of each subject's mean responses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brainbench.core.arrays import RDMs, take
+from brainbench.core.score import Score
+from brainbench.core.specs import Invariance, Scale, ScorerSpec
+from brainbench.core.splits import Split
+from brainbench.errors import UsageError
+from brainbench.numerics import alignment, canonical
+from brainbench.numerics.correlation import constant
+from brainbench.numerics.rdm import upper
+from brainbench.numerics.rdm_resampling import resampled
+from brainbench.numerics.representation import Eigenbasis, Representation
+
+N_PERMUTATIONS = 20  # of one side's stimuli, whose mean is what chance reaches
+GEOMETRY: tuple[Invariance, ...] = ("scale", "rotation", "translation", "unit-permutation")
+
+Agree = Callable[[Tensor, Tensor], Tensor]
+Resample = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def over_folds(
+    model: Tensor, target: RDMs, split: Split, agree: Agree, resample: Resample, *, scale: Scale = "r"
+) -> Score:
+    """The Score of a comparison: `agree(x, y)` of matrices x (m, m) and y (s, m, m), over pairs of each fold's tests.
+
+    `resample(x, y, weights)` gives the same under multiplicities (b, m): (b, s). Subjects whose matrix has gaps, and
+    comparisons that are undefined, are NaN with a reason.
+    """
+    brain = torch.as_tensor(target.values, dtype=torch.float64, device=model.device)
+    place = np.argsort(np.argsort(np.asarray(target.stimulus_ids)))  # by name: no order of rows moves a permutation
+    rows = [
+        tuple(torch.from_numpy(part[np.argsort(place[part])]).to(model.device) for part in fold)
+        for fold in split.rows(target.stimulus_ids)
+    ]
+    gaps = brain.isfinite().logical_not().any(dim=(1, 2))
+    whole = not model.isfinite().logical_not().any()
+    brain = brain.nan_to_num()
+
+    def over(at: Tensor) -> Tensor:
+        found = agree(model[at][:, at], brain[:, at][:, :, at]) if whole else gaps * torch.nan
+        flat = constant(upper(brain[:, at][:, :, at]).T)  # equal distances: no geometry that a layer could share
+        return torch.where(gaps | flat, torch.nan, found)
+
+    def resampled_folds(weights: np.ndarray, folds: Sequence[int], columns: np.ndarray) -> np.ndarray:
+        w = torch.as_tensor(weights, dtype=torch.float64, device=model.device)
+        at = torch.as_tensor(columns, device=model.device)
+        tests = [rows[fold][1] for fold in folds]
+        some = brain[at]
+        out = torch.stack([resample(model[t][:, t], some[:, t][:, :, t], w[:, t]) for t in tests], dim=1)
+        return torch.where(gaps[at], torch.nan, out).cpu().numpy()
+
+    folds = torch.stack([over(test) for _, test in rows])
+    undefined = folds.isnan().any(dim=0)
+    return Score(
+        scale=scale,
+        folds=folds.cpu().numpy(),
+        train=torch.stack([over(train) for train, _ in rows]).cpu().numpy(),
+        resample=resampled_folds,
+        reason=tuple(
+            "constant-features" if not whole else "missing-stimuli" if gap else "zero-variance" if nan else ""
+            for gap, nan in zip(gaps.tolist(), undefined.tolist())
+        ),
+    )
+
+
+def of_layer(representation: Representation, target: RDMs, kind: str, device: str) -> Tensor:
+    """The layer's matrix over the target's stimuli."""
+    at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"), device=device)
+    return representation.to(device).rdm(kind, at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CKA:
+    """Centred kernel alignment with a linear kernel, debiased: about 0 for noise, 1 for one geometry.
+
+    `estimator="plain"` keeps the diagonal and with it the noise: near 1 for independent features of many units, so it
+    serves to reproduce published numbers, never to rank layers. See `numerics.alignment.cka`.
+    """
+
+    spec: ClassVar[ScorerSpec] = ScorerSpec(
+        name="cka", version=1, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
+    )
+    rdm: ClassVar[str] = "squared_euclidean"
+
+    estimator: str = "debiased"
+
+    def __post_init__(self) -> None:
+        if self.estimator not in ("debiased", "plain"):
+            raise UsageError(f"CKA is 'debiased' or 'plain', not {self.estimator!r}")
+
+    def agree(self, x: Tensor, y: Tensor) -> Tensor:
+        """CKA of squared distances x (m, m) with each of y (s, m, m)."""
+        measure = alignment.cka if self.estimator == "debiased" else alignment.cka_biased
+        return measure(-x / 2, -y / 2)
+
+    def score(self, representation: Representation, target: RDMs, split: Split, *, seed: int, device: str) -> Score:
+        """CKA with every subject of `target`, over each fold's test stimuli."""
+        debiased = self.estimator == "debiased"
+
+        def resample(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
+            return alignment.resampled_cka(-x / 2, -y / 2, w) if debiased else jackknifed(self.agree, x, y, w)
+
+        model = of_layer(representation, target, self.rdm, device)
+        return over_folds(model, target, split, self.agree, resample)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SSM:
+    """Similarity of similarity matrices (Shi, Shea-Brown & Buice 2019): Spearman's correlation of two Pearson RSMs.
+
+    The same number as `rsa` gives with correlation distances. `paper=True` flattens whole matrices, diagonal included,
+    as that study did: the n shared ones lift independent data by about 3 / n.
+    """
+
+    spec: ClassVar[ScorerSpec] = ScorerSpec(
+        name="ssm",
+        version=1,
+        scale="r",
+        requires="rdms",
+        trains=False,
+        invariances=("scale", "unit-permutation", "stimulus-scale", "stimulus-offset"),
+    )
+    rdm: ClassVar[str] = "correlation"
+
+    paper: bool = False
+
+    def agree(self, x: Tensor, y: Tensor) -> Tensor:
+        """SSM of correlation distances x (m, m) with each of y (s, m, m)."""
+        return alignment.ssm(x, y, paper=self.paper)
+
+    def score(self, representation: Representation, target: RDMs, split: Split, *, seed: int, device: str) -> Score:
+        """SSM with every subject of `target`, over each fold's test stimuli."""
+
+        def resample(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
+            return jackknifed(self.agree, x, y, w) if self.paper else resampled(x[None], y, w, "spearman")[:, 0]
+
+        model = of_layer(representation, target, self.rdm, device)
+        return over_folds(model, target, split, self.agree, resample)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CCA:
+    """Mean squared canonical correlation of the components that hold `variance` of each side (SVCCA), less chance.
+
+    (mean square - null) / (1 - null) with the exact null max(p, q) / (m - 1) of m stimuli: about 0 for noise. NaN
+    ("too-few-stimuli") where a side has as many components as stimuli allow, so that noise too would reach 1.
+    """
+
+    spec: ClassVar[ScorerSpec] = ScorerSpec(
+        name="cca", version=1, scale="r2", requires="rdms", trains=False, invariances=GEOMETRY
+    )
+    rdm: ClassVar[str] = "squared_euclidean"
+
+    variance: float = 0.99
+
+    def __post_init__(self) -> None:
+        if not 0 < self.variance <= 1:
+            raise UsageError(f"variance is a share in (0, 1]; got {self.variance}")
+
+    def agree(self, x: Tensor, y: Tensor) -> Tensor:
+        """The corrected mean square of squared distances x (m, m) with each of y (s, m, m)."""
+        basis = principal(x)
+        found = [canonical.cca(basis, principal(other), variance=self.variance).corrected for other in y]
+        return torch.tensor(found, dtype=torch.float64, device=x.device)
+
+    def score(self, representation: Representation, target: RDMs, split: Split, *, seed: int, device: str) -> Score:
+        """CCA with every subject of `target`, over each fold's test stimuli."""
+        model = of_layer(representation, target, self.rdm, device)
+        return over_folds(
+            model, target, split, self.agree, lambda x, y, w: jackknifed(self.agree, x, y, w), scale=self.spec.scale
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Procrustes shape similarity of two centred point clouds (Williams et al. 2021), less chance.
+
+    s = |XᵀY|_* is the cosine of the angle that the best rotation leaves. It is high for noise, because each of many
+    dimensions finds a partner; so the score is (s - s0) / (1 - s0) with s0 the mean over permutations of one side's
+    stimuli: about 0 for noise, 1 for one shape.
+    """
+
+    spec: ClassVar[ScorerSpec] = ScorerSpec(
+        name="shape", version=1, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
+    )
+    rdm: ClassVar[str] = "squared_euclidean"
+
+    def agree(self, x: Tensor, y: Tensor) -> Tensor:
+        """The similarity of squared distances x (m, m) with each of y (s, m, m), less chance."""
+        basis, others = principal(x), [principal(other) for other in y]
+        return _less_chance(_shape(basis, others), self._chance(basis, others))
+
+    def score(self, representation: Representation, target: RDMs, split: Split, *, seed: int, device: str) -> Score:
+        """Shape similarity with every subject of `target`, over each fold's test stimuli."""
+
+        def resample(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
+            chance = self._chance(principal(x), [principal(other) for other in y])  # the same for every replicate
+
+            def agree(a: Tensor, b: Tensor) -> Tensor:
+                return _less_chance(_shape(principal(a), [principal(other) for other in b]), chance)
+
+            return jackknifed(agree, x, y, w)
+
+        model = of_layer(representation, target, self.rdm, device)
+        return over_folds(model, target, split, self.agree, resample)
+
+    def _chance(self, x: Eigenbasis, others: list[Eigenbasis]) -> Tensor:
+        """The mean over permutations that belong to the number of stimuli; one side alone is permuted."""
+        drawn = torch.Generator().manual_seed(x.n)
+        orders = [torch.randperm(x.n, generator=drawn).to(x.vectors.device) for _ in range(N_PERMUTATIONS)]
+        shuffled = [Eigenbasis(rows=x.rows, vectors=x.vectors[order], values=x.values) for order in orders]
+        return torch.stack([_shape(basis, others) for basis in shuffled]).mean(dim=0)
+
+
+def _shape(x: Eigenbasis, others: list[Eigenbasis]) -> Tensor:
+    return torch.stack([canonical.shape_similarity(x, y) for y in others])
+
+
+def _less_chance(value: Tensor, chance: Tensor) -> Tensor:
+    return (value - chance) / (1 - chance)
+
+
+def principal(squared: Tensor) -> Eigenbasis:
+    """Principal components of points whose squared distances are given (m, m): classical scaling (Torgerson 1952)."""
+    return Representation.from_squared_distances(squared).eigh(torch.arange(len(squared), device=squared.device))
+
+
+def jackknifed(agree: Agree, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
+    """`agree` under multiplicities (b, m), to first order: (b, s).
+
+    θ + mean((w - 1) (m - 1) (θ - θ₋ᵢ)) with θ₋ᵢ without stimulus i (Efron & Stein 1981). It serves measures that copies
+    of a stimulus would deceive, because two equal rows always agree. Its spread is not below that of the measure.
+    """
+    m = len(x)
+    whole = agree(x, y)
+    without = []
+    for left_out in range(m):
+        keep = torch.arange(m, device=x.device) != left_out
+        without.append(agree(x[keep][:, keep], y[:, keep][:, :, keep]))
+    influence = (m - 1) * (whole - torch.stack(without))
+    return whole + (weights - 1) @ influence / weights.sum(dim=1, keepdim=True).clamp_min(1)
