@@ -121,10 +121,11 @@ def _shown(name: str, roots: Mapping[str, Path] | None) -> _Shown:
     region, *asked = rest.split("/")
     if not region or len(asked) > 2 or not all(asked):
         raise UsageError(f"a recording is named DATASET.REGION, DATASET.REGION/SUBJECT or .../SESSION; got {name!r}")
-    spec: DatasetSpec = datasets.DATASETS[dataset_id].spec
-    if "responses" not in spec.measures:
-        raise UsageError(f"{dataset_id} holds {', '.join(spec.measures)}, no responses that could be features")
+    measures = datasets.DATASETS[dataset_id].spec.measures
+    if "responses" not in measures:
+        raise UsageError(f"{dataset_id} holds {', '.join(measures)}, no responses that could be features")
     dataset: Any = datasets.load(dataset_id, dict(roots or {}))
+    spec: DatasetSpec = dataset.spec
     responses = {
         subject: dataset.responses(subject, regions=(region,), sessions=tuple(asked[1:]) or None)
         for subject in asked[:1] or spec.subjects

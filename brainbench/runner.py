@@ -26,7 +26,6 @@ import torch
 from brainbench import datasets, extraction, models, scorers
 from brainbench.aggregate import Columns, aggregate, summary
 from brainbench.benchmarks import N_REPLICATES, Benchmark
-from brainbench.core.arrays import Labels
 from brainbench.core.protocols import Model
 from brainbench.core.score import Score
 from brainbench.core.specs import LayerSpec, fingerprint, plain
@@ -172,6 +171,10 @@ def _own(model: Model | FeatureTable, setting: Setting) -> Iterator[Setting]:
 
 def _run_group(model: Model | FeatureTable, group: _Group, setting: Setting, of_model: Setting) -> dict[str, Entry]:
     """The model's scores, then those of the baselines that stand beside them."""
+    sides = [[b for b in group.benchmarks if _on_itself(model, b) == side] for side in (True, False)]
+    if all(sides):
+        parts = [_run_group(model, replace(group, benchmarks=side), setting, of_model) for side in sides]
+        return parts[0] | parts[1]
     try:
         wanted = {b.id: _baselines(model, b) for b in group.benchmarks}
         own = _results(model, group, of_model)
@@ -205,6 +208,9 @@ def _results(
     model: Model | FeatureTable, group: _Group, setting: Setting, *, every_layer: bool = False
 ) -> dict[str, Result]:
     """Those that the store has, for this very code, model and benchmark; the others are computed and kept."""
+    itself = [b.id for b in group.benchmarks if _on_itself(model, b)]
+    if itself:
+        raise _NotApplicable(f"{model.spec.id} would be compared with its own responses on {', '.join(itself)}")
     keys = {
         b.id: {
             "kind": "result",
@@ -220,8 +226,6 @@ def _results(
     if any(result is None for result in found.values()):
         if isinstance(model, FeatureTable):
             _require_stimuli(model, group.asked)
-        if isinstance(model, Recorded):
-            _require_another_brain(model, group)
         for name, columns in _columns(model, group, setting, every_layer).items():
             if found[name] is None:
                 found[name] = result = Result(
@@ -289,15 +293,13 @@ def _require_stimuli(model: FeatureTable, asked: Iterable[Target]) -> None:
         )
 
 
-def _require_another_brain(model: Recorded, group: _Group) -> None:
-    for target in group.asked:
-        own = {(subject, model.region) for subject in model.subjects}
-        same = sorted(own & set(zip(target.subjects, target.regions)))
-        if model.dataset == group.dataset.spec.id and same and not isinstance(target.data, Labels):
-            raise _NotApplicable(
-                f"{model.spec.id} would be scored on {group.scorer.spec.name} of itself: {same[0][1]} of "
-                f"{same[0][0]} in {model.dataset} is on both sides"
-            )
+def _on_itself(model: Model | FeatureTable, benchmark: Benchmark) -> bool:
+    """Whether the model is the very recording that it would be compared with; of labels, which have no region, never."""
+    return (
+        isinstance(model, Recorded)
+        and (model.dataset, model.region) == (benchmark.dataset, benchmark.region)
+        and bool(set(model.subjects) & set(benchmark.subjects or model.subjects))
+    )
 
 
 def _baselines(model: Model | FeatureTable, benchmark: Benchmark) -> list[str]:

@@ -275,7 +275,9 @@ class Named(Recording):
 
     def stimuli(self):
         shown = super().stimuli()
-        return StimulusSet(name="named", table=shown.table.assign(category=CATEGORIES, stratum=CATEGORIES))
+        return StimulusSet(
+            name="named", table=shown.table.assign(category=CATEGORIES, stratum=list(map(str, CATEGORIES)))
+        )
 
 
 def test_labels_are_the_categories_of_all_stimuli_that_have_one():

@@ -222,9 +222,7 @@ def _as_rdms(values: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _recording(
-    requires: str, scale: str, rdm: str, comparison: str, agree: Any, region: str
-) -> Recording:
+def _recording(requires: str, scale: str, rdm: str, comparison: str, agree: Any, region: str) -> Recording:
     name, n, subjects = _SIZES[requires]
     benchmark = known()[name]
     once = benchmark.split.model_copy(update={"n_repeats": 1})

@@ -69,7 +69,8 @@ def check_null_is_zero(scorer: Any) -> None:
     case = recording(scorer)
     random = rng()
     shuffles = [scored(scorer, case, data=shuffled(case.data, random)) for _ in range(N_NULL)]
-    nulls = np.concatenate([score.raw - np.mean(score.extras.get("chance", 0.0), axis=0) for score in shuffles])
+    chances = [score.extras.get("chance", np.zeros((1, 1))).mean(axis=0) for score in shuffles]
+    nulls = np.concatenate([score.raw - chance for score, chance in zip(shuffles, chances)])
     mean, bound = nulls.mean(), N_SE * nulls.std(ddof=1) / np.sqrt(len(nulls))
     if not (mean if scorer.spec.scale == "r2" else abs(mean)) <= bound:
         raise Violation(

@@ -105,6 +105,8 @@ def svm_accuracy(
 def _predicted(x: np.ndarray, y: np.ndarray, fit: np.ndarray, held: np.ndarray, cost: float) -> np.ndarray:
     from sklearn.svm import LinearSVC
 
+    if (y[fit] == y[fit][0]).all():  # there is nothing to tell apart
+        return np.full(len(held), y[fit][0])
     mean = x[fit].mean(axis=0)
     length = ((x[fit] - mean) ** 2).sum(axis=1).mean() ** 0.5
     machine = LinearSVC(C=cost, dual=False, max_iter=10_000).fit((x[fit] - mean) / length, y[fit])

@@ -28,7 +28,10 @@ class Ridged:
         rows = self.rows(representation, target)
         gram = representation.gram[rows][:, rows].double()
         codes = target.codes
-        parts = [(take(target.stimulus_ids, f.train, what="y"), take(target.stimulus_ids, f.test, what="y")) for f in split.folds]
+        parts = [
+            (take(target.stimulus_ids, f.train, what="y"), take(target.stimulus_ids, f.test, what="y"))
+            for f in split.folds
+        ]
         reason = "missing-stimuli" if (codes < 0).any() else "one-category" if len(set(codes)) < 2 else ""
         folds, train, chance = np.full((3, len(parts), 1), np.nan)
         answers = []
@@ -210,7 +213,7 @@ def test_a_cost_chosen_on_test_stimuli_is_caught(monkeypatch):
     true = svm.svm_readings
 
     def peeking(features, labels, splits, **options):
-        (train, test), = splits
+        ((train, test),) = splits
         found = [true(features, labels, splits, **options, costs=[cost])[0] for cost in (1e-3, 1e-2, 0.1, 1.0, 10.0)]
         return [max(found, key=lambda reading: float((reading.predicted == labels[test]).double().mean()))]
 

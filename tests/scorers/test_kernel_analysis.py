@@ -86,7 +86,9 @@ def test_versions_left_out_together_have_the_errors_of_readers_that_never_saw_ei
     for i in range(120):
         fit = units != units[i]
         theta = torch.linalg.solve(kernel[fit][:, fit] + penalty * torch.eye(int(fit.sum())), y[fit])
-        assert errors[i] == pytest.approx(float((kernel[i, fit] @ theta - y[i]).square().mean()), rel=1e-8)
+        assert errors[i] == pytest.approx(
+            float((kernel[i, fit] @ theta - y[i]).square().mean()), rel=1e-6
+        )  # versions are at distances of the Gram matrix' last digits
 
 
 def test_units_are_as_many_as_asked_for_and_drawn_anew_for_each_half(categories):
