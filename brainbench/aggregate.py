@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from brainbench.benchmarks import N_REPLICATES, Benchmark
-from brainbench.core.arrays import RDMs
+from brainbench.core.arrays import Labels, RDMs
 from brainbench.core.score import Ceiling, Score, normalized
 from brainbench.core.specs import LayerSpec, fingerprint
-from brainbench.entry import Layer, Optimistic, Scored, Subject
+from brainbench.entry import Layer, Number, Optimistic, Scored, Subject
 from brainbench.errors import InputError
 from brainbench.numerics.resampling import interval, multiplicities, seed_of
 from brainbench.targets import Target
@@ -69,7 +69,7 @@ class Columns(Choice):
     layer_replicates: np.ndarray | None  # (L, B): with that layer in every fold; made on request
     draws: str
     resampled: str
-    extras: dict[str, float]
+    extras: dict[str, Number | list[Number]]
     geometry: tuple[dict[str, float], ...]  # of each layer: see `numerics.diagnostics`; empty where nobody asked
 
     @property
@@ -173,6 +173,7 @@ def aggregate(
     reasons = [by[0].reason[c] for _, columns, by in cut for c in columns]
     out = [r or "constant-prediction" for r, value in zip(reasons, column_raw) if not np.isfinite(value)]
     left_out = Counter({"incomplete-neuroid": sum(t.data.left_out for t, _, _ in cut if isinstance(t.data, RDMs))})
+    left_out["stimulus-without-category"] = sum(t.data.left_out for t, _, _ in cut if isinstance(t.data, Labels))
     ceiling = _joined([(target.ceilings[benchmark.ceiling], columns) for target, columns, _ in cut])
     scale = scores[0][0].scale
     draws = _draws(benchmark, cut, subjects)
@@ -195,7 +196,7 @@ def aggregate(
                 for layer in range(len(layers))
             ]
         )
-    extras = {}
+    extras: dict[str, Number | list[Number]] = {}
     if chosen:
         for name in cut[0][2][0].extras:
             extras[name] = _extra(name, cut, chosen, subjects, np.isfinite(column_raw))
@@ -236,16 +237,20 @@ def _joined(parts: Sequence[tuple[Ceiling, np.ndarray]]) -> Ceiling:
     )
 
 
-def _extra(name: str, cut: Sequence[Cut], chosen: Sequence[int], subjects: Sequence[str], valid: np.ndarray) -> float:
-    """An extra of the chosen layers: a share for flags, else summarised as the score is."""
+def _extra(
+    name: str, cut: Sequence[Cut], chosen: Sequence[int], subjects: Sequence[str], valid: np.ndarray
+) -> Number | list[Number]:
+    """An extra of the chosen layers: a share for flags, else summarised as the score is; a curve point by point."""
     rows = []
     for fold, layer in enumerate(chosen):
         parts = [by[layer].extras[name] for _, _, by in cut]
-        rows.append(np.concatenate([(p[fold] if p.ndim == 2 else p)[c] for p, (_, c, _) in zip(parts, cut)]))
+        rows.append(np.concatenate([(p[fold] if p.ndim > 1 else p)[c] for p, (_, c, _) in zip(parts, cut)]))
     values = np.stack(rows).astype(float)
     if name in ("penalty", "at_edge"):
         return float(values[:, valid].mean()) if valid.any() else float("nan")
-    return over_columns(np.where(valid, values.mean(axis=0), np.nan), subjects)
+    mean = np.where(valid[:, None], values.reshape(*values.shape[:2], -1).mean(axis=0), np.nan)
+    points: list[Number] = [over_columns(point, subjects) for point in mean.T]
+    return points if values.ndim == 3 else points[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,9 +278,11 @@ def _draws(benchmark: Benchmark, cut: Sequence[Cut], subjects: Sequence[str]) ->
     place = {name: at for at, name in enumerate(ids)}
     units = len(set(unit_of.values()))
     told = f"{len(ids)} stimuli" + (f" in {units} groups" if units < len(ids) else "")
+    if names != [""]:
+        told += f", {len(names)} subjects" if len(names) > 1 else " (one subject)"
     return _Draws(
         key=key,
-        told=told + (f", {len(names)} subjects" if len(names) > 1 else " (one subject)"),
+        told=told,
         stimuli=[weights[:, [place[i] for i in target.data.stimulus_ids]] for target, _, _ in cut],
         subjects=multiplicities(names, N_REPLICATES, seed_of(key, "subjects")) if len(names) > 1 else None,
     )
@@ -336,6 +343,7 @@ def summary(columns: Columns) -> Scored:
             n_neuroids=int((valid & (labels == name)).sum()),
         )
         for name in sorted(set(c.subjects))
+        if name  # categories are nobody's
     }
     reasons = Counter(r for r, ok in zip(c.ceiling.reason, valid) if r and ok)
     return Scored(

@@ -131,7 +131,8 @@ def score(
         progress=progress or runner.Silent,
         max_memory=max_memory,
     )
-    loaded = _model(model, preprocess, stimulus_ids, (layers,) if isinstance(layers, str) else layers, weights, name)
+    names = (layers,) if isinstance(layers, str) else layers
+    loaded = _model(model, preprocess, stimulus_ids, names, weights, name, roots)
     if out is not None:
         check_writable(Path(out), "--out")  # before hours of work, not after
 
@@ -278,6 +279,7 @@ def _model(
     layers: Sequence[str] | None,
     weights: str | Path | None,
     name: str,
+    roots: dict[str, Path],
 ) -> Model | FeatureTable:
     from torch import nn
 
@@ -286,7 +288,7 @@ def _model(
 
     if isinstance(model, str):
         _refuse("a model given by name", preprocess=preprocess, stimulus_ids=stimulus_ids)
-        return models.load(model, layers=layers, weights=None if weights is None else Path(weights))
+        return models.load(model, layers=layers, weights=None if weights is None else Path(weights), roots=roots)
     if isinstance(model, Mapping):
         _refuse("a dict of features", preprocess=preprocess, weights=weights)
         if stimulus_ids is None:

@@ -29,7 +29,8 @@ class SplitRule(BaseModel):
 class Benchmark(BaseModel):
     """One row of `brainbench list benchmarks`.
 
-    `region` is the recording's own name for it; `subjects` and `sessions` keep only those (all if absent).
+    `region` is the recording's own name for it; `subjects` and `sessions` keep only those (all if absent). A scorer
+    that requires labels takes the `category` of the stimuli that they were shown, and no region is named.
     `ceiling` is the rule that bounds the score: `split_half` (reliability of the mean over repetitions),
     `leave_one_subject_out` (of RDMs) or `none`. `baselines` are scored beside every model: model names, and
     `untrained` for its own twin.
@@ -41,7 +42,7 @@ class Benchmark(BaseModel):
     version: int = Field(ge=1)
     title: str
     dataset: str
-    region: str
+    region: str = ""
     subjects: tuple[str, ...] | None = None
     sessions: tuple[str, ...] | None = None
     scorer: str

@@ -179,7 +179,7 @@ def compare(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATHS | MODELS --regions ...",
+            metavar="PATH|MODEL",
             help="Entries: JSON files, or folders of them. With --regions, models by name.",
         ),
     ],

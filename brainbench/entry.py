@@ -72,7 +72,8 @@ class Scored(_Strict):
 
     `raw`, `ceiling` (on `ceiling_scale`) and `normalized` are medians over neuroids within a subject, then means over
     subjects. `low` and `high` bound `raw`: the 95 % percentile interval of `replicates`, which resample what
-    `resampled` names. `normalized` is sign(r) r² / ceiling on the r² scale and not clipped. Undefined is null.
+    `resampled` names. `normalized` is sign(r) r² / ceiling on the r² scale and not clipped. `extras` are the scorer's
+    further numbers, and curves as lists of them. Undefined is null.
     """
 
     raw: Number = None
@@ -97,7 +98,7 @@ class Scored(_Strict):
     n_excluded: int = 0
     excluded: dict[str, int] = {}
     n_without_ceiling: int = 0
-    extras: dict[str, Number] = {}
+    extras: dict[str, Number | list[Number]] = {}
     replicates: list[Number] = []
 
 

@@ -65,19 +65,25 @@ def scores_table(model: str, entries: Sequence[Entry]) -> Table:
                     f"[{number(entry.low)}, {number(entry.high)}]",
                     number(entry.ceiling),
                     number(entry.normalized),
-                    f"{entry.n_neuroids} ({entry.n_excluded})",
+                    "–" if entry.scale == "share" else f"{entry.n_neuroids} ({entry.n_excluded})",
                     str(entry.n_stimuli),
                     beside,
                 ),
             )
         )
     table.caption = (
-        "raw: mean over held-out folds of the correlation r, layer chosen inside each training set; median over "
-        f"neuroids, mean over subjects. {_ceilings(entries)}normalized: sign(r) r² / ceiling on the r² scale, "
-        "not clipped. –: undefined, see the entry's reason."
+        f"raw: mean over held-out folds of the correlation r{_shares(entries)}, layer chosen inside each training set; "
+        f"median over neuroids, mean over subjects. {_ceilings(entries)}normalized: sign(r) r² / ceiling on the r² "
+        "scale, not clipped. –: undefined, see the entry's reason."
     )
     table.caption_justify = "left"
     return table
+
+
+def _shares(entries: Sequence[Entry]) -> str:
+    """What the scores are of scorers that ask how well categories can be told."""
+    told = sorted({e.scorer.split()[0] for e in entries if e.scale == "share"})
+    return f" (for {' and '.join(told)} a share of what there is to tell of categories)" if told else ""
 
 
 def _ceilings(entries: Sequence[Entry]) -> str:

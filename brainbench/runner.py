@@ -37,6 +37,7 @@ from brainbench.models.features_file import FeatureTable
 from brainbench.numerics.diagnostics import diagnostics
 from brainbench.numerics.representation import Representation
 from brainbench.numerics.resampling import interval
+from brainbench.recorded import Recorded
 from brainbench.store import Store
 from brainbench.targets import Target, targets
 
@@ -171,6 +172,10 @@ def own_store(model: Model | FeatureTable, setting: Setting) -> Iterator[Setting
 
 def _run_group(model: Model | FeatureTable, group: _Group, setting: Setting, of_model: Setting) -> dict[str, Entry]:
     """The model's scores, then those of the baselines that stand beside them."""
+    sides = [[b for b in group.benchmarks if _on_itself(model, b) == side] for side in (True, False)]
+    if all(sides):
+        parts = [_run_group(model, replace(group, benchmarks=side), setting, of_model) for side in sides]
+        return parts[0] | parts[1]
     try:
         wanted = {b.id: _baselines(model, b) for b in group.benchmarks}
         own = _results(model, group, of_model)
@@ -181,7 +186,7 @@ def _run_group(model: Model | FeatureTable, group: _Group, setting: Setting, of_
     beside: dict[str, dict[str, Result] | str] = {}
     for name in sorted({name for names in wanted.values() for name in names}):
         try:
-            beside[name] = _results(_baseline(model, name), group, setting)
+            beside[name] = _results(_baseline(model, name, setting.roots), group, setting)
         except (AccessError, InputError, UsageError) as error:  # the model's own score does not hang on its baselines
             log.warning("%s: baseline %s has no score: %s", group.shown, name, error)
             beside[name] = str(error)
@@ -204,6 +209,9 @@ def _results(
     model: Model | FeatureTable, group: _Group, setting: Setting, *, every_layer: bool = False
 ) -> dict[str, Result]:
     """Those that the store has, for this very code, model and benchmark; the others are computed and kept."""
+    itself = [b.id for b in group.benchmarks if _on_itself(model, b)]
+    if itself:
+        raise _NotApplicable(f"{model.spec.id} would be compared with its own responses on {', '.join(itself)}")
     keys = {
         b.id: {
             "kind": "result",
@@ -274,7 +282,7 @@ def workers(device: str, n: int) -> Iterator[ThreadPoolExecutor]:
 
 
 class _NotApplicable(InputError):
-    """The model says nothing about these stimuli."""
+    """The model says nothing about these stimuli, or is what it would be compared with."""
 
 
 def _require_stimuli(model: FeatureTable, asked: Iterable[Target]) -> None:
@@ -284,6 +292,15 @@ def _require_stimuli(model: FeatureTable, asked: Iterable[Target]) -> None:
             f"the features of {model.spec.id} have none of the {len(wanted)} stimuli of this dataset: its ids are like "
             f"{min(wanted)!r}, those of the features like {model.stimulus_ids[0]!r}"
         )
+
+
+def _on_itself(model: Model | FeatureTable, benchmark: Benchmark) -> bool:
+    """Whether the model is the very recording that it would be compared with; never so for labels."""
+    return (
+        isinstance(model, Recorded)
+        and (model.dataset, model.region) == (benchmark.dataset, benchmark.region)
+        and bool(set(model.subjects) & set(benchmark.subjects or model.subjects))
+    )
 
 
 def _baselines(model: Model | FeatureTable, benchmark: Benchmark) -> list[str]:
@@ -298,10 +315,11 @@ def _baselines(model: Model | FeatureTable, benchmark: Benchmark) -> list[str]:
     return names
 
 
-def _baseline(model: Model | FeatureTable, name: str) -> Model | FeatureTable:
+def _baseline(model: Model | FeatureTable, name: str, roots: dict[str, Path]) -> Model | FeatureTable:
     """The baseline of this name; a twin is read at the very layers that its model is read at."""
     twin = name == f"{model.spec.id}@untrained"
-    return models.load(name, layers=[f"{s.name}:{s.pooling}" for s in model.spec.layers] if twin else None)
+    layers = [f"{s.name}:{s.pooling}" for s in model.spec.layers] if twin else None
+    return models.load(name, layers=layers, roots=roots)
 
 
 def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every_layer: bool) -> dict[str, Columns]:
@@ -342,9 +360,13 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
             score: Score = group.scorer.score(representation, target.data, target.split, seed=0, device=setting.device)
             return score
 
+        @lru_cache(maxsize=1)  # with its decompositions, which the parts of a target share
+        def represented_again(layer: LayerSpec, key: str) -> Representation:
+            return represented(layer, asked[keys.index(key)])
+
         @lru_cache(maxsize=1)
         def scored_again(layer: LayerSpec, number: int) -> Score:
-            return scored(represented(layer, asked[number]), asked[number])
+            return scored(represented_again(layer, keys[number]), asked[number])
 
         def scores_of(layer: LayerSpec, numbers: list[int]) -> list[Score]:
             """One layer on all targets of one stimulus set: they share its representation and eigenbases."""

@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from brainbench.benchmarks import Benchmark
-from brainbench.core.arrays import Block, RDMs, blocks
+from brainbench.core.arrays import Block, Labels, RDMs, blocks
 from brainbench.core.score import Ceiling
 from brainbench.core.specs import fingerprint
 from brainbench.core.splits import Split, grouped_folds
 from brainbench.core.stimuli import StimulusSet
-from brainbench.errors import InputError
+from brainbench.errors import InputError, UsageError
 from brainbench.numerics.ceilings import leave_one_out, split_half
 from brainbench.numerics.rdm import upper
 from brainbench.numerics.representation import Representation
@@ -26,13 +27,13 @@ N_HALVINGS = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Columns that are solved together: neuroids of one subject, or the RDMs of all subjects.
+    """Columns that are solved together: neuroids of one subject, the RDMs of all subjects, or the stimuli's categories.
 
-    `data` is the Block or RDMs a scorer takes; `subjects`, `regions` and `names` have one entry a column. `ceilings`
-    maps a ceiling rule to the columns' ceiling.
+    `data` is the Block, RDMs or Labels a scorer takes; `subjects`, `regions` and `names` have one entry a column.
+    `ceilings` maps a ceiling rule to the columns' ceiling.
     """
 
-    data: Block | RDMs
+    data: Block | RDMs | Labels
     stimuli: StimulusSet
     split: Split
     subjects: tuple[str, ...]
@@ -46,8 +47,8 @@ class Target:
         return len(self.stimuli.ids) * len(self.names)
 
     def parts(self, n_columns: int) -> list[Target]:
-        """The same neuroids in targets of at most `n_columns`, so that one fits into memory; RDMs stay together."""
-        if isinstance(self.data, RDMs) or len(self.names) <= n_columns:
+        """The same neuroids in targets of at most `n_columns`, so that one fits into memory; others stay together."""
+        if not isinstance(self.data, Block) or len(self.names) <= n_columns:
             return [self]
         width = max(1, n_columns)
         return [self._columns(slice(start, start + width)) for start in range(0, len(self.names), width)]
@@ -102,15 +103,22 @@ def targets(dataset: Any, group: Sequence[Benchmark], scorer: Any) -> list[Targe
 
     Folds are made over all stimuli of the dataset, so a stimulus that several subjects saw is in one fold for all, and
     no benchmark's folds depend on which others are run beside it.
-    Raises LeakageError or InputError where that cannot be done, and UnknownNameError for a region that is not there.
+    Raises LeakageError or InputError where that cannot be done, UsageError for a benchmark that names a region and
+    scores labels or neither, and UnknownNameError for a region that is not there.
     """
     first = group[0]
     regions = tuple(sorted({b.region for b in group}))
     rules: set[str] = {b.ceiling for b in group}
     stimuli = dataset.stimuli()
     seed = fingerprint({"dataset": first.dataset, "split": first.split.model_dump()})
-    recorded: list[tuple[str, Block | RDMs]]
-    if scorer.spec.requires == "rdms":
+    recorded: list[tuple[str, Block | RDMs | Labels]]
+    for benchmark in group:
+        if bool(benchmark.region) == (scorer.spec.requires == "labels"):
+            mend = "categories belong to stimuli: leave it out" if benchmark.region else "name the one that is scored"
+            raise UsageError(f"{benchmark.id} has the region {benchmark.region!r}; {mend}")
+    if scorer.spec.requires == "labels":
+        recorded = [("", _labels(dataset, stimuli.table, first))]
+    elif scorer.spec.requires == "rdms":
         recorded = [(region, _rdms(dataset, region, first, scorer)) for region in regions]
     else:
         recorded = [
@@ -125,9 +133,15 @@ def targets(dataset: Any, group: Sequence[Benchmark], scorer: Any) -> list[Targe
         seed=int(seed_of(seed, "split").generate_state(1)[0]),
     )
     result = []
+    subjects: tuple[str, ...]
+    columns: tuple[str, ...]
+    names: tuple[str, ...]
     for label, data in recorded:
         own = split.restrict(data.stimulus_ids)
-        if isinstance(data, RDMs):
+        if isinstance(data, Labels):
+            subjects, columns, names = ("",), ("",), ("category",)  # of no subject and no region
+            ceilings = {rule: _no_ceiling(rule) for rule in rules}
+        elif isinstance(data, RDMs):
             subjects, columns, names = data.subjects, (label,) * len(data.subjects), data.subjects
             ceilings = {rule: _rdm_ceiling(rule, data, own, scorer) for rule in rules}
         else:
@@ -145,6 +159,24 @@ def targets(dataset: Any, group: Sequence[Benchmark], scorer: Any) -> list[Targe
             )
         )
     return result
+
+
+def _labels(dataset: Any, table: pd.DataFrame, benchmark: Benchmark) -> Labels:
+    """The `category` of the stimuli that were shown to the benchmark's subjects in its sessions, in order of id."""
+    if "category" not in table:
+        raise InputError(f"{benchmark.dataset} does not say which category a stimulus is of: it has no labels")
+    shown = set(table.index)
+    if benchmark.subjects or benchmark.sessions:
+        asked = [
+            dataset.responses(subject, sessions=benchmark.sessions)
+            for subject in benchmark.subjects or dataset.spec.subjects
+        ]
+        shown = {name for responses in asked for name in responses["stimulus_id"].values}
+    category = table["category"].loc[sorted(shown)]
+    known = category.dropna().astype(str)
+    return Labels(
+        stimulus_ids=tuple(known.index), values=known.to_numpy(dtype=object), left_out=len(category) - len(known)
+    )
 
 
 def _rdms(dataset: Any, region: str, benchmark: Benchmark, scorer: Any) -> RDMs:
@@ -192,6 +224,13 @@ def _mean_over_sessions(values: np.ndarray) -> np.ndarray:
     mean = np.full(values[:, 0].shape, np.nan)
     np.divide(np.where(present, values, 0.0).sum(axis=1), count, where=count > 0, out=mean)
     return mean
+
+
+def _no_ceiling(rule: str) -> Ceiling:
+    """What categories are is known exactly, so nothing bounds how well they can be told but 1."""
+    if rule != "none":
+        raise InputError(f"ceiling rule {rule!r} is for recordings; labels have none")
+    return Ceiling(value=np.full(1, np.nan), scale="share", method="none", reason=("no ceiling",))
 
 
 def _neuroid_ceiling(rule: str, block: Block, seed: str) -> Ceiling:

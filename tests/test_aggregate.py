@@ -5,10 +5,11 @@ import pytest
 
 from brainbench.aggregate import aggregate, choose, over_columns, summary
 from brainbench.benchmarks import N_REPLICATES, known
-from brainbench.core.arrays import Block
+from brainbench.core.arrays import Block, Labels
 from brainbench.core.score import Ceiling, Score
 from brainbench.core.specs import LayerSpec
 from brainbench.core.splits import Fold, Split
+from brainbench.entry import Scored
 from brainbench.errors import InputError
 from brainbench.targets import Target
 
@@ -194,3 +195,40 @@ def test_geometry_stands_beside_each_layer_and_nothing_undefined_is_a_number():
         {"n_units": 9.0, "alpha_req": 1.5},
     ]
     assert summary(aggregate(BENCHMARK, LAYERS, [target()], [[one, one]])).layers[0].geometry == {}
+
+
+def labels(n_left_out=0):
+    plain = target()
+    return replace(
+        plain,
+        data=Labels(stimulus_ids=IDS, values=np.array(list("xyxyxyxy"), dtype=object), left_out=n_left_out),
+        subjects=("",),
+        regions=("",),
+        names=("category",),
+        ceilings={"none": Ceiling(value=np.full(1, np.nan), scale="share", method="none", reason=("no ceiling",))},
+    )
+
+
+def test_labels_have_a_score_and_a_curve_and_no_ceiling_nor_subject():
+    curve = np.stack([np.arange(5.0)[None], np.arange(5.0)[None] + 2])
+    one, two = (
+        replace(score([[0.3], [0.5]], [[train], [0.1]]), scale="share", extras={"precision": curve * factor})
+        for train, factor in ((0.2, 1), (0.1, 10))
+    )
+    benchmark = known()["insilico.category-ka"]
+    fields = summary(aggregate(benchmark, LAYERS, [labels(3)], [[one, two]]))
+    assert fields.raw == pytest.approx(0.4) and fields.normalized is None and fields.ceiling is None
+    assert fields.ceiling_reason == "no ceiling: 1" and fields.per_subject == {} and fields.n_neuroids == 1
+    assert fields.excluded == {"stimulus-without-category": 3} and fields.resampled == "8 stimuli"
+    assert fields.extras == {"precision": [1.0, 2.0, 3.0, 4.0, 5.0]}  # of the layer that both folds chose
+    assert Scored.model_validate_json(fields.model_dump_json()) == fields
+
+
+def test_a_curve_that_is_not_defined_is_null():
+    empty = replace(score([[np.nan]] * 2, [[0.1]] * 2), scale="share", extras={"precision": np.full((2, 1, 3), np.nan)})
+    fine = replace(score([[0.2]] * 2, [[0.05]] * 2), scale="share", extras={"precision": np.ones((2, 1, 3))})
+    benchmark = known()["insilico.category-ka"]
+    fields = summary(aggregate(benchmark, LAYERS, [labels()], [[empty, fine]]))
+    assert fields.layer == "late" and fields.extras == {"precision": [1.0, 1.0, 1.0]}
+    both = summary(aggregate(benchmark, LAYERS, [labels()], [[empty, empty]]))
+    assert both.raw is None and both.extras == {}

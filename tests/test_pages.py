@@ -8,13 +8,12 @@ import shlex
 import tomllib
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import typer
 
 import brainbench as bb
-from brainbench import api, cli, models
+from brainbench import api, cli, models, printing
 from brainbench.benchmarks import known
 from brainbench.datasets import DATASETS
 from brainbench.errors import AccessError
@@ -102,7 +101,7 @@ def test_models_exist():
 
 
 def test_tables_in_the_readme_have_the_columns_that_are_printed():
-    columns = [column.header for column in cli._table("", SimpleNamespace(entries=[])).columns]
+    columns = [column.header for column in printing.scores_table("", []).columns]
     headers = [re.split(r"  +", line) for line in README.splitlines() if line.startswith("benchmark  ")]
     assert headers == [columns, columns]
 

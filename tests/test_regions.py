@@ -24,6 +24,13 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(autouse=True)
+def no_baselines(monkeypatch):
+    """Regions are compared without them."""
+    bare = {name: b.model_copy(update={"baselines": ()}) for name, b in benchmarks.known().items()}
+    monkeypatch.setattr(benchmarks, "known", lambda: bare)
+
+
 @pytest.fixture
 def run(monkeypatch, capsys, tmp_path, cache):
     """Runs `brainbench compare ARGUMENTS`: exit code, stdout, stderr."""
@@ -41,6 +48,11 @@ def run(monkeypatch, capsys, tmp_path, cache):
         return exit.value.code or 0, printed.out, " ".join(printed.err.split())
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def no_recordings(monkeypatch):
+    monkeypatch.delenv("BRAINBENCH_DATA", raising=False)
 
 
 NET = "features:net.safetensors"
@@ -76,7 +88,8 @@ def test_figures_are_written(cache, tmp_path):
 def test_rdms_are_counted_as_such(cache):
     found = compared(cache, ["insilico.V1-rsa", "insilico.IT-rsa"], scorer="rsa").comparison
     assert [r.curve.counted for r in found.regions] == ["RDMs", "RDMs"] and found.corrected
-    assert found.regions[0].curve.reach > 0.5  # a ceiling in r is what it says
+    (entry,) = bb.score(FEATURES, "insilico.V1-rsa", stimulus_ids=IDS, name="net", cache=cache).entries
+    assert found.regions[0].curve.reach == entry.ceiling and entry.ceiling_scale == "r"  # as it is, not its root
 
 
 @pytest.mark.parametrize(

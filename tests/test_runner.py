@@ -5,6 +5,7 @@ import json
 import logging
 import shutil
 import threading
+import uuid
 from functools import partial
 from types import SimpleNamespace
 
@@ -85,7 +86,7 @@ def altered(monkeypatch):
     def use(change):
         dataset = Altered(change)
         monkeypatch.setattr(runner.datasets, "load", lambda name, roots: dataset)
-        monkeypatch.setattr(runner, "_code", lambda *modules: f"{id(change)}")  # nothing stored is of this recording
+        monkeypatch.setattr(runner, "_code", lambda *modules: uuid.uuid4().hex)  # nothing stored is of this recording
         return dataset
 
     return use

@@ -12,7 +12,7 @@ from brainbench.core import splits
 from brainbench.core.arrays import rdms_array, responses_array
 from brainbench.core.specs import DatasetSpec
 from brainbench.core.stimuli import StimulusSet
-from brainbench.errors import InputError, LeakageError, UnknownNameError
+from brainbench.errors import InputError, LeakageError, UnknownNameError, UsageError
 from brainbench.numerics.ceilings import leave_one_out, split_half
 from brainbench.numerics.rdm import upper
 from brainbench.scorers import load
@@ -264,3 +264,70 @@ def test_slots_padded_for_other_neuroids_change_no_ceiling():
     padded = torch.cat([values, torch.full((40, 2, 3), torch.nan)], dim=1)
     one, two = (split_half(v, n_splits=5, generator=torch.Generator().manual_seed(1)) for v in (values, padded))
     torch.testing.assert_close(one, two)
+
+
+LABELS = known()["insilico.category-ka"]
+CATEGORIES = ["cat", "dog", None, "bird"] * 10
+
+
+class Named(Recording):
+    """Its stimuli have categories, a quarter of them none."""
+
+    def stimuli(self):
+        shown = super().stimuli()
+        return StimulusSet(
+            name="named", table=shown.table.assign(category=CATEGORIES, stratum=list(map(str, CATEGORIES)))
+        )
+
+
+def test_labels_are_the_categories_of_all_stimuli_that_have_one():
+    (target,) = ask(Named(), LABELS)
+    assert target.data.stimulus_ids == target.stimuli.ids == tuple(i for i, c in zip(IDS, CATEGORIES) if c)
+    assert list(target.data.values) == [c for c in CATEGORIES if c] and target.data.left_out == 10
+    assert (target.subjects, target.regions, target.names) == (("",), ("",), ("category",))
+    assert target.data.codes.tolist() == [1, 2, 0] * 10  # in alphabetical order
+    assert target.parts(1) == [target] and target.n_values == 30
+
+
+def test_labels_are_of_the_stimuli_that_were_shown_to_those_asked_for():
+    shown = {"x": IDS[:30], "y": IDS[20:]}
+    (target,) = ask(Named(shown=shown), changed(LABELS, subjects=("x",)))
+    assert target.data.stimulus_ids == tuple(i for i, c in zip(IDS[:30], CATEGORIES) if c)
+    assert target.data.left_out == 7
+    (of_session,) = ask(datasets.load("insilico"), changed(LABELS, sessions=("1",)))
+    assert len(of_session.data.stimulus_ids) == 400
+
+
+def test_folds_of_labels_hold_every_category_alike_and_are_those_of_the_dataset():
+    (target,) = ask(Named(), LABELS)
+    of = dict(zip(target.data.stimulus_ids, target.data.values))
+    for fold in target.split.folds:
+        for side in (fold.train, fold.test):
+            assert {c: [of[i] for i in side].count(c) for c in ("cat", "dog", "bird")} == dict.fromkeys(
+                ("cat", "dog", "bird"), 5
+            )
+    whole = changed(RSA, split=LABELS.split)
+    (rdms,) = ask(Named(), whole)
+    assert [set(f.test) - set(g.test) for f, g in zip(rdms.split.folds, target.split.folds)] == [
+        {i for i in f.test if i not in of} for f in rdms.split.folds
+    ]
+
+
+def test_labels_have_no_ceiling_and_say_so():
+    (target,) = ask(Named(), LABELS)
+    ceiling = target.ceilings["none"]
+    assert np.isnan(ceiling.value).all() and ceiling.reason == ("no ceiling",) and ceiling.scale == "share"
+    with pytest.raises(InputError, match="labels have none"):
+        ask(Named(), changed(LABELS, ceiling="split_half"))
+
+
+def test_labels_where_there_are_none_are_refused():
+    with pytest.raises(InputError, match="it has no labels"):
+        ask(Recording(), LABELS)
+
+
+def test_regions_and_labels_exclude_each_other():
+    with pytest.raises(UsageError, match="leave it out"):
+        ask(Named(), changed(LABELS, region="V4"))
+    with pytest.raises(UsageError, match="name the one that is scored"):
+        ask(Named(), changed(RIDGE, region=""))

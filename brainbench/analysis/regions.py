@@ -33,7 +33,7 @@ def compare_regions(model: str, curves: Sequence[Curve]) -> Comparison:
     """
     _check(curves)
     named = Counter(curve.region for curve in curves)
-    labels = [curve.region if named[curve.region] == 1 else curve.benchmark for curve in curves]
+    labels = [curve.region if curve.region and named[curve.region] == 1 else curve.benchmark for curve in curves]
     regions = tuple(_region(label, curve) for label, curve in zip(labels, curves))
     pairs = list(combinations(range(len(curves)), 2))
     rising = {(i, j): _rising([curves[i], curves[j]]) for i, j in pairs}

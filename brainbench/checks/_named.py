@@ -48,7 +48,7 @@ def _found(name: str, roots: Mapping[str, Path]) -> Any:
         known = [*datasets.DATASETS, *scorers.SCORERS, *(f"{source}:NAME" for source in models.SOURCES)]
         raise UnknownNameError("dataset, scorer or model", name, known)
     if source in models.SOURCES:
-        return models.load(name)
+        return models.load(name, roots=roots)
     found = load_from_here(name)
     with said_by(repr(name)):
         return found if _is_thing(found) or not callable(found) else found(*_arguments(found, name, roots))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ import xarray as xr
 
 from brainbench.benchmarks import known
 from brainbench.checks._check import Violation
-from brainbench.core.arrays import Block, RDMs, take
+from brainbench.core.arrays import Block, Labels, RDMs, take
 from brainbench.core.score import Ceiling, Score
 from brainbench.core.splits import Split
 from brainbench.core.stimuli import StimulusSet
@@ -22,18 +22,23 @@ from brainbench.models.insilico import insilico
 from brainbench.numerics.representation import Representation
 from brainbench.targets import targets
 
-Data = Block | RDMs
+Data = Block | RDMs | Labels
 SAME = 1e-3  # scores that agree to float32 are the same
-# benchmark's scorer, stimuli, subjects: a readout needs many stimuli, dissimilarities are compared between subjects
-_SIZES: dict[str, tuple[str, int, tuple[str, ...]]] = {
-    "responses": ("ridge", 320, ("s1",)),
-    "rdms": ("rsa", 120, ("s1", "s2", "s3")),
+# benchmark, stimuli, subjects: a readout needs many stimuli, dissimilarities are compared between subjects
+_SIZES: dict[str, tuple[str, int, tuple[str, ...] | None]] = {
+    "responses": ("insilico.V4-ridge", 320, ("s1",)),
+    "rdms": ("insilico.V4-rsa", 120, ("s1", "s2", "s3")),
+    "labels": ("insilico.category-ka", 200, None),
 }
+_CATEGORIES = 4  # that are read out of the stage's code, where labels are asked for
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """What one region of `insilico` did, and what each stage of the cascade behind it makes of the same stimuli."""
+    """What one region of `insilico` did, and what each stage of the cascade behind it makes of the same stimuli.
+
+    Where labels are asked for, the stimuli's categories are read out of the region's stage.
+    """
 
     region: str
     data: Data
@@ -114,12 +119,14 @@ def same(got: np.ndarray, expected: np.ndarray, law: str, *, within: float = SAM
 
 def rows_taken(data: Data, rows: np.ndarray, ids: tuple[str, ...]) -> Data:
     """The recording of stimuli `rows`, in that order, under the names `ids`."""
-    values = data.values[rows] if isinstance(data, Block) else data.values[:, rows][:, :, rows]
+    values = data.values[:, rows][:, :, rows] if isinstance(data, RDMs) else data.values[rows]
     return replace(data, stimulus_ids=ids, values=values)
 
 
 def columns_taken(data: Data, columns: np.ndarray) -> Data:
-    """The recording of some neuroids, or of some subjects' RDMs, in that order."""
+    """The recording of some neuroids, or of some subjects' RDMs, in that order; labels are one column."""
+    if isinstance(data, Labels):
+        return data
     if isinstance(data, RDMs):
         return replace(data, subjects=tuple(data.subjects[c] for c in columns), values=data.values[columns])
     return replace(
@@ -131,13 +138,17 @@ def columns_taken(data: Data, columns: np.ndarray) -> Data:
 
 
 def n_columns(data: Data) -> int:
-    """How many neuroids, or subjects' RDMs, there are."""
+    """How many neuroids, or subjects' RDMs, there are; labels are one column."""
+    if isinstance(data, Labels):
+        return 1
     return len(data.subjects) if isinstance(data, RDMs) else len(data.neuroid_ids)
 
 
 def shuffled(data: Data, rng: np.random.Generator) -> Data:
     """The recording with every column's stimuli exchanged, each column's in its own way; the names stay in place."""
     n = len(data.stimulus_ids)
+    if isinstance(data, Labels):
+        return replace(data, values=rng.permutation(data.values))
     values = data.values.copy()
     for column in range(n_columns(data)):
         order = rng.permutation(n)
@@ -149,14 +160,24 @@ def shuffled(data: Data, rng: np.random.Generator) -> Data:
 
 
 def noisier(data: Data, sd: float, rng: np.random.Generator) -> Data:
-    """The recording under further noise, of `sd` standard deviations of what is there."""
+    """The recording under further noise, of `sd` standard deviations of what is there.
+
+    Of labels, a share sd / (1 + sd) is exchanged among stimuli.
+    """
+    if isinstance(data, Labels):
+        return garbled(data, np.flatnonzero(rng.random(len(data.values)) < sd / (1 + sd)), rng)
     values = data.values + sd * np.nanstd(data.values) * rng.normal(size=data.values.shape).astype(data.values.dtype)
     return replace(data, values=values if isinstance(data, Block) else _as_rdms(values))
 
 
 def inverted(data: Data, rows: np.ndarray) -> Data:
-    """The recording with responses to `rows` negated; of RDMs, all distances mirrored at their mean."""
+    """The recording with responses to `rows` negated; of RDMs, all distances mirrored at their mean.
+
+    Labels have no opposite and stay.
+    """
     values = data.values.copy()
+    if isinstance(data, Labels):
+        return data
     if isinstance(data, RDMs):
         return replace(data, values=_as_rdms(2 * values.mean() - values))
     values[rows] = -values[rows]
@@ -164,7 +185,11 @@ def inverted(data: Data, rows: np.ndarray) -> Data:
 
 
 def garbled(data: Data, rows: np.ndarray, rng: np.random.Generator) -> Data:
-    """The recording with all that concerns `rows` replaced by large random numbers."""
+    """The recording with all that concerns `rows` replaced by large random numbers; labels are exchanged among them."""
+    if isinstance(data, Labels):
+        labels = data.values.copy()
+        labels[rows] = rng.permutation(labels[rows])
+        return replace(data, values=labels)
     noise = 5 + 20 * np.nanstd(data.values) * np.abs(rng.normal(size=data.values.shape)).astype(data.values.dtype)
     values = data.values.copy()
     if isinstance(data, RDMs):
@@ -178,6 +203,9 @@ def with_column(data: Data, column: int, value: float, rows: np.ndarray | None =
     """The recording with one column `value`: everywhere, or in all that concerns `rows`."""
     values = data.values.copy()
     at = slice(None) if rows is None else rows
+    if isinstance(data, Labels):
+        values[at] = None if np.isnan(value) else str(value)
+        return replace(data, values=values)
     if isinstance(data, Block):
         values[at, :, column] = value
         return replace(data, values=values)
@@ -194,16 +222,15 @@ def _as_rdms(values: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _recording(
-    requires: Literal["responses", "rdms"], scale: str, rdm: str, comparison: str, agree: Any, region: str
-) -> Recording:
+def _recording(requires: str, scale: str, rdm: str, comparison: str, agree: Any, region: str) -> Recording:
     name, n, subjects = _SIZES[requires]
-    benchmark = known()[f"insilico.{region}-{name}"]
+    benchmark = known()[name]
     once = benchmark.split.model_copy(update={"n_repeats": 1})
-    benchmark = benchmark.model_copy(update={"subjects": subjects, "split": once})
+    of_region = {"region": region} if benchmark.region else {}
+    benchmark = benchmark.model_copy(update={"subjects": subjects, "split": once, **of_region})
     spec = SimpleNamespace(requires=requires, scale=scale)
     asks = SimpleNamespace(spec=spec, rdm=rdm, comparison=comparison, agree=agree)
-    first = _First(n)
+    first = _First(n) if requires != "labels" else _Labelled(n, region)
     (target,) = targets(first, [benchmark], asks)
     rows = take(first.stimuli().ids, target.data.stimulus_ids, what="the codes")
     return Recording(
@@ -232,6 +259,21 @@ class _First:
     ) -> xr.DataArray:
         measured = Insilico().responses(subject, regions=regions, sessions=sessions)
         return measured[np.isin(measured["stimulus_id"].values, self.stimuli().ids)]
+
+
+class _Labelled(_First):
+    """The same stimuli, each of the category whose linear readout of one stage's code is largest."""
+
+    def __init__(self, n: int, stage: str):
+        super().__init__(n)
+        self.stage = stage
+
+    def stimuli(self) -> StimulusSet:
+        shown = super().stimuli()
+        code = _codes(self.n)[self.stage]
+        readouts = (code - code.mean(axis=0)) @ rng().normal(size=(code.shape[1], _CATEGORIES))
+        category = [f"category {number}" for number in (readouts / readouts.std(axis=0)).argmax(axis=1)]
+        return replace(shown, table=shown.table.assign(category=category, stratum=category))
 
 
 @cache

@@ -27,7 +27,7 @@ from brainbench.checks._recording import (
     test_rows,
     with_column,
 )
-from brainbench.core.arrays import Block
+from brainbench.core.arrays import RDMs
 from brainbench.core.specs import Invariance
 from brainbench.core.splits import Fold
 from brainbench.errors import AlignmentError
@@ -81,7 +81,7 @@ def check_inputs_untouched(scorer: Any) -> None:
         "features": np.array_equal(np.asarray(representation.features), case.features),
         "gram": torch.equal(representation.gram, before.gram),
         "unit_mean": torch.equal(representation.unit_mean, before.unit_mean),
-        "target": np.array_equal(data.values, case.data.values, equal_nan=True),
+        "target": np.array_equal(data.values, case.data.values, equal_nan=data.values.dtype.kind == "f"),
         "split": split == case.split,
     }
     changed = [name for name, same in untouched.items() if not same]
@@ -248,14 +248,17 @@ def check_replicate_of_ones_is_the_score(scorer: Any) -> None:
 
 
 @check(
-    "scorer", mend="weigh the fold's test stimuli; columns of `weights` are in the order of the target's stimulus ids"
+    "scorer",
+    mend="weigh the fold's test stimuli; columns of `weights` are in the order of the target's stimulus ids",
+    # what reads labels without training reads test stimuli from one another: a copy would be read from its twin
+    applies=lambda scorer: scorer.spec.requires != "labels" or scorer.spec.trains,
 )
 def check_replicates_repeat_stimuli(scorer: Any) -> None:
     """A multiplicity is how often a test stimulus is there: of RDMs, whose copies make no pair, 0 or 1."""
     case = recording(scorer)
     first, *others = case.split.folds
     times = np.ones(len(case.features), dtype=int)
-    times[test_rows(case)] = rng().integers(0, 4 if isinstance(case.data, Block) else 2, size=len(first.test))
+    times[test_rows(case)] = rng().integers(0, 2 if isinstance(case.data, RDMs) else 4, size=len(first.test))
     copies = [(row, copy) for row, count in enumerate(times) for copy in range(1, count)]
     rows = np.asarray([*range(len(times)), *(row for row, _ in copies)])
     names = case.data.stimulus_ids

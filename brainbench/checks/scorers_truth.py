@@ -27,7 +27,11 @@ N_SE = 4  # standard errors that a mean of nulls may lie from 0: one correct sco
 REACHED = (0.9, 1.1)  # of the ceiling: 256 training stimuli leave a readout short of it by some 3 %
 
 
-@check("scorer", mend="compare the score with the ceiling of what is scored: the mean over repetitions, on its scale")
+@check(
+    "scorer",
+    mend="compare the score with the ceiling of what is scored: the mean over repetitions, on its scale",
+    applies=lambda scorer: scorer.spec.requires != "labels",  # which have none
+)
 def check_oracle_reaches_the_ceiling(scorer: Any) -> None:
     """The code that generated the recording scores what can be scored: a normalized 1, or between an RDM's bounds."""
     case = recording(scorer)
@@ -58,10 +62,15 @@ def check_own_stage_wins(scorer: Any) -> None:
 
 @check("scorer", mend="keep the sign of a correlation; leave diagonals out; choose and centre within training stimuli")
 def check_null_is_zero(scorer: Any) -> None:
-    """Recordings whose stimuli were shuffled, in each column in its own way, score 0 on average (R²: not above)."""
+    """Recordings whose stimuli were shuffled, in each column in its own way, score 0 on average (R²: not above).
+
+    Where categories are told, that is the `chance` of the scorer's extras, 0 if it has none.
+    """
     case = recording(scorer)
     random = rng()
-    nulls = np.concatenate([scored(scorer, case, data=shuffled(case.data, random)).raw for _ in range(N_NULL)])
+    shuffles = [scored(scorer, case, data=shuffled(case.data, random)) for _ in range(N_NULL)]
+    chances = [score.extras.get("chance", np.zeros((1, 1))).mean(axis=0) for score in shuffles]
+    nulls = np.concatenate([score.raw - chance for score, chance in zip(shuffles, chances)])
     mean, bound = nulls.mean(), N_SE * nulls.std(ddof=1) / np.sqrt(len(nulls))
     if not (mean if scorer.spec.scale == "r2" else abs(mean)) <= bound:
         raise Violation(
@@ -69,7 +78,11 @@ def check_null_is_zero(scorer: Any) -> None:
         )
 
 
-@check("scorer", mend="keep the sign: no absolute value, no square of a correlation")
+@check(
+    "scorer",
+    mend="keep the sign: no absolute value, no square of a correlation",
+    applies=lambda scorer: scorer.spec.requires != "labels",  # which have no opposite
+)
 def check_inverted_recording_is_negative(scorer: Any) -> None:
     """Test responses of the opposite sign (RDMs: near for far) score below 0."""
     case = recording(scorer)
@@ -80,15 +93,15 @@ def check_inverted_recording_is_negative(scorer: Any) -> None:
 
 @check("scorer", mend="fit penalties, choose layers and compute `train` on the training stimuli of the fold alone")
 def check_test_stimuli_choose_nothing(scorer: Any) -> None:
-    """Scrambled test responses leave the fold's `train` and the penalty it chose as they were."""
+    """Scrambled test responses leave the fold's `train` and the penalty or cost it chose as they were."""
     case = recording(scorer)
     before = scored(scorer, case)
     after = scored(scorer, case, data=garbled(case.data, test_rows(case), rng()))
     same(after.train[0], before.train[0], "`train` of a fold whose test responses were scrambled")
-    if "penalty" in before.extras:
-        moved = after.extras["penalty"][0] != before.extras["penalty"][0]
+    for name in {"penalty", "cost"} & before.extras.keys():
+        moved = after.extras[name][0] != before.extras[name][0]
         if moved.any():
-            raise Violation(f"test responses have a say in the penalty of {moved.sum()} of {moved.size} columns")
+            raise Violation(f"test responses have a say in the {name} of {moved.sum()} of {moved.size} columns")
 
 
 @check("scorer", mend="compute means, scales and everything else that is fitted from the fold's training rows")

@@ -174,6 +174,23 @@ class RDMs:
     left_out: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """The category of each stimulus: values (stimulus,), strings; None where there is none.
+
+    They belong to the stimuli, not to a recording. `left_out` counts the stimuli that were shown and have no category.
+    """
+
+    stimulus_ids: tuple[str, ...]
+    values: np.ndarray
+    left_out: int = 0
+
+    @property
+    def codes(self) -> np.ndarray:
+        """A whole number for each stimulus' category, in the categories' alphabetical order; -1 where there is none."""
+        return pd.factorize(self.values, sort=True)[0]
+
+
 def blocks(responses: xr.DataArray) -> list[Block]:
     """The recording taken apart into sets of neuroids that were shown the same stimuli, in order of stimulus id.
 

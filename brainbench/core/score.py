@@ -37,16 +37,19 @@ _NORMALIZED: dict[tuple[Scale, Scale], Callable[[np.ndarray, np.ndarray], np.nda
 def normalized(raw: np.ndarray, scale: Scale, ceiling: Ceiling) -> np.ndarray:
     """Signed share of the explainable variance: sign(r) r² / ceiling on the r² scale, never clipped.
 
-    NaN where raw or ceiling is NaN or the ceiling is not above 0. Raises UsageError for a pair of scales that has
-    no conversion (an R² against a ceiling in r), because dividing them would be a number without a meaning.
+    NaN where raw or ceiling is NaN or the ceiling is not above 0, so everywhere where there is none. Raises UsageError
+    for a pair of scales that has no conversion (an R² against a ceiling in r), because dividing them would be a number
+    without a meaning.
     """
+    usable = np.isfinite(ceiling.value) & (ceiling.value > 0)
+    if not usable.any():
+        return np.full(np.broadcast_shapes(np.shape(raw), usable.shape), np.nan)
     try:
         convert = _NORMALIZED[(scale, ceiling.scale)]
     except KeyError:
         raise UsageError(
             f"no conversion from a score on scale {scale!r} to a ceiling on scale {ceiling.scale!r}"
         ) from None
-    usable = np.isfinite(ceiling.value) & (ceiling.value > 0)
     return np.where(usable, convert(raw, np.where(usable, ceiling.value, 1.0)), np.nan)
 
 
@@ -60,7 +63,7 @@ class Score:
     predictions: nothing is fitted to multiplicities. `luck` (F, V) is the variance of the score over what `resample`
     shows of it, less 1: above 0 where noise in the training responses has a share in the predictions, below 0 where
     pairs of stimuli are scored. `reason` names, for each column, why it is NaN ("" where it is not). `extras` holds
-    further (V,) or (F, V) arrays.
+    further (V,) or (F, V) arrays, or (F, V, D) where a column has a curve of D points.
     """
 
     scale: Scale

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-Scale = Literal["r", "r2"]
+# correlation; share of variance; share of what there is to tell of categories, of which there is no ceiling
+Scale = Literal["r", "r2", "share"]
 # what may be done to features (stimulus, unit) without moving a score: to all at once, to units, to stimuli
 Invariance = Literal["scale", "rotation", "translation", "unit-permutation", "stimulus-scale", "stimulus-offset"]
 
@@ -116,14 +117,16 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScorerSpec:
-    """What a scorer is. `scale` is that of its raw score; `trains` says whether it fits anything to a recording.
+    """What a scorer is. `scale` is that of its raw score; `trains` says whether it fits anything to training stimuli.
 
-    `invariances` is all that may be done to features without moving the score, with the scorer's default parameters.
+    `requires` is what layers are scored on: responses of neuroids, RDMs of subjects, or labels, the categories of
+    stimuli. `invariances` is all that may be done to features without moving the score, with the scorer's default
+    parameters.
     """
 
     name: str
     version: int
     scale: Scale
-    requires: Literal["responses", "rdms"]
+    requires: Literal["responses", "rdms", "labels"]
     trains: bool
     invariances: tuple[Invariance, ...] = ()

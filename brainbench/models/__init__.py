@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from brainbench.core.specs import Preprocessing
     from brainbench.models.features_file import FeatureTable
 
-# A source is a callable (name, *, layers) -> Model; one that can read a weights file also takes `weights`.
+# A source is a callable (name, *, layers) -> Model; one that can read a weights file also takes `weights`, and one that
+# reads recordings `roots`, their folders.
 SOURCES = Registry(
     kind="source of models",
     own={
@@ -29,31 +30,42 @@ SOURCES = Registry(
         "insilico": "brainbench.models.insilico:insilico",
         "module": "brainbench.models.module:load",
         "open_clip": "brainbench.models.open_clip_zoo:load",
+        "recording": "brainbench.recorded:load",  # named here, defined above: networks know nothing of datasets
         "timm": "brainbench.models.timm_zoo:load",
     },
     group="brainbench.models",
 )
 
 
-def load(name: str, *, layers: Sequence[str] | None = None, weights: Path | None = None) -> Model | FeatureTable:
+def load(
+    name: str,
+    *,
+    layers: Sequence[str] | None = None,
+    weights: Path | None = None,
+    roots: Mapping[str, Path] | None = None,
+) -> Model | FeatureTable:
     """The model `source:name`, such as "bundled:efficientnet_lite0", "timm:resnet18.a1_in1k@untrained",
-    "open_clip:ViT-B-32/openai", "module:package.mod:callable", "features:FILE.safetensors", "baseline:gabor".
+    "open_clip:ViT-B-32/openai", "module:package.mod:callable", "features:FILE.safetensors", "baseline:gabor",
+    "recording:cowley2023.V4/PE/210325".
 
     "@untrained" (seed 0) or "@untrained<seed>" after a bundled, timm or open_clip name is its untrained twin. `layers`
     are "name" or "name:pooling"; None takes the default ladder. `weights` is a file of a timm or open_clip network.
+    `roots` maps datasets to their folders, for recordings, and goes before the environment.
     Raises UnknownNameError for any part of the name that is not known, AccessError for weights that are not here.
     """
     source, colon, rest = name.partition(":")
     if not colon or not rest:
         raise UnknownNameError("model", name, _meant(name))
     make: Callable[..., Model | FeatureTable] = SOURCES[source]
+    takes = inspect.signature(make).parameters
+    given = {"roots": roots} if "roots" in takes else {}
     if weights is None:
-        return make(rest, layers=layers)
-    if "weights" not in inspect.signature(make).parameters:
+        return make(rest, layers=layers, **given)
+    if "weights" not in takes:
         raise UsageError(f"{source!r} models bring their own weights; a weights file goes with timm: and open_clip:")
     if rest.partition("@")[1]:
         raise UsageError(f"{name!r} names an untrained twin, and a weights file was given: leave one of them out")
-    return make(rest, layers=layers, weights=weights)
+    return make(rest, layers=layers, weights=weights, **given)
 
 
 def _meant(name: str) -> list[str]:
@@ -103,6 +115,7 @@ _SMALL = (
     Known("insilico:cascade", "the hierarchy behind the synthetic dataset: an oracle", True, ""),
     Known("module:PACKAGE.MODULE:CALLABLE", "your own network; the callable returns an nn.Module", True, ""),
     Known("features:FILE.safetensors", "features computed elsewhere, rows named by stimulus id", True, ""),
+    Known("recording:DATASET.REGION/SUBJECT/SESSION", "a recording's mean responses: the brain as a row", True, ""),
 )
 
 

@@ -19,11 +19,17 @@ from torch import Tensor
 
 from brainbench.errors import InputError, LeakageError, UsageError
 from brainbench.numerics._shapes import Float, Int
-
-QUANTILES = (0.1, 0.5, 0.9)  # of all squared distances, those of a stimulus to itself among them
-SCALES = tuple(10 ** (-1 + 2 * i / 31) for i in range(32))  # of the Gaussian, in median distances
-PENALTIES = tuple(10 ** (-4 + 7 * i / 55) for i in range(56))  # beside a kernel whose diagonal is 1
-COLUMNS = 4096  # (penalty, category) pairs solved at a time
+from brainbench.numerics.kernel_errors import (
+    PENALTIES,
+    QUANTILES,
+    SCALES,
+    coded,
+    loo_errors,
+    one_vs_all,
+    principal,
+    sigmas,
+    squared_distances,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,29 +39,6 @@ class Curve:
     values: Float[Tensor, " d"]
     auc: float
     width: Int[Tensor, " d"]
-
-
-def squared_distances(gram: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
-    """Squared Euclidean distances of every two stimuli, float64, symmetric, zero on the diagonal.
-
-    Entries below 1e-12 of the squared norms they are the difference of are rounding, and exactly 0: stimuli with the
-    same features are at no distance. Raises InputError where G is not finite.
-    """
-    if not torch.isfinite(gram).all():
-        raise InputError("the Gram matrix holds NaN or infinity")
-    gram = gram.double()
-    norms = gram.diagonal()[:, None] + gram.diagonal()[None]
-    square = norms - gram - gram.T
-    return torch.where(square > 1e-12 * norms, square, 0.0).fill_diagonal_(0.0)
-
-
-def one_vs_all(labels: Int[Tensor, " n"]) -> Float[Tensor, "n c"]:
-    """+1 for a stimulus's category and -1 for the others, less each category's mean, over one SD of all entries.
-
-    Their mean square is 1, so a reader that says 0 has error 1 and precision 0. One SD, not one a category: a rare
-    category weighs what it varies. Categories are in order of their labels. Raises InputError for fewer than two.
-    """
-    return _coded(labels, labels)
 
 
 def error_curve(
@@ -69,10 +52,10 @@ def error_curve(
     at d = n - 1, and areas compare only at the same n. Raises InputError where all quantiles are 0, or labels unfit.
     """
     distances, targets = squared_distances(gram), one_vs_all(labels)
-    sigmas = _sigmas(distances, quantiles)
-    errors = [_residual(_principal(torch.exp(-distances / sigma))[1].T @ targets) for sigma in sigmas.values()]
+    widths = sigmas(distances, quantiles)
+    errors = [_residual(principal(torch.exp(-distances / sigma))[1].T @ targets) for sigma in widths.values()]
     values, index = torch.stack(errors).min(dim=0)
-    width = torch.tensor(list(sigmas), device=index.device)[index]
+    width = torch.tensor(list(widths), device=index.device)[index]
     return Curve(values=values, auc=1 - float(values.mean()), width=width)
 
 
@@ -96,11 +79,11 @@ def heldout_errors(
         raise InputError("the test rows hold a category that the training rows lack")
     distances = squared_distances(gram)
     within, across = distances[train][:, train], distances[test][:, train]
-    targets, wanted = one_vs_all(labels[train]), _coded(labels[test], labels[train])
+    targets, wanted = one_vs_all(labels[train]), coded(labels[test], labels[train])
     fitted, heldout = [], []
-    for sigma in _sigmas(within, quantiles).values():
+    for sigma in sigmas(within, quantiles).values():
         kernel, cross = torch.exp(-within / sigma), torch.exp(-across / sigma)
-        values, vectors = _principal(kernel)
+        values, vectors = principal(kernel)
         theta = vectors.T @ targets
         centred = cross - cross.mean(dim=1, keepdim=True) - kernel.mean(dim=0) + kernel.mean()
         parts = centred @ (vectors / (values + 1e-7))  # the offset is the authors', against dividing by rounding
@@ -133,10 +116,7 @@ def precision_curve(
     are centred. Below 0 where the mean would have done better. A stimulus that is there twice is predicted from its
     copy. Raises InputError where the median distance is 0, or labels unfit.
     """
-    distances, targets = squared_distances(gram), one_vs_all(labels)
-    spread = _median_distance(distances)
-    grid = torch.as_tensor(list(penalties), dtype=torch.float64, device=gram.device)
-    errors = torch.stack([_loo(torch.exp(-distances / (2 * (a * spread) ** 2)), targets, grid) for a in scales])
+    errors = loo_errors(gram, labels, scales=scales, penalties=penalties).mean(dim=2)
     least, width = errors.min(dim=0)
     return Curve(values=1 - least, auc=1 - float(least.mean()), width=width)
 
@@ -165,65 +145,7 @@ def balanced_resamples(
     return torch.cat(drawn, dim=1).to(labels.device)
 
 
-def _coded(labels: Int[Tensor, " m"], like: Int[Tensor, " n"]) -> Float[Tensor, "m c"]:
-    """+1 and -1 for the categories of `like`, with its means and its one SD."""
-    classes = like.unique()
-    if len(classes) < 2:
-        raise InputError(f"{len(classes)} category among {len(like)} stimuli; there must be two or more")
-    reference = (like[:, None] == classes).double() * 2 - 1
-    mean = reference.mean(dim=0)
-    return ((labels[:, None] == classes).double() * 2 - 1 - mean) / (reference - mean).square().mean().sqrt()
-
-
-def _sigmas(distances: Float[Tensor, "n n"], quantiles: Sequence[float]) -> dict[int, Float[Tensor, ""]]:
-    """The positive squared-distance quantiles, by their place in `quantiles`."""
-    entries = distances.flatten()
-    ranks = [min(int(q * len(entries)), len(entries) - 1) for q in quantiles]
-    sigmas = {i: entries.kthvalue(rank + 1).values for i, rank in enumerate(ranks)}
-    positive = {i: sigma for i, sigma in sigmas.items() if sigma > 0}
-    if not positive:
-        raise InputError(f"squared distances are 0 at all quantiles {tuple(quantiles)}: most stimuli share features")
-    return positive
-
-
-def _principal(kernel: Float[Tensor, "n n"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n n"]]:
-    """Eigenvalues of the centred kernel by falling size, and eigenvectors, zero where the eigenvalue is rounding."""
-    mean = kernel.mean(dim=0)
-    values, vectors = torch.linalg.eigh(kernel - mean[:, None] - mean + mean.mean())
-    order = values.abs().argsort(descending=True)
-    values, vectors = values[order], vectors[:, order]
-    power = values.square().cumsum(dim=0)
-    last = (power == power.max()).nonzero()[0, 0]  # from here on the sum of squares grows no more
-    return values, vectors * (torch.arange(len(values), device=values.device) <= last)
-
-
 def _residual(theta: Float[Tensor, "n c"]) -> Float[Tensor, " d"]:
     """Mean square that d = 0..n orthonormal components leave of targets whose own mean square is 1."""
     explained = theta.square().sum(dim=1).cumsum(dim=0) / theta.numel()
     return torch.cat([torch.ones_like(explained[:1]), (1 - explained).clamp_min(0)])
-
-
-def _median_distance(distances: Float[Tensor, "n n"]) -> float:
-    n = len(distances)
-    i, j = torch.triu_indices(n, n, offset=1, device=distances.device)
-    pairs = distances[i, j].sqrt()
-    middle = [float(pairs.kthvalue(rank).values) for rank in ((len(pairs) + 1) // 2, len(pairs) // 2 + 1)]
-    if middle[1] == 0:
-        raise InputError("the median distance is 0: most stimuli share their features")
-    return sum(middle) / 2
-
-
-def _loo(kernel: Float[Tensor, "n n"], y: Float[Tensor, "n c"], penalties: Float[Tensor, " a"]) -> Float[Tensor, " a"]:
-    """Mean squared leave-one-out error at each penalty, by one eigendecomposition.
-
-    In float64: float32 eigenvalues of a kernel of n stimuli are off by about 1e-7 n, more than the least penalties.
-    """
-    values, vectors = torch.linalg.eigh(kernel)
-    power, z = vectors.square(), vectors.T @ y
-    errors = []
-    for some in penalties.split(max(1, COLUMNS // y.shape[1])):
-        shrink = 1 / (values.clamp_min(0)[:, None] + some)  # (n, a)
-        theta = vectors @ (shrink[:, :, None] * z[:, None]).flatten(1)
-        left_out = theta.view(len(y), len(some), -1) / (power @ shrink)[:, :, None]
-        errors.append(left_out.square().mean(dim=(0, 2)))
-    return torch.cat(errors)

@@ -9,6 +9,7 @@ random numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,6 +29,61 @@ def gram_features(gram: Float[Tensor, "n n"]) -> Float[Tensor, "n k"]:
     return vectors[:, keep] * values[keep].sqrt()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What machines fitted to one split's training rows say: a category for each test row, in the rows' order.
+
+    `inner` is the accuracy inside the training rows at the C that was chosen, averaged over the inner folds.
+    """
+
+    predicted: Int[Tensor, " m"]
+    inner: float
+    cost: float
+
+
+def svm_readings(
+    features: Float[Tensor, "n p"],
+    labels: Int[Tensor, " n"],
+    splits: Sequence[tuple[Int[Tensor, " _t"], Int[Tensor, " _m"]]],
+    *,
+    units: Int[Tensor, " n"] | None = None,
+    costs: Sequence[float] = COSTS,
+    n_folds: int = 3,
+    seed: int = 0,
+) -> list[Reading]:
+    """A reading of each split (train rows, test rows) by machines whose C was chosen inside the training rows.
+
+    C is the one of `costs` with the best accuracy over `n_folds` folds of the training rows, stratified by category
+    and dealt by `seed`; the least of equals. No inner fold tears one of the `units` apart. Features are centred on the
+    training rows they are fitted to and divided by one number, so translation and scaling change nothing. Raises
+    LeakageError where a row is on both sides, InputError where a training category has fewer rows (or units) than
+    there are folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    x, y = features.double().cpu().numpy(), labels.cpu().numpy()
+    out = []
+    for train, test in splits:
+        if torch.isin(test, train).any():
+            raise LeakageError("a row is in both the training and the test set")
+        rows = train.cpu().numpy()
+        own = rows if units is None else units.cpu().numpy()[rows]
+        fewest = min(len(np.unique(own[y[rows] == category])) for category in np.unique(y[rows]))
+        if fewest < n_folds:
+            raise InputError(f"a category has {fewest} training stimuli, too few to choose C on {n_folds} folds")
+        deal = StratifiedKFold if units is None else StratifiedGroupKFold
+        folds = deal(n_folds, shuffle=True, random_state=seed).split(rows, y[rows], None if units is None else own)
+        inner = [(rows[fit], rows[held]) for fit, held in folds]
+        means = [
+            sum(float((_predicted(x, y, fit, held, cost) == y[held]).mean()) for fit, held in inner) / n_folds
+            for cost in costs
+        ]
+        best = means.index(max(means))
+        predicted = _predicted(x, y, rows, test.cpu().numpy(), costs[best])
+        out.append(Reading(predicted=torch.from_numpy(predicted), inner=means[best], cost=costs[best]))
+    return out
+
+
 def svm_accuracy(
     features: Float[Tensor, "n p"],
     labels: Int[Tensor, " n"],
@@ -37,36 +93,22 @@ def svm_accuracy(
     n_folds: int = 3,
     seed: int = 0,
 ) -> Float[Tensor, " s"]:
-    """The share of each split's test rows that is put in the right category; splits are (train rows, test rows).
+    """The share of each split's test rows that is put in the right category, by `svm_readings`.
 
-    C is the one of `costs` with the best accuracy over `n_folds` folds of the training rows, stratified by category
-    and dealt by `seed`; the least of equals. Features are centred on the training rows they are fitted to and divided
-    by one number, so translation and scaling change nothing. Chance depends on the categories of the test rows and is
-    for the caller to say. Raises LeakageError where a row is on both sides, InputError where a training category has
-    fewer rows than there are folds.
+    Chance depends on the categories of the test rows and is for the caller to say.
     """
-    from sklearn.model_selection import StratifiedKFold
-
-    x, y = features.double().cpu().numpy(), labels.cpu().numpy()
-    out = []
-    for train, test in splits:
-        if torch.isin(test, train).any():
-            raise LeakageError("a row is in both the training and the test set")
-        fewest = int(labels[train].unique(return_counts=True)[1].min())
-        if fewest < n_folds:
-            raise InputError(f"a category has {fewest} training stimuli, too few to choose C on {n_folds} folds")
-        rows = train.cpu().numpy()
-        folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(rows, y[rows])
-        inner = [(rows[fit], rows[held]) for fit, held in folds]
-        means = [sum(_accuracy(x, y, fit, held, cost) for fit, held in inner) / n_folds for cost in costs]
-        out.append(_accuracy(x, y, rows, test.cpu().numpy(), costs[means.index(max(means))]))
-    return torch.tensor(out, dtype=torch.float64)
+    readings = svm_readings(features, labels, splits, costs=costs, n_folds=n_folds, seed=seed)
+    right = [(r.predicted == labels.cpu()[test.cpu()]).double().mean() for r, (_, test) in zip(readings, splits)]
+    return torch.stack(right)
 
 
-def _accuracy(x: np.ndarray, y: np.ndarray, fit: np.ndarray, held: np.ndarray, cost: float) -> float:
+def _predicted(x: np.ndarray, y: np.ndarray, fit: np.ndarray, held: np.ndarray, cost: float) -> np.ndarray:
     from sklearn.svm import LinearSVC
 
+    if (y[fit] == y[fit][0]).all():  # there is nothing to tell apart
+        return np.full(len(held), y[fit][0])
     mean = x[fit].mean(axis=0)
     length = ((x[fit] - mean) ** 2).sum(axis=1).mean() ** 0.5
     machine = LinearSVC(C=cost, dual=False, max_iter=10_000).fit((x[fit] - mean) / length, y[fit])
-    return float((machine.predict((x[held] - mean) / length) == y[held]).mean())
+    predicted: np.ndarray = machine.predict((x[held] - mean) / length)
+    return predicted

@@ -20,7 +20,7 @@ from brainbench.numerics.rdm import check_comparison, compare, tau_a, upper
 
 PAIRS = 8192  # pairs, and
 SAMPLES = 256  # samples, whose weights make one factor of a matrix product: it fits into a cache
-RANKS = 2**17  # ranks of one RDM that are made at a time, which fit into a cache, too
+RANKS = 2**18  # ranks of one RDM that are made at a time, which fit into a cache, too
 
 
 def resampled(

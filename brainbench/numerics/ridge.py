@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from brainbench.numerics._shapes import Float, Int
 from brainbench.numerics.representation import Eigenbasis
@@ -89,8 +90,8 @@ def select_loo(fit: Coordinates, alphas: Float[Tensor, " a"]) -> Selection:
     for alpha in alphas:
         shrink = (fit.basis.values / (fit.basis.values + alpha)).to(u.dtype)
         weight = 1 / (1 - 1 / n - u.square() @ shrink)[:, None]
-        residual = torch.addmm(fit.centred * weight, u * weight * shrink, fit.z, beta=-1)  # weighted where it is small
-        errors.append(residual.square_().sum(dim=0) / n)
+        fitted = (u * weight * shrink) @ fit.z  # weighted where the matrix is small
+        errors.append(mse_loss(fitted, fit.centred * weight, reduction="none").sum(dim=0) / n)  # squared in one pass
     return choose(torch.stack(errors), fit.total * n / (n - 1) ** 2)
 
 

@@ -13,10 +13,12 @@ SCORERS = Registry(
     own={
         "cca": "brainbench.scorers.similarity:CCA",
         "cka": "brainbench.scorers.similarity:CKA",
+        "kernel_analysis": "brainbench.scorers.kernel_analysis:KernelAnalysis",
         "ridge": "brainbench.scorers.ridge:Ridge",
         "rsa": "brainbench.scorers.rsa:RSA",
         "shape": "brainbench.scorers.similarity:Shape",
         "ssm": "brainbench.scorers.similarity:SSM",
+        "svm": "brainbench.scorers.svm:SVM",
     },
     group="brainbench.scorers",
 )

@@ -33,7 +33,7 @@ class RSA:
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
         name="rsa",
-        version=1,
+        version=2,
         scale="r",
         requires="rdms",
         trains=False,

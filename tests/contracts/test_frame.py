@@ -13,6 +13,7 @@ from brainbench.checks import Check, Violation, _check, checks_for, kind_of, par
 from brainbench.checks._known import KNOWN_FAILURES
 from brainbench.datasets import DATASETS, load
 from brainbench.models.features_file import write_features
+from brainbench.scorers import SCORERS
 
 list(checks_for(load("insilico")))  # registers all checks, before tests put others in their place
 
@@ -135,7 +136,7 @@ def test_parameters_have_the_thing_and_check_in_their_id(laws):
 
 
 def test_known_failures_name_things_and_checks_that_exist():
-    assert set(KNOWN_FAILURES) <= set(DATASETS.own)
+    assert set(KNOWN_FAILURES) <= {*DATASETS.own, *SCORERS.own}
     names = {check.name for checks in _check.REGISTERED.values() for check in checks}
     assert {name for known in KNOWN_FAILURES.values() for name in known} <= names
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from brainbench.core.arrays import behaviour_table, blocks, rdms_array, responses_array, take
+from brainbench.core.arrays import Labels, behaviour_table, blocks, rdms_array, responses_array, take
 from brainbench.errors import AlignmentError, InputError
 
 
@@ -79,3 +79,8 @@ def test_behaviour_that_does_not_fit_itself_is_refused():
         behaviour_table(**TRIALS | {"trial": [1, 1]}, choice=["cat", None])
     with pytest.raises(AlignmentError, match="must be strings, got 7"):
         behaviour_table(**TRIALS | {"stimulus_id": ["s", 7]}, choice=["cat", None])
+
+
+def test_labels_are_numbered_in_alphabetical_order_and_missing_ones_stay_missing():
+    values = np.array(["dog", "cat", None, "dog"], dtype=object)
+    assert Labels(stimulus_ids=tuple("abcd"), values=values).codes.tolist() == [1, 0, -1, 1]

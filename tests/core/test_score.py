@@ -35,3 +35,11 @@ def test_fingerprints_are_of_content():
         fingerprint({"a": {1, 2}})
     with pytest.raises(ValueError):
         fingerprint(float("nan"))
+
+
+def test_a_scale_without_a_conversion_is_no_error_where_there_is_no_ceiling_at_all():
+    none = Ceiling(value=np.full(2, np.nan), scale="share", method="none")
+    assert np.isnan(normalized(np.array([[0.5, 0.1]] * 3), "share", none)).all()
+    assert normalized(np.array([[0.5, 0.1]] * 3), "share", none).shape == (3, 2)
+    with pytest.raises(UsageError, match="no conversion"):
+        normalized(np.array([0.5]), "share", Ceiling(value=np.array([0.5]), scale="share", method="x"))

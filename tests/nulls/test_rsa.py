@@ -8,14 +8,13 @@ import pytest
 import torch
 
 from brainbench.aggregate import aggregate
-from brainbench.analysis.models import _two_sided
 from brainbench.benchmarks import known
 from brainbench.core.arrays import responses_array
 from brainbench.core.specs import LayerSpec
 from brainbench.core.stimuli import StimulusSet
 from brainbench.datasets.insilico import Insilico
 from brainbench.numerics.representation import Representation
-from brainbench.numerics.resampling import interval
+from brainbench.numerics.resampling import interval, two_sided
 from brainbench.scorers.rsa import RSA
 from brainbench.targets import targets
 
@@ -123,9 +122,9 @@ def test_a_model_that_knows_nothing_scores_zero():
 
 def test_p_values_are_as_rare_as_they_say():
     """The 99.9 % binomial bound of 5 % of 150 is .12, of 300 .097. For models that know the same p may be strict."""
-    zero = [_two_sided(r) for name in ("unrelated", "other") for r in replicates(name)]
-    null = [_two_sided(r) for r in replicates("unrelated") - replicates("other")]
-    same = [_two_sided(r) for r in replicates("same") - replicates("same2")]
+    zero = [two_sided(r) for name in ("unrelated", "other") for r in replicates(name)]
+    null = [two_sided(r) for r in replicates("unrelated") - replicates("other")]
+    same = [two_sided(r) for r in replicates("same") - replicates("same2")]
     for p, bound in ((zero, 0.097), (null, 0.12), (same, 0.12)):
         assert np.mean(np.asarray(p) < 0.05) <= bound
     assert np.mean(np.asarray(zero) < 0.05) >= 0.01

@@ -72,13 +72,13 @@ def test_cost_is_chosen_without_the_test_rows(monkeypatch):
     x, labels = planted()
     train, test = halves(120)[0]
     seen = []
-    true = linear_svm._accuracy
+    true = linear_svm._predicted
 
     def spy(x, y, fit, held, cost):
         seen.append((set(fit.tolist()) | set(held.tolist()), set(held.tolist())))
         return true(x, y, fit, held, cost)
 
-    monkeypatch.setattr(linear_svm, "_accuracy", spy)
+    monkeypatch.setattr(linear_svm, "_predicted", spy)
     svm_accuracy(x, labels, [(train, test)])
     assert len(seen) == 3 * len(COSTS) + 1
     assert all(rows <= set(train.tolist()) for rows, _ in seen[:-1])

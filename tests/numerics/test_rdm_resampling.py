@@ -94,12 +94,14 @@ def test_an_rdm_with_a_gap_is_nan_and_no_other(how):
 @pytest.mark.parametrize("how", ["spearman", "pearson"])
 def test_a_sample_in_which_a_side_is_constant_is_nan(how, dtype):
     x, y = rdms(1, 1), rdms(2, 2)
-    y[0, :5, :5] = 0.3
-    weights = torch.zeros(3, N, dtype=dtype)
-    weights[0, :5] = 2  # the pairs at .3
-    weights[1, 3] = N  # one stimulus: no pairs
-    weights[2] = 1
-    assert resampled(x, y, weights, how).isnan()[:, 0].tolist() == [[True, False], [True, True], [False, False]]
+    y[0, :9, :9] = 0.3
+    weights = torch.zeros(23, N, dtype=dtype)
+    weights[:20, :9] = torch.randint(1, 5, (20, 9), generator=torch.Generator().manual_seed(0)).to(dtype)  # pairs at .3
+    weights[20, 3] = N  # one stimulus: no pairs
+    weights[21:] = 1
+    expected = [[True, False]] * 20 + [[True, True]] + [[False, False]] * 2
+    assert resampled(x, y, weights, how).isnan()[:, 0].tolist() == expected
+    assert resampled(y, x, weights, how).isnan()[:, :, 0].tolist() == expected
 
 
 @pytest.mark.parametrize("ties", [False, True])

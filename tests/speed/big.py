@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -62,12 +61,17 @@ def scored(n: int, p: int, t: int, max_memory: float) -> dict[str, float]:
         group = SimpleNamespace(asked=[target], scorer=Ridge(), shown="big (synthetic)", benchmarks=[benchmark])
         model = FeatureTable.from_arrays({"layer": features}, ids, "random")
         setting = runner.make_setting(device="cpu", cache_folder=Path(folder) / "cache", max_memory=max_memory)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak_gb()
         started = time.perf_counter()
         (columns,) = runner._columns(model, group, setting, False).values()
         seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"seconds": seconds, "raw": columns.raw, "before_gb": before / 1e6, "peak_gb": peak / 1e6}
+    return {"seconds": seconds, "raw": columns.raw, "before_gb": before, "peak_gb": peak_gb()}
+
+
+def peak_gb() -> float:
+    """The most memory that this program has held; what it was started from does not count, as it would in getrusage."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1e6
 
 
 def apart(n: int, p: int, t: int, max_memory: float) -> dict[str, float]:

@@ -1,0 +1,146 @@
+"""Kernel analysis: how well categories can be read from a layer, as a function of how simple the reader is.
+
+No recording is asked: a layer and a brain region are both read for the categories of stimuli, so the brain is a row
+beside the models (`recording:` names it). Cadieu et al. (2014), PLoS Comput Biol 10, e1003963: precision, 1 - the
+leave-one-out error of kernel ridge regression, against complexity 1/λ. Cadieu et al. (2013), arXiv:1301.3530: 1 - the
+error of d kernel principal components, against d. The score is the area under the curve (`numerics.kernel_errors`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brainbench.core.arrays import Labels, take
+from brainbench.core.score import Score
+from brainbench.core.specs import ScorerSpec
+from brainbench.core.splits import Split
+from brainbench.errors import InputError, UsageError
+from brainbench.numerics.kernel_errors import PENALTIES, component_errors, loo_errors
+from brainbench.numerics.noise_matching import random_units
+from brainbench.numerics.representation import Representation, cross_gram
+
+PROTOCOLS = ("2014", "2013")
+LEFT_OUT = ("unit", "stimulus")
+POINTS = 101  # of the curve of 2013, whose number of components differs with the number of stimuli
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelAnalysis:
+    """KA-AUC, the area under precision against complexity, of readers that see a fold's test stimuli alone.
+
+    `protocol` is "2014" (kernel ridge regression, leave-one-out) or "2013" (kernel principal components, in-sample).
+    Leave-one-out leaves out a stimulus with all versions of it (`leave_out="unit"`, see `Split.unit`), or alone. With
+    `n_units` each half of the stimuli is read from as many units, drawn at random anew for each; layers that have
+    fewer, or of which only the Gram matrix is kept, are NaN with a reason. Nothing is fitted on training stimuli: they
+    serve to choose a layer on. `extras` has the curve, `precision` at each `complexity`.
+    """
+
+    spec: ClassVar[ScorerSpec] = ScorerSpec(
+        name="kernel_analysis",
+        version=1,
+        scale="share",
+        requires="labels",
+        trains=False,
+        invariances=("scale", "rotation", "translation", "unit-permutation"),
+    )
+
+    protocol: str = "2014"
+    leave_out: str = "unit"
+    n_units: int | None = None
+
+    def __post_init__(self) -> None:
+        for value, known, what in (
+            (self.protocol, PROTOCOLS, "protocol"),
+            (self.leave_out, LEFT_OUT, "leave_out"),
+        ):
+            if value not in known:
+                raise UsageError(f"no {what} {value!r}; there are {', '.join(known)}")
+        if self.n_units is not None and self.n_units < 1:
+            raise UsageError(f"n_units is {self.n_units}; it must be above 0, or left out to read all units")
+
+    def score(self, representation: Representation, target: Labels, split: Split, *, seed: int, device: str) -> Score:
+        """The area for the one column of categories; NaN with a reason where they, or the layer, cannot be read."""
+        at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"), device=device)
+        layer = representation.to(device)
+        codes = torch.as_tensor(target.codes, device=device)
+        names = {unit: number for number, unit in enumerate(sorted(set(split.unit.values())))}
+        units = torch.as_tensor([names[split.unit[i]] for i in target.stimulus_ids], device=device)
+        rows = [[tuple(sorted(side.tolist())) for side in fold] for fold in split.rows(target.stimulus_ids)]
+        # of two halves each is once the training and once the test stimuli: it is read once
+        parts = list(dict.fromkeys(part for fold in rows for part in fold))
+
+        def errors(part: tuple[int, ...]) -> Tensor:
+            """(width, complexity, stimulus), made anew when it is needed: all layers' would not fit into memory."""
+            some = torch.as_tensor(part, device=device)
+            gram = self._gram(layer, at[some], seed + parts.index(part))
+            if self.protocol == "2013":
+                return component_errors(gram, codes[some])
+            return loo_errors(gram, codes[some], units=units[some] if self.leave_out == "unit" else None)
+
+        reason = self._unreadable(layer, target.codes, parts)
+        curves: dict[tuple[int, ...], np.ndarray] = {}
+        try:
+            for part in [] if reason else parts:
+                curves[part] = (1 - errors(part).mean(dim=2).min(dim=0).values).cpu().numpy()
+        except InputError:  # most distances are 0
+            reason = "constant-features"
+
+        def areas(side: int) -> np.ndarray:
+            return np.asarray([[np.nan if reason else curves[fold[side]].mean()] for fold in rows])
+
+        def resample(weights: np.ndarray, wanted: Sequence[int], columns: np.ndarray) -> np.ndarray:
+            w = torch.as_tensor(weights, dtype=torch.float64, device=device)
+            out = torch.full((len(w), len(wanted), 1), torch.nan, dtype=torch.float64)
+            for place, fold in enumerate([] if reason else wanted):
+                test = rows[fold][1]
+                each = errors(test)
+                times = w[:, list(test)]
+                mean = (times / times.sum(dim=1, keepdim=True)) @ each.flatten(0, 1).T
+                out[:, place, 0] = 1 - mean.view(len(w), *each.shape[:2]).amin(dim=1).mean(dim=1).cpu()
+            return out[:, :, columns].numpy()
+
+        complexity = 1 / np.asarray(PENALTIES[::-1]) if self.protocol == "2014" else np.linspace(0, 1, POINTS)
+        shown = [np.full(len(complexity), np.nan) if reason else self._drawn(curves[test]) for _, test in rows]
+        return Score(
+            scale="share",
+            folds=areas(1),
+            train=areas(0),
+            resample=resample,
+            luck=np.ones((len(rows), 1)),  # not known, so as much as there can be
+            reason=(reason,),
+            extras={
+                "precision": np.stack(shown)[:, None],
+                "complexity": np.broadcast_to(complexity, (len(rows), 1, len(complexity))),
+            },
+        )
+
+    def _unreadable(self, layer: Representation, codes: np.ndarray, parts: Sequence[tuple[int, ...]]) -> str:
+        """Why nothing can be read, or nothing at all."""
+        if (codes < 0).any():
+            return "missing-stimuli"
+        if any(len(np.unique(codes[list(part)])) < 2 for part in parts):
+            return "one-category"
+        if self.n_units is not None and layer.features is None:
+            return "only-gram-kept"
+        return "too-few-units" if self.n_units is not None and layer.n_units < self.n_units else ""
+
+    def _gram(self, layer: Representation, rows: Tensor, seed: int) -> Tensor:
+        """Of all units, or of those that are drawn."""
+        if self.n_units is None or layer.features is None:
+            return layer.gram[rows][:, rows]
+        drawn = random_units(layer.n_units, self.n_units, n_draws=1, seed=seed)[0].to(rows.device)
+        x = layer.features[rows][:, drawn]
+        return cross_gram(x, x, x.mean(dim=0))
+
+    def _drawn(self, curve: np.ndarray) -> np.ndarray:
+        """The curve at the complexities that are shown, from the simplest reader on."""
+        if self.protocol == "2014":
+            return curve[::-1]
+        shown: np.ndarray = np.interp(np.linspace(0, 1, POINTS), np.linspace(0, 1, len(curve)), curve)
+        return shown

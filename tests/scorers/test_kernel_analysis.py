@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+import torch
+
+from brainbench.core.arrays import Labels
+from brainbench.errors import UsageError
+from brainbench.numerics.kernel_analysis import error_curve, precision_curve
+from brainbench.numerics.kernel_errors import PENALTIES, loo_errors
+from brainbench.numerics.representation import Representation
+from brainbench.scorers.kernel_analysis import KernelAnalysis
+
+ONE = np.zeros(1, dtype=int)
+
+
+def curve(case, part, protocol):
+    of = precision_curve if protocol == "2014" else error_curve
+    return of(case.gram(part), case.codes[part])
+
+
+@pytest.mark.parametrize("protocol", ["2014", "2013"])
+def test_a_fold_is_the_area_of_its_test_stimuli_and_train_that_of_the_others(categories, protocol):
+    result = categories.score(KernelAnalysis(protocol=protocol))
+    for number in range(4):
+        train, test = categories.rows(number)
+        assert result.folds[number, 0] == pytest.approx(curve(categories, test, protocol).auc, abs=1e-10)
+        assert result.train[number, 0] == pytest.approx(curve(categories, train, protocol).auc, abs=1e-10)
+    assert result.reason == ("",) and (result.luck == 1).all()
+
+
+def test_the_curve_runs_from_the_simplest_reader_and_its_mean_is_the_score(categories):
+    result = categories.score(KernelAnalysis())
+    precision, complexity = result.extras["precision"], result.extras["complexity"]
+    np.testing.assert_allclose(precision.mean(axis=2), result.folds, atol=1e-12)
+    np.testing.assert_allclose(complexity[3, 0], np.sort(1 / np.asarray(PENALTIES)))
+    _, test = categories.rows(3)
+    np.testing.assert_allclose(precision[3, 0], curve(categories, test, "2014").values.flip(0), atol=1e-10)
+    shown = categories.score(KernelAnalysis(protocol="2013")).extras
+    errors = curve(categories, test, "2013").values
+    assert shown["precision"].shape == shown["complexity"].shape == (4, 1, 101)
+    np.testing.assert_allclose(shown["precision"][3, 0, [0, 50, 100]], 1 - errors[[0, 30, 60]], atol=1e-10)
+
+
+@pytest.mark.parametrize("protocol", ["2014", "2013"])
+def test_a_replicate_weighs_errors_before_the_envelope_is_taken(categories, protocol):
+    """A stimulus that is drawn three times counts three times; the readers are those of the stimuli as they are."""
+    weights = np.random.default_rng(3).integers(0, 4, size=(2, 120)).astype(np.float32)
+    got = categories.score(KernelAnalysis(protocol=protocol)).resample(weights, [2, 1], ONE)
+    assert got.shape == (2, 2, 1)
+    if protocol == "2013":
+        return
+    _, test = categories.rows(2)
+    errors = loo_errors(categories.gram(test), categories.codes[test]).numpy()
+    by_hand = (errors * weights[1][test]).sum(axis=2) / weights[1][test].sum()
+    assert got[1, 0, 0] == pytest.approx(1 - by_hand.min(axis=0).mean(), abs=1e-9)
+    apart = (1 - errors.min(axis=0)).T  # the best width for each stimulus alone would be another number
+    assert abs(got[1, 0, 0] - np.average(apart.mean(axis=1), weights=weights[1][test])) > 0.02
+
+
+@pytest.mark.parametrize("protocol", ["2014", "2013"])
+def test_a_replicate_of_ones_is_the_score_and_one_without_stimuli_is_nan(categories, protocol):
+    result = categories.score(KernelAnalysis(protocol=protocol))
+    weights = np.ones((2, 120))
+    weights[1, categories.rows(1)[1]] = 0
+    got = result.resample(weights, range(4), ONE)
+    np.testing.assert_allclose(got[0], result.folds, atol=1e-9)
+    assert np.isnan(got[1, 1]).all() and np.isfinite(got[1, 0]).all()
+
+
+def test_versions_of_a_stimulus_are_left_out_together(make):
+    """40 near-copies in noise: left out alone, a stimulus is told from its version."""
+    case = make(strength=0.0, n_versions=40)
+    assert case.score(KernelAnalysis()).raw[0] < 0.02
+    assert case.score(KernelAnalysis(leave_out="stimulus")).raw[0] > 0.05
+
+
+def test_versions_left_out_together_have_the_errors_of_readers_that_never_saw_either(make):
+    case = make(n_versions=8)
+    x, codes, units = case.features, case.codes, torch.arange(120)
+    units[:8] = units[60:68]
+    penalty, scale = 0.05, 0.7
+    errors = loo_errors(x @ x.T, codes, units=units, scales=[scale], penalties=[penalty])[0, 0]
+    spread = torch.pdist(x).sort().values[[3569, 3570]].mean()
+    kernel = torch.exp(-torch.cdist(x, x).square() / (2 * (scale * spread) ** 2))
+    signs = 2 * torch.nn.functional.one_hot(codes).double() - 1
+    y = (signs - signs.mean(dim=0)) / (signs - signs.mean(dim=0)).square().mean().sqrt()
+    for i in range(120):
+        fit = units != units[i]
+        theta = torch.linalg.solve(kernel[fit][:, fit] + penalty * torch.eye(int(fit.sum())), y[fit])
+        assert errors[i] == pytest.approx(
+            float((kernel[i, fit] @ theta - y[i]).square().mean()), rel=1e-6
+        )  # versions are at distances of the Gram matrix' last digits
+
+
+def test_units_are_as_many_as_asked_for_and_drawn_anew_for_each_half(categories):
+    few = categories.score(KernelAnalysis(n_units=5))
+    again = categories.score(KernelAnalysis(n_units=5))
+    np.testing.assert_array_equal(few.folds, again.folds)
+    assert len(np.unique(few.folds.round(6))) == 4
+    assert few.raw[0] < categories.score(KernelAnalysis()).raw[0] - 0.05
+    every = categories.score(KernelAnalysis(n_units=20))
+    np.testing.assert_allclose(every.folds, categories.score(KernelAnalysis()).folds, atol=1e-9)
+    ones = few.resample(np.ones((1, 120)), range(4), ONE)[0]
+    np.testing.assert_allclose(ones, few.folds, atol=1e-9)
+
+
+def wide(case):
+    full = Representation.from_features(case.features, case.target.stimulus_ids)
+    return Representation.from_gram(full.gram, full.unit_mean, 20, full.stimulus_ids)
+
+
+def labels(case, change):
+    values = case.target.values.copy()
+    change(values)
+    return Labels(stimulus_ids=case.target.stimulus_ids, values=values)
+
+
+@pytest.mark.parametrize(
+    "scorer, given, reason",
+    [
+        (KernelAnalysis(n_units=5), lambda case: {"representation": wide(case)}, "only-gram-kept"),
+        (KernelAnalysis(n_units=21), lambda case: {}, "too-few-units"),
+        (KernelAnalysis(), lambda case: {"features": torch.ones(120, 3)}, "constant-features"),
+        (KernelAnalysis(protocol="2013"), lambda case: {"features": torch.ones(120, 3)}, "constant-features"),
+        (KernelAnalysis(), lambda case: {"target": labels(case, lambda v: v.fill("a"))}, "one-category"),
+        (KernelAnalysis(), lambda case: {"target": labels(case, lambda v: v.put(3, None))}, "missing-stimuli"),
+    ],
+)
+def test_what_cannot_be_read_is_nan_with_a_reason(categories, scorer, given, reason):
+    result = categories.score(scorer, **given(categories))
+    assert result.reason == (reason,)
+    for values in (result.folds, result.train, result.resample(np.ones((2, 120)), [0, 1], ONE)):
+        assert np.isnan(values).all()
+    assert np.isnan(result.extras["precision"]).all() and np.isfinite(result.extras["complexity"]).all()
+
+
+@pytest.mark.parametrize("params", [{"protocol": "2015"}, {"leave_out": "fold"}, {"n_units": 0}])
+def test_wrong_parameters_are_usage_errors(params):
+    with pytest.raises(UsageError):
+        KernelAnalysis(**params)
