@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from brainbench.api import Regions, Results, compare_regions, score
-    from brainbench.studies import Subsampled, subsample
+    from brainbench.studies import Subsampled, describe, subsample
 
 __version__ = "0.1.0"
-__all__ = ["Regions", "Results", "Subsampled", "__version__", "compare_regions", "score", "subsample"]
+__all__ = ["Regions", "Results", "Subsampled", "__version__", "compare_regions", "describe", "score", "subsample"]
 
 
 def __getattr__(name: str) -> object:
@@ -17,5 +17,5 @@ def __getattr__(name: str) -> object:
     if name in __all__:
         from brainbench import api, studies
 
-        return getattr(studies if name in ("Subsampled", "subsample") else api, name)
+        return getattr(studies if name in ("Subsampled", "describe", "subsample") else api, name)
     raise AttributeError(f"module 'brainbench' has no attribute {name!r}")

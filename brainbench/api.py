@@ -267,9 +267,11 @@ def checked_roots(data_root: str | Path | Mapping[str, str | Path] | None) -> di
     return {name: Path(folder).expanduser() for name, folder in roots.items()}
 
 
-def load_model(model: Any, *, layers: str | Sequence[str] | None = None) -> Model | FeatureTable:
+def load_model(
+    model: Any, roots: dict[str, Path], *, layers: str | Sequence[str] | None = None
+) -> Model | FeatureTable:
     """The model that this name or object stands for. Raises as `score` does."""
-    return _model(model, None, None, (layers,) if isinstance(layers, str) else layers, None, "module")
+    return _model(model, None, None, (layers,) if isinstance(layers, str) else layers, None, "module", roots)
 
 
 def _model(

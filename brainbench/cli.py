@@ -329,6 +329,24 @@ def confounds(
 
 
 @app.command()
+def describe(
+    benchmarks: Annotated[list[str], typer.Argument(help="Ids or globs of benchmarks.")],
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Describe the recordings behind benchmarks: how much of them is signal, and of how many dimensions."""
+    from brainbench import studies
+    from brainbench.printing_studies import DESCRIBED, described
+
+    found = studies.recordings(benchmarks, roots(data_root))
+    if as_json:
+        typer.echo(studies.table(found).to_json(orient="records", indent=1))
+        return
+    out.print(described(found))
+    out.print(Text(DESCRIBED))
+
+
+@app.command()
 def subsample(
     names: Annotated[list[str], typer.Argument(metavar="MODELS", help="Models by name, SOURCE:NAME.")],
     benchmarks: Annotated[

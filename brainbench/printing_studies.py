@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from brainbench.analysis.confounds import FEWEST, Association, Confounded, Panel, few_components
+from brainbench.analysis.recording import Described
 from brainbench.analysis.robustness import AXES, Level, Robustness
 from brainbench.entry import Entry
 from brainbench.printing import number, signed, titled
@@ -130,7 +131,8 @@ def _levels(found: Robustness) -> Table:
     groups = f" in {found.n_units} groups" if found.n_units < found.n_stimuli else ""
     name = f"{found.benchmark} (synthetic)" if found.synthetic else found.benchmark
     neuroids = f", {found.n_neuroids} neuroids" if found.n_neuroids else ""
-    table = titled(f"{name}: {found.n_stimuli} stimuli{groups}{neuroids}, {found.n_subjects} subjects")
+    subjects = f", {found.n_subjects} subject{'s' if found.n_subjects > 1 else ''}" if found.n_subjects else ""
+    table = titled(f"{name}: {found.n_stimuli} stimuli{groups}{neuroids}{subjects}")
     heads = ("share", "n", "subsets", "score", "sd", "new sample", "layer", "within 1", "shift")
     table.add_column("model", no_wrap=True)
     table.add_column("fewer", no_wrap=True)
@@ -162,3 +164,46 @@ def _orders(found: Robustness) -> Table:
         cells = (order.axis, f"{order.fraction:g}", str(order.n_draws), signed(order.tau), number(order.tau_sd), first)
         table.add_row(*map(Text, cells))
     return table
+
+
+def described(found: Sequence[Described]) -> Table:
+    """A line for each subject and set of stimuli of recordings."""
+    table = titled(None)
+    table.add_column("recording", no_wrap=True)
+    heads = (
+        "stimuli",
+        "neuroids",
+        "repetitions",
+        "signal",
+        "PR",
+        "RankMe (cov.)",
+        "α-ReQ",
+        "α-ReQ of signal",
+        "points",
+    )
+    table.add_column("subject", no_wrap=True)
+    for heading in heads:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in found:
+        cells = (
+            f"{one.benchmark} (synthetic)" if one.synthetic else one.benchmark,
+            one.subject,
+            str(one.n_stimuli),
+            str(one.n_neuroids),
+            f"{one.n_repetitions:g}",
+            f"{one.signal_share:.0%}" if isfinite(one.signal_share) else "–",
+            f"{one.participation_ratio:.3g}" if isfinite(one.participation_ratio) else "–",
+            f"{one.rankme_covariance:.3g}" if isfinite(one.rankme_covariance) else "–",
+            number(one.alpha_req),
+            number(one.alpha_req_signal),
+            str(one.alpha_req_points),
+        )
+        table.add_row(*map(Text, cells))
+    return table
+
+
+DESCRIBED = (
+    "Of the means over repetitions: PR and RankMe, dimensions with noise included; signal: share of their variance "
+    "that is seen again in the other half of the repetitions. α-ReQ: exponent of the spectrum's decay, of the means and of "
+    "the cross-validated spectrum, over so many points. They depend on the numbers of stimuli and neuroids."
+)

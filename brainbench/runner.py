@@ -172,7 +172,7 @@ def own_store(model: Model | FeatureTable, setting: Setting) -> Iterator[Setting
 
 def _run_group(model: Model | FeatureTable, group: _Group, setting: Setting, of_model: Setting) -> dict[str, Entry]:
     """The model's scores, then those of the baselines that stand beside them."""
-    sides = [[b for b in group.benchmarks if _on_itself(model, b) == side] for side in (True, False)]
+    sides = [[b for b in group.benchmarks if on_itself(model, b) == side] for side in (True, False)]
     if all(sides):
         parts = [_run_group(model, replace(group, benchmarks=side), setting, of_model) for side in sides]
         return parts[0] | parts[1]
@@ -209,7 +209,7 @@ def _results(
     model: Model | FeatureTable, group: _Group, setting: Setting, *, every_layer: bool = False
 ) -> dict[str, Result]:
     """Those that the store has, for this very code, model and benchmark; the others are computed and kept."""
-    itself = [b.id for b in group.benchmarks if _on_itself(model, b)]
+    itself = [b.id for b in group.benchmarks if on_itself(model, b)]
     if itself:
         raise _NotApplicable(f"{model.spec.id} would be compared with its own responses on {', '.join(itself)}")
     keys = {
@@ -294,7 +294,7 @@ def _require_stimuli(model: FeatureTable, asked: Iterable[Target]) -> None:
         )
 
 
-def _on_itself(model: Model | FeatureTable, benchmark: Benchmark) -> bool:
+def on_itself(model: Model | FeatureTable, benchmark: Benchmark) -> bool:
     """Whether the model is the very recording that it would be compared with; never so for labels."""
     return (
         isinstance(model, Recorded)

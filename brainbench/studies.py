@@ -1,9 +1,9 @@
-"""`brainbench.subsample`: how much of a score hangs on how many stimuli and neuroids there happen to be."""
+"""What a score hangs on: `brainbench.subsample`, on how many stimuli and neuroids; `describe`, on what recording."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from brainbench.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from brainbench.analysis.recording import Described
     from brainbench.analysis.robustness import Robustness
     from brainbench.runner import Progress
 
@@ -72,7 +73,7 @@ def subsample(
         progress=progress or runner.Silent,
         max_memory=max_memory,
     )
-    loaded = [load_model(model, layers=layers) for model in several]
+    loaded = [load_model(model, roots, layers=layers) for model in several]
     if len({model.spec for model in loaded}) < len(loaded):
         raise UsageError("a model is named twice")
     return Subsampled(
@@ -87,3 +88,26 @@ def subsample(
             for benchmark in chosen
         ]
     )
+
+
+def describe(benchmarks: str | Sequence[str], *, data_root: str | Path | Any = None) -> pd.DataFrame:
+    """The recordings behind benchmarks, a row for each subject and set of stimuli: `analysis.recording.Described`.
+
+    Raises UsageError for a benchmark that rests on no responses, and what `score` raises for names and recordings.
+    """
+    return table(recordings((benchmarks,) if isinstance(benchmarks, str) else benchmarks, checked_roots(data_root)))
+
+
+def recordings(benchmarks: Sequence[str], roots: dict[str, Path]) -> list[Described]:
+    """The same as a list."""
+    from brainbench.analysis.recording import describe as described
+
+    chosen, _ = available(select(tuple(benchmarks)), roots, required=tuple(benchmarks))
+    return [one for benchmark in chosen for one in described(benchmark, roots)]
+
+
+def table(found: Sequence[Described]) -> pd.DataFrame:
+    """One row each."""
+    import pandas as pd
+
+    return pd.DataFrame([asdict(one) for one in found])

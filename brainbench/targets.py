@@ -60,7 +60,7 @@ class Target:
         """
         rows = np.flatnonzero([name in ids for name in self.data.stimulus_ids])
         kept = tuple(self.data.stimulus_ids[row] for row in rows)
-        data: Block | RDMs
+        data: Block | RDMs | Labels
         if isinstance(self.data, RDMs):
             data = replace(self.data, stimulus_ids=kept, values=self.data.values[:, rows][:, :, rows])
         else:
@@ -69,7 +69,7 @@ class Target:
         return replace(self, data=data, stimuli=stimuli, split=split, ceilings={})
 
     def neuroids(self, at: np.ndarray) -> Target:
-        """Only the columns with these numbers; without ceilings. RDMs have no neuroids left to choose from."""
+        """Only the columns with these numbers; without ceilings. Only a Block has neuroids to choose from."""
         return replace(self, ceilings={})._columns(at)
 
     def _columns(self, at: slice | np.ndarray) -> Target:

@@ -348,6 +348,16 @@ def test_a_note_under_the_table_tells_a_score_that_few_components_carry(run, fea
     assert "Note" not in run("score", features(name="even"), "-b", "insilico.V1-rsa")[1]
 
 
+def test_describe_says_how_much_of_a_recording_is_signal(run):
+    code, out, err = run("describe", "insilico.V4-ridge", "--json")
+    rows = json.loads(out)
+    assert (code, err) == (0, "") and [row["subject"] for row in rows] == ["s1", "s2", "s3"]
+    code, out, err = run("describe", "insilico.V4-ridge")
+    assert (code, err) == (0, "") and out.count("insilico.V4-ridge (synthetic)") == 3
+    code, out, err = run("describe", "insilico.category-svm")
+    assert (code, out) == (2, "") and "rests on no responses" in err
+
+
 def test_subsample_is_a_table_json_and_a_figure(run, features, tmp_path):
     few = ("--draws", 2, "--fractions", "0.5,0.25", "-b", "insilico.V1-rsa")
     code, out, err = run("subsample", features(), *few, "--json", "--figure", tmp_path / "new" / "x.svg")

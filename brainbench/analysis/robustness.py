@@ -76,7 +76,7 @@ class Robustness:
     n_stimuli: int
     n_units: int  # of stimuli that are drawn: groups, such as movies, count once
     n_neuroids: int
-    n_subjects: int
+    n_subjects: int  # 0 for labels, which are nobody's
     models: tuple[Stability, ...]
     orders: tuple[Order, ...]
     missing: dict[str, str]

@@ -21,7 +21,7 @@ from brainbench import datasets, extraction, runner, scorers
 from brainbench.aggregate import Choice, choose
 from brainbench.analysis.robustness import AXES, Level, Robustness, Stability, level, orders
 from brainbench.benchmarks import Benchmark
-from brainbench.core.arrays import RDMs, take
+from brainbench.core.arrays import Block, Labels, RDMs, take
 from brainbench.core.protocols import Model
 from brainbench.core.score import Score
 from brainbench.core.specs import DatasetSpec, LayerSpec, fingerprint
@@ -46,8 +46,8 @@ def subsample(
 ) -> Robustness:
     """Scores of the models on the benchmark with all data and with each fraction of stimuli, and of neuroids.
 
-    A draw that leaves a fold without stimuli, or a subject without neuroids enough, has no score. Where only RDMs were
-    released there are no neuroids to drop, and `missing` says so. Raises UsageError for fractions outside of 0..1 and
+    A draw that leaves a fold without stimuli, or a subject without neuroids enough, has no score. Where there
+    are no neuroids to drop, `missing` says why. Raises UsageError for fractions outside of 0..1 and
     for fewer than 2 draws, and what scoring raises: InputError, AccessError, ResourceError.
     """
     fractions = sorted(set(fractions), reverse=True)
@@ -55,6 +55,9 @@ def subsample(
         raise UsageError(f"fractions are shares between 0 and 1, got {', '.join(map(str, fractions)) or 'none'}")
     if n_draws < 2:
         raise UsageError(f"a spread needs 2 draws or more, got {n_draws}")
+    for model in models:
+        if runner.on_itself(model, benchmark):
+            raise InputError(f"{model.spec.id} would be compared with its own responses on {benchmark.id}")
     recording = _Recording.of(benchmark, setting)
     found = [_stability(model, recording, setting, fractions, n_draws) for model in models]
     return Robustness(
@@ -64,10 +67,10 @@ def subsample(
         n_stimuli=len(recording.unit),
         n_units=len(set(recording.unit.values())),
         n_neuroids=sum(map(len, recording.neuroids.values())),
-        n_subjects=len({name for target in recording.asked for name in target.subjects}),
+        n_subjects=len({name for target in recording.asked for name in target.subjects if name}),  # labels: nobody's
         models=tuple(found),
         orders=orders(found),
-        missing={} if recording.neuroids else {"neuroids": "only RDMs were released, not the responses behind them"},
+        missing={} if recording.neuroids else {"neuroids": recording.without_neuroids},
     )
 
 
@@ -99,18 +102,25 @@ class _Recording:
 
     @cached_property
     def neuroids(self) -> dict[str, list[str]]:
-        """Neuroids of each subject, sorted; none where only RDMs were released."""
+        """Neuroids of each subject, sorted; none where only RDMs were released, and none behind labels."""
         found: dict[str, set[str]] = {}
-        if not isinstance(self.asked[0].data, RDMs):
+        if isinstance(self.asked[0].data, Block):
             for target in self.asked:
                 for subject, name in zip(target.subjects, target.names):
                     found.setdefault(subject, set()).add(name)
-        elif "responses" in self.dataset.spec.measures and "rdms" not in self.dataset.spec.measures:
+        elif isinstance(self.asked[0].data, RDMs) and "rdms" not in self.dataset.spec.measures:
             b = self.benchmark
             for subject in b.subjects or self.dataset.spec.subjects:
                 responses = self.dataset.responses(subject, regions=(b.region,), sessions=b.sessions)
                 found[subject] = set(responses["neuroid_id"].values)
         return {subject: sorted(names) for subject, names in found.items()}
+
+    @property
+    def without_neuroids(self) -> str:
+        """Why there are none."""
+        if isinstance(self.asked[0].data, Labels):
+            return "categories belong to stimuli, not to neuroids"
+        return "only RDMs were released, not the responses behind them"
 
     def rng(self, axis: str, draw: int) -> np.random.Generator:
         """Random numbers that belong to the recording, so all models and scorers meet the same draws."""

@@ -82,7 +82,7 @@ def _told(found: Robustness) -> str:
     """What a panel rests on: never without n."""
     name = f"{found.benchmark} (synthetic)" if found.synthetic else found.benchmark
     groups = f" in {found.n_units} groups" if found.n_units < found.n_stimuli else ""
-    neuroids = f"{found.n_neuroids} neuroids" if found.n_neuroids else "RDMs without neuroids"
+    neuroids = f", {found.n_neuroids} neuroids" if found.n_neuroids else ""
     draws = len(found.models[0].levels[0].scores)
-    subjects = f"{found.n_subjects} subject{'s' if found.n_subjects > 1 else ''}"
-    return f"{name}: {found.n_stimuli} stimuli{groups}, {neuroids}, {subjects}; {draws} draws a point."
+    subjects = f", {found.n_subjects} subject{'s' if found.n_subjects > 1 else ''}" if found.n_subjects else ""
+    return f"{name}: {found.n_stimuli} stimuli{groups}{neuroids}{subjects}; {draws} draws a point."

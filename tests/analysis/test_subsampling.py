@@ -193,6 +193,24 @@ def test_released_rdms_have_no_neuroids_to_drop(setting, monkeypatch):
     assert {one.axis for one in found.models[0].levels} == {"stimuli"} and found.n_neuroids == 0
 
 
+def test_categories_are_of_stimuli_and_lose_those(setting):
+    """Eight categories that the features tell exactly: read at any number of stimuli, without neuroids or subjects."""
+    table = Insilico().stimuli().table
+    one_hot = np.eye(len(set(table["category"])))[np.unique(table["category"], return_inverse=True)[1]]
+    features = one_hot + 0.1 * np.random.default_rng(0).normal(size=one_hot.shape)
+    model = FeatureTable.from_arrays({"a": features.astype(np.float32)}, IDS, "told")
+    found = subsample([model], bare("insilico.category-svm"), setting, fractions=[0.5], n_draws=2)
+    assert found.missing == {"neuroids": "categories belong to stimuli, not to neuroids"}
+    assert (found.n_stimuli, found.n_neuroids, found.n_subjects) == (400, 0, 0)
+    assert found.models[0].score == at(found, "stimuli", 0.5).mean == 1
+
+
+def test_a_recording_is_not_compared_with_itself(setting):
+    itself = models.load("recording:insilico.V4/s1")
+    with pytest.raises(InputError, match=r"its own responses on insilico\.V4-ridge"):
+        subsample([itself], bare("insilico.V4-ridge"), setting, fractions=[0.5], n_draws=2)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -67,7 +67,7 @@ def test_an_axis_that_cannot_be_cut_says_why():
     found = made(stability(axes=("stimuli",)), n_neuroids=0, missing={"neuroids": "only RDMs were released"})
     figure = plotting.robustness([found, made()])
     assert "only RDMs were released" in figure.axes[1].texts[0].get_text().replace("\n", " ")
-    assert "RDMs without neuroids" in words(figure) and len(figure.axes) == 4
+    assert "100 stimuli, 2 subjects; 3 draws" in words(figure) and len(figure.axes) == 4
 
 
 def test_a_level_without_a_score_is_left_out():
