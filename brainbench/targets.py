@@ -60,7 +60,7 @@ class Target:
         """
         rows = np.flatnonzero([name in ids for name in self.data.stimulus_ids])
         kept = tuple(self.data.stimulus_ids[row] for row in rows)
-        data: Block | RDMs
+        data: Block | RDMs | Labels
         if isinstance(self.data, RDMs):
             data = replace(self.data, stimulus_ids=kept, values=self.data.values[:, rows][:, :, rows])
         else:
