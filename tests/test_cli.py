@@ -354,7 +354,7 @@ def test_subsample_is_a_table_json_and_a_figure(run, features, tmp_path):
     assert code == 0 and f"Written: {tmp_path}/new/x.svg" in err and (tmp_path / "new" / "x.svg").stat().st_size > 1000
     (found,) = json.loads(out)
     assert (found["benchmark"], found["n_stimuli"], found["n_neuroids"]) == ("insilico.V1-rsa", 400, 150)
-    assert [one["n"] for one in found["models"][0]["levels"]] == [200, 100, 75, 39]
+    assert [one["n"] for one in found["models"][0]["levels"]] == [200, 100, 75, 36]
     other = features(name="other", values=np.random.default_rng(1).normal(size=(400, 6)))
     code, out, err = run("subsample", features(), other, *few)
     assert (code, err) == (0, "")
