@@ -185,7 +185,8 @@ def compare_regions(
         progress=progress or runner.Silent,
         max_memory=max_memory,
     )
-    loaded = _model(model, preprocess, stimulus_ids, (layers,) if isinstance(layers, str) else layers, weights, name)
+    names = (layers,) if isinstance(layers, str) else layers
+    loaded = _model(model, preprocess, stimulus_ids, names, weights, name, roots)
     results = runner.results(loaded, chosen, setting)
     return Regions(compared(loaded.spec.id, [_curve(b, results[b.id]) for b in chosen]))
 
@@ -268,10 +269,10 @@ def checked_roots(data_root: str | Path | Mapping[str, str | Path] | None) -> di
 
 
 def load_model(
-    model: Any, roots: dict[str, Path], *, layers: str | Sequence[str] | None = None
+    model: Any, *, layers: str | Sequence[str] | None = None, roots: dict[str, Path] | None = None
 ) -> Model | FeatureTable:
     """The model that this name or object stands for. Raises as `score` does."""
-    return _model(model, None, None, (layers,) if isinstance(layers, str) else layers, None, "module", roots)
+    return _model(model, None, None, (layers,) if isinstance(layers, str) else layers, None, "module", roots or {})
 
 
 def _model(

@@ -73,7 +73,7 @@ def subsample(
         progress=progress or runner.Silent,
         max_memory=max_memory,
     )
-    loaded = [load_model(model, roots, layers=layers) for model in several]
+    loaded = [load_model(model, layers=layers, roots=roots) for model in several]
     if len({model.spec for model in loaded}) < len(loaded):
         raise UsageError("a model is named twice")
     return Subsampled(

@@ -100,7 +100,7 @@ def test_a_table_has_a_row_a_benchmark():
     ids=["float64", "view", "fortran", "grad", "DataFrame", "lists"],
 )
 def test_features_of_any_make_score_alike(features):
-    table = api._model(features, None, IDS, None, None, "m")
+    table = api._model(features, None, IDS, None, None, "m", {})
     np.testing.assert_array_equal(table.features("a", IDS).numpy(), FEATURES)
 
 
@@ -114,7 +114,7 @@ def test_features_as_a_dict_with_rows_and_layers_picked():
 def test_a_feature_table_and_a_model_are_taken_as_they_are():
     table = FeatureTable.from_arrays({"a": FEATURES}, IDS, "lab")
     assert bb.score(table, V1).entries[0].replicates == scored({"a": FEATURES})[0].replicates
-    assert api._model(oracle := models.load("insilico:cascade"), None, None, None, None, "m") is oracle
+    assert api._model(oracle := models.load("insilico:cascade"), None, None, None, None, "m", {}) is oracle
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_datasets_and_benchmarks_exist(page):
 
 
 def test_models_exist():
-    sources = "|".join(models.SOURCES.own)
+    sources = "|".join(models.SOURCES.own.keys() - {"recording"})  # what those name is a recording
     named = {name for text in TEXTS.values() for name in re.findall(rf"\b(?:{sources}):[\w./@|-]+", text)}
     full = {f"{name.partition(':')[0]}:{rest}" for name in named for rest in name.partition(":")[2].split("|")}
     real = {name for name in full if not re.search(r":([A-Z]{2,}|package\.mod)", name)}

@@ -78,7 +78,7 @@ def test_incomplete_neuroids_are_left_out_and_counted(use):
     model = models.load("recording:insilico.V4")
     assert model.tensors["V4"].shape == (12, 2) and "2 neuroids of x, y; 2 incomplete ones left out" in model.spec.note
     use(Sessions({"x": {"1": IDS}}, spoil=[("p3", 0), ("p4", 1)]))
-    with pytest.raises(InputError, match="no neuroid of recording:insilico.V4/x has a response to every stimulus: 2"):
+    with pytest.raises(InputError, match=r"no neuroid of recording:insilico\.V4/x has a response to every stimulus: 2"):
         models.load("recording:insilico.V4/x")
 
 
@@ -234,7 +234,7 @@ def test_features_that_cannot_be_matched_are_refused():
 def test_real_recordings_are_rows(data_root):
     v4 = models.load("recording:cowley2023.V4/PE/210325", roots={"": data_root})
     assert v4.tensors["V4"].shape == (640, 50) and v4.spec.licence == "GPL-3.0"
-    with pytest.raises(UsageError, match="recording:cowley2023.V4/WE/190923"):
+    with pytest.raises(UsageError, match=r"recording:cowley2023\.V4/WE/190923"):
         models.load("recording:cowley2023.V4", roots={"": data_root})
     it = models.load("recording:zhang2011.IT/monkey", roots={"": data_root})
     assert it.tensors["t0.175s"].shape == (21, 132) and len(it.spec.layers) == 18

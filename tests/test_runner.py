@@ -550,7 +550,7 @@ def test_results_have_every_layer_and_regions_pair_up(codes, setting):
 
 @pytest.mark.parametrize("trouble", [AccessError, InputError, UsageError])
 def test_a_baseline_that_cannot_be_scored_takes_nothing_from_its_model(setting, codes, monkeypatch, trouble):
-    def load(name, layers=None):
+    def load(name, layers=None, roots=None):
         if name == "baseline:gabor":
             raise trouble("its weights are not here")
         return models_load(name, layers=layers)
@@ -565,12 +565,12 @@ def test_a_baseline_that_cannot_be_scored_takes_nothing_from_its_model(setting, 
 
 def test_a_twin_is_read_at_the_layers_of_its_model(monkeypatch):
     asked = []
-    monkeypatch.setattr(runner.models, "load", lambda name, layers=None: asked.append((name, layers)))
+    monkeypatch.setattr(runner.models, "load", lambda name, layers=None, roots=None: asked.append((name, layers)))
     layers = (SimpleNamespace(name="a.0", pooling="mean"), SimpleNamespace(name="b", pooling="flatten"))
     model = SimpleNamespace(spec=SimpleNamespace(id="timm:net.tag", source="timm", layers=layers))
     benchmark = known()["insilico.V1-ridge"]
     for name in runner._baselines(model, benchmark):
-        runner._baseline(model, name)
+        runner._baseline(model, name, {})
     assert asked == [
         ("baseline:pixels", None),
         ("baseline:gabor", None),

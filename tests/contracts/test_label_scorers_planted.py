@@ -105,7 +105,7 @@ class PairedByPosition(Ridged):
         return torch.arange(len(target.stimulus_ids)) % len(representation.stimulus_ids)
 
 
-@breaks("null_is_zero")
+@breaks("null_is_zero", "replicates_repeat_stimuli")  # and a copied test stimulus is fitted twice
 class FittedOnTheTestStimuli(Ridged):
     def said(self, gram, codes, fit, test):
         return super().said(gram, codes, np.concatenate([fit, test]), test)
