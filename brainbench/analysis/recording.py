@@ -37,9 +37,9 @@ class Described:
 
     `variance` is that of the means over `n_repetitions` (the median of stimuli), summed over neuroids; `signal_share`
     the share of it that is seen again in the other half, NaN where a stimulus has no two complete presentations.
-    `participation_ratio` and `rankme_covariance` are of the means, noise included. `alpha_req` is the exponent of their spectrum,
-    `alpha_req_signal` that of the cross-validated one, over `alpha_req_points` eigenvalues: NaN below 3, or where one
-    is not positive.
+    `participation_ratio` and `rankme_covariance` are of the means, noise included. `alpha_req` is the exponent of their
+    spectrum, `alpha_req_signal` that of the cross-validated one, over `alpha_req_points` eigenvalues: NaN below 3, or
+    where one is not positive.
     """
 
     benchmark: str

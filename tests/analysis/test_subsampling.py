@@ -202,7 +202,10 @@ def test_categories_are_of_stimuli_and_lose_those(setting):
     found = subsample([model], bare("insilico.category-svm"), setting, fractions=[0.5], n_draws=2)
     assert found.missing == {"neuroids": "categories belong to stimuli, not to neuroids"}
     assert (found.n_stimuli, found.n_neuroids, found.n_subjects) == (400, 0, 0)
-    assert found.models[0].score == at(found, "stimuli", 0.5).mean == 1
+    assert found.models[0].score == 1
+    assert at(found, "stimuli", 0.5).mean == pytest.approx(
+        1, abs=0.005
+    )  # the least of equal C may leave out one of 200
 
 
 def test_a_recording_is_not_compared_with_itself(setting):
