@@ -204,6 +204,6 @@ def described(found: Sequence[Described]) -> Table:
 
 DESCRIBED = (
     "Of the means over repetitions: PR and RankMe, dimensions with noise included; signal: share of their variance "
-    "that is seen again in the other half of the repetitions. α-ReQ: exponent of the spectrum's decay, of the means and "
+    "that is seen again in the other half of them. α-ReQ: exponent of the spectrum's decay, of the means and "
     "of the cross-validated spectrum, over so many points. They depend on the numbers of stimuli and neuroids."
 )

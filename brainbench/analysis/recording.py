@@ -35,6 +35,8 @@ N_HALVINGS = 20
 class Described:
     """Neuroids of one subject that were shown the same stimuli; those that lack one are left out.
 
+    So are presentations that not all of them were recorded in, where every stimulus has one that all were.
+
     `variance` is that of the means over `n_repetitions` (the median of stimuli), summed over neuroids; `signal_share`
     the share of it that is seen again in the other half, NaN where a stimulus has no two complete presentations.
     `participation_ratio` and `rankme_covariance` are of the means, noise included. `alpha_req` is the exponent of their
@@ -84,29 +86,32 @@ def describe(benchmark: Benchmark, roots: dict[str, Any]) -> list[Described]:
 
 
 def _described(block: Block, seed: int) -> dict[str, Any]:
-    complete = np.isfinite(block.mean()).all(axis=0)
-    mean = torch.as_tensor(block.mean(np.flatnonzero(complete)))
+    values = block.values[:, :, np.isfinite(block.mean()).all(axis=0)]
+    whole = np.isfinite(values).all(axis=2, keepdims=True)
+    if whole.any(axis=1).all():  # else halves and means would be of other presentations, and their variances of others
+        values = np.where(whole, values, np.nan)
+    mean = torch.as_tensor(np.nanmean(values, axis=1))
     n, v = mean.shape
     around = mean - mean.mean(dim=0)
-    values = mean.new_empty(0)
+    spectrum = mean.new_empty(0)
     if v:
-        values = eigenvalues_of_features(mean) if v < n else eigenvalues(around @ around.T, n_units=v)
+        spectrum = eigenvalues_of_features(mean) if v < n else eigenvalues(around @ around.T, n_units=v)
     signal = cross_validated_spectrum(
-        torch.as_tensor(block.values[:, :, complete]),
+        torch.as_tensor(values),
         n_splits=N_HALVINGS,
         generator=torch.Generator().manual_seed(seed),
     )
-    law, law_of_signal = alpha_req(values), alpha_req(signal.values)
-    variance = float(values.sum())
-    whole = signal.n_stimuli == n and variance > 0  # else the two are of other stimuli
+    law, law_of_signal = alpha_req(spectrum), alpha_req(signal.values)
+    variance = float(spectrum.sum())
+    told = signal.n_stimuli == n and variance > 0  # else the two are of other stimuli
     return {
         "n_stimuli": n,
         "n_neuroids": v,
-        "n_repetitions": float(np.median(np.isfinite(block.values).any(axis=2).sum(axis=1))),
+        "n_repetitions": float(np.median(np.isfinite(values).any(axis=2).sum(axis=1))),
         "variance": variance,
-        "signal_share": float(signal.values.sum()) / variance if whole else float("nan"),
-        "participation_ratio": participation_ratio(values),
-        "rankme_covariance": rankme(values, on="covariance"),
+        "signal_share": float(signal.values.sum()) / variance if told else float("nan"),
+        "participation_ratio": participation_ratio(spectrum),
+        "rankme_covariance": rankme(spectrum, on="covariance"),
         "alpha_req": law.exponent,
         "alpha_req_signal": law_of_signal.exponent,
         "alpha_req_points": law.n_points,

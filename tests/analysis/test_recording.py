@@ -69,6 +69,19 @@ def test_neuroids_that_lack_a_stimulus_are_left_out(monkeypatch):
     assert of(with_gap, monkeypatch).n_neuroids == V - 5
 
 
+def test_presentations_with_a_gap_are_in_neither_side_of_the_share(monkeypatch):
+    """Half of the neuroids recorded on in later presentations, where all respond twice as strongly."""
+
+    def uneven(s, e):
+        values = s + 0 * e
+        values[:, 2:] *= 2
+        values[:, 2:, : V // 2] = np.nan
+        return values
+
+    found = of(uneven, monkeypatch)
+    assert found.signal_share == pytest.approx(1) and found.n_repetitions == 2
+
+
 @pytest.mark.parametrize("name", ["kriegeskorte2008.humanIT-rsa", "insilico.category-svm"])
 def test_without_responses_there_is_nothing_to_describe(name, monkeypatch):
     if name.startswith("krieg"):
