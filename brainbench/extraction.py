@@ -1,9 +1,9 @@
 """Representations of a model's layers for a set of stimuli: taken from the store, or extracted once and kept there.
 
 Pictures go through the network once for all layers. Sets larger than a shard are committed shard by shard, so an
-interrupted run goes on where it stopped. When a set is complete, each layer is kept in the smaller of its two
-sufficient forms, features where it has fewer units than stimuli, else the Gram matrix (see
-`numerics.representation`), and the shards are dropped.
+interrupted run goes on where it stopped. When a set is complete, each layer is kept in one of two sufficient forms:
+features where it has no more units than stimuli, or few, else the Gram matrix (see `numerics.representation`), and the
+shards are dropped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from brainbench.models.features_file import FeatureTable
 from brainbench.numerics.representation import Representation, cross_gram, offsets
 from brainbench.store import Store
 
-FEATURE_SEMANTICS = 2  # rises when the same network and stimulus would give other features
+FEATURE_SEMANTICS = 3  # rises when the same network and stimulus would give other features
+FEW_UNITS = 4096  # layers that are kept as features whatever the number of stimuli: scorers that match units need them
 SHARD = (
     2048  # most stimuli that are extracted before they are committed; a set of one shard never goes through the disk
 )
@@ -163,7 +164,7 @@ def _combined(part: Callable[[int], torch.Tensor], shards: list[StimulusSet]) ->
     """One layer put together from its shards; the Gram matrix two shards at a time, so p and n may both be large."""
     first = part(0)
     n, p = sum(len(shard.ids) for shard in shards), first.shape[1]
-    if p <= n:
+    if p <= max(n, FEW_UNITS):
         features = torch.cat([part(i) for i in range(len(shards))])
         arrays = {"features": features.numpy()}
     else:

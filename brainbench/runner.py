@@ -22,13 +22,14 @@ import numpy as np
 import platformdirs
 import psutil
 import torch
+from PIL.Image import Image
 
 from brainbench import datasets, extraction, models, scorers
 from brainbench.aggregate import Columns, aggregate, summary
 from brainbench.benchmarks import N_REPLICATES, Benchmark
-from brainbench.core.protocols import Model
+from brainbench.core.protocols import Model, Scorer
 from brainbench.core.score import Score
-from brainbench.core.specs import LayerSpec, fingerprint, plain
+from brainbench.core.specs import LayerSpec, ModelSpec, fingerprint, plain
 from brainbench.core.stimuli import StimulusSet
 from brainbench.entry import Baseline, Entry, Scored
 from brainbench.errors import AccessError, InputError, UsageError
@@ -335,8 +336,33 @@ def _latest(of: Callable[..., Any]) -> Callable[..., Any]:
     return again
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Pooled:
+    """A network of which maps are read as channels, averaged over space."""
+
+    spec: ModelSpec
+    network: Model
+
+    def build(self) -> torch.nn.Module:
+        """The network's own."""
+        return self.network.build()
+
+    def preprocess(self, image: Image) -> torch.Tensor:
+        """The network's own."""
+        return self.network.preprocess(image)
+
+
+def as_read(model: Model | FeatureTable, scorer: Scorer) -> Model | FeatureTable:
+    """The model as the scorer reads it: one that reads units has each map's channels, averaged over space."""
+    if isinstance(model, FeatureTable) or scorer.spec.reads == "geometry":
+        return model
+    layers = tuple(replace(at, pooling=re.sub(r"^grid\d+$", "mean", at.pooling)) for at in model.spec.layers)
+    return _Pooled(spec=replace(model.spec, layers=layers), network=model)
+
+
 def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every_layer: bool) -> dict[str, Columns]:
     """Every layer scored on every target, and each benchmark's columns cut out of it with their replicates."""
+    model = as_read(model, group.scorer)
     blocks: dict[str, StimulusSet] = {target.stimuli.fingerprint: target.stimuli for target in group.asked}
     setting.progress.stage(f"{group.shown}: features of {model.spec.id}", sum(len(s.ids) for s in blocks.values()))
     for stimuli in blocks.values():

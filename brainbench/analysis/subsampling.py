@@ -230,6 +230,7 @@ def _scoring(
     model: Model | FeatureTable, recording: _Recording, setting: runner.Setting
 ) -> Iterator[Callable[[Sequence[Target]], Choice]]:
     """What scores the model on targets cut out of the recording; every layer is extracted once, and read as it fits."""
+    model = runner.as_read(model, recording.scorer)
     sets = list({target.stimuli.fingerprint: target.stimuli for target in recording.asked}.values())
     setting.progress.stage(f"{recording.shown}: features of {model.spec.id}", sum(len(s.ids) for s in sets))
     for stimuli in sets:

@@ -95,6 +95,13 @@ def represented(
     return Representation.from_features(copied, case.data.stimulus_ids if ids is None else ids)
 
 
+def signals(case: Recording) -> np.ndarray:
+    """What the recording's neuroids would do without noise, in its order of stimuli: (stimulus, neuroid)."""
+    rows = take(Insilico().stimuli().ids, case.data.stimulus_ids, what="the signals")
+    taken: np.ndarray = Insilico().signal("s1", case.region)[rows]
+    return taken
+
+
 def rng() -> np.random.Generator:
     """The random numbers of one check: the same on every run."""
     return np.random.default_rng(0)

@@ -124,7 +124,11 @@ def check_missing_stimulus_raises(scorer: Any) -> None:
     raise Violation("a stimulus that the representation lacks is left out in silence instead of raising AlignmentError")
 
 
-@check("scorer", mend="use the Gram matrix: wide layers come without features (see numerics.representation)")
+@check(
+    "scorer",
+    mend="use the Gram matrix: wide layers come without features (see numerics.representation)",
+    applies=lambda scorer: scorer.spec.reads == "geometry",
+)
 def check_gram_is_enough(scorer: Any) -> None:
     """A layer that is kept as its Gram matrix has the score of its features."""
     case = recording(scorer)

@@ -17,6 +17,7 @@ from brainbench.checks._recording import (
     same,
     scored,
     shuffled,
+    signals,
     test_rows,
 )
 from brainbench.core.score import normalized
@@ -33,9 +34,12 @@ REACHED = (0.9, 1.1)  # of the ceiling: 256 training stimuli leave a readout sho
     applies=lambda scorer: scorer.spec.requires != "labels",  # which have none
 )
 def check_oracle_reaches_the_ceiling(scorer: Any) -> None:
-    """The code that generated the recording scores what can be scored: a normalized 1, or between an RDM's bounds."""
+    """The code that generated the recording scores what can be scored: a normalized 1, or between an RDM's bounds.
+
+    For a scorer that reads units that code is the neuroids' own signals.
+    """
     case = recording(scorer)
-    raw = scored(scorer, case).raw
+    raw = scored(scorer, case, features=signals(case) if scorer.spec.reads == "units" else None).raw
     if case.ceiling.upper is None:
         share = np.median(normalized(raw, scorer.spec.scale, case.ceiling))
         low, high = REACHED

@@ -121,7 +121,7 @@ class ScorerSpec:
 
     `requires` is what layers are scored on: responses of neuroids, RDMs of subjects, or labels, the categories of
     stimuli. `invariances` is all that may be done to features without moving the score, with the scorer's default
-    parameters.
+    parameters. One that `reads` units instead of geometry is given channels averaged over space, never a Gram matrix.
     """
 
     name: str
@@ -130,3 +130,4 @@ class ScorerSpec:
     requires: Literal["responses", "rdms", "labels"]
     trains: bool
     invariances: tuple[Invariance, ...] = ()
+    reads: Literal["geometry", "units"] = "geometry"

@@ -100,6 +100,12 @@ class Insilico:
             index=pd.Index([f"{subject}-{r}-{n:02d}" for r in _STAGES for n in range(_NEUROIDS)], name="neuroid_id"),
         )
 
+    def signal(self, subject: str, region: str) -> np.ndarray:
+        """(stimulus, neuroid): what the neuroids of a region would do without noise, rows in the order of stimuli."""
+        rng = self._rng(subject, region)
+        _explainable_variance(rng)
+        return _readouts(region, rng, n=_NEUROIDS)
+
     def _rng(self, subject: str, region: str) -> np.random.Generator:
         return np.random.default_rng([_SEED, 1, self.spec.subjects.index(subject), _STAGES.index(region)])
 

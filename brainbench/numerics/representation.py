@@ -93,6 +93,11 @@ class Representation:
         return self._kept.mean(dim=1, dtype=torch.float64) if self._stored is None else self._stored[1]
 
     @property
+    def units(self) -> Float[Tensor, "n p"]:
+        """The features themselves. Raises UsageError where only the Gram matrix was kept."""
+        return self._kept
+
+    @property
     def _kept(self) -> Float[Tensor, "n p"]:
         if self.features is None:
             raise UsageError(

@@ -14,6 +14,7 @@ SCORERS = Registry(
         "cca": "brainbench.scorers.similarity:CCA",
         "cka": "brainbench.scorers.similarity:CKA",
         "kernel_analysis": "brainbench.scorers.kernel_analysis:KernelAnalysis",
+        "matching": "brainbench.scorers.matching:Matching",
         "ridge": "brainbench.scorers.ridge:Ridge",
         "rsa": "brainbench.scorers.rsa:RSA",
         "shape": "brainbench.scorers.similarity:Shape",

@@ -1,0 +1,126 @@
+"""Matching as a scorer: known partners are found, by training stimuli alone, and channels are the units."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from brainbench import models, runner
+from brainbench.benchmarks import known
+from brainbench.checks._recording import recording, represented, scored, signals
+from brainbench.core.arrays import Block
+from brainbench.core.splits import Fold, Split
+from brainbench.errors import UsageError
+from brainbench.numerics.representation import Representation
+from brainbench.scorers.matching import PARTNERS, Matching
+
+N = 120
+IDS = tuple(f"s{i:03d}" for i in range(N))
+SPLIT = Split(
+    folds=tuple(Fold(train=tuple(i for i in IDS if i not in IDS[k::4]), test=IDS[k::4]) for k in range(4)),
+    unit={i: i for i in IDS},
+)
+
+
+def score(x, y, partners):
+    names = tuple(f"n{k}" for k in range(y.shape[1]))
+    block = Block(stimulus_ids=IDS, neuroid_ids=names, regions=("V4",) * len(names), values=y[:, None].astype("f4"))
+    layer = Representation.from_features(torch.as_tensor(x), IDS)
+    return Matching(partners=partners).score(layer, block, SPLIT, seed=0, device="cpu")
+
+
+@pytest.mark.parametrize("partners", PARTNERS)
+def test_noisy_copies_of_permuted_units_are_found(partners):
+    """y = x in another order + noise of sd .5: mean r is 1 / sqrt(1 + .25) (METHODS.md 8), here of 30 test stimuli."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N, 12))
+    found = score(x, x[:, rng.permutation(12)] + 0.5 * rng.normal(size=(N, 12)), partners)
+    assert found.raw.mean() == pytest.approx(0.8944, abs=0.02)
+    assert found.train.mean() == pytest.approx(0.8944, abs=0.02)
+
+
+@pytest.mark.parametrize(("partners", "expected"), [("semi", (1, 1, 1)), ("bipartite", (1, 1, 0)), ("soft", None)])
+def test_one_unit_may_serve_one_neuroid_or_many(partners, expected):
+    """Three neuroids that are copies of two units: one to one, a copy is left with nobody and scores 0."""
+    x = np.random.default_rng(1).normal(size=(N, 2))
+    raw = score(x, x[:, [0, 1, 1]], partners).raw
+    if partners == "soft":  # each unit has mass for one and a half neuroids
+        assert raw.sum() == pytest.approx(2.5, abs=0.2) and raw.max() == pytest.approx(1)
+    else:
+        assert sorted(raw) == pytest.approx(sorted(expected))
+
+
+@pytest.mark.parametrize("partners", PARTNERS)
+def test_noise_has_no_partner(partners):
+    """The best of 200 units is far above 0 where it was chosen, and at 0 on other stimuli."""
+    rng = np.random.default_rng(2)
+    found = score(rng.normal(size=(N, 200)), rng.normal(size=(N, 60)), partners)
+    for values in (found.folds, found.train):
+        assert abs(values.mean()) < 4 * values.mean(axis=0).std() / 60**0.5
+
+
+def test_what_belongs_together_is_in_one_half(monkeypatch):
+    """Pairs of twins: if a half could hold one of two, the inner score of noise would be that of a copy."""
+    rng = np.random.default_rng(3)
+    x, y = (np.repeat(rng.normal(size=(N // 2, k)), 2, axis=0) for k in (40, 20))
+    groups = Split(
+        folds=tuple(
+            Fold(
+                train=tuple(i for n, i in enumerate(IDS) if n // 2 % 4 != k),
+                test=tuple(IDS[n] for n in range(N) if n // 2 % 4 == k),
+            )
+            for k in range(4)
+        ),
+        unit={i: f"g{n // 2:03d}" for n, i in enumerate(IDS)},
+    )
+    monkeypatch.setattr(f"{__name__}.SPLIT", groups)
+    train = score(x, y, "semi").train
+    assert abs(train.mean()) < 4 * train.mean(axis=0).std() / 20**0.5
+
+
+def test_a_unit_that_is_constant_in_the_test_is_no_partner():
+    x = np.random.default_rng(4).normal(size=(N, 1))
+    x[0::4] = 1.0  # the first fold's test stimuli
+    y = x.copy()
+    y[0::4] = np.random.default_rng(5).normal(size=(N // 4, 1))
+    folds = score(x, y, "semi").folds[:, 0]
+    assert folds[0] == 0 and folds[1:] == pytest.approx(1)
+
+
+def test_only_features_can_be_matched():
+    case = recording(Matching())
+    full = represented(case)
+    gram = Representation.from_gram(full.gram, full.unit_mean, full.n_units, full.stimulus_ids)
+    with pytest.raises(UsageError, match=r"LAYER:mean"):
+        scored(Matching(), case, representation=gram)
+    with pytest.raises(UsageError, match="semi, bipartite, soft"):
+        Matching(partners="best")
+
+
+def test_a_network_is_read_at_its_channels(tmp_path):
+    """An entry says that maps were averaged over space; the model is the same model."""
+    setting = runner.make_setting(device="cpu", cache_folder=tmp_path)
+    model = models.load("insilico:cascade")
+    read = runner.as_read(model, Matching())
+    assert read.spec == replace(model.spec, layers=read.spec.layers)
+    pooled = {layer.pooling for layer in read.spec.layers}
+    assert not any(name.startswith("grid") for name in pooled)
+    benchmark = known()["insilico.V1-semi"].model_copy(update={"baselines": (), "subjects": ("s1",)})
+    (entry,) = runner.run(model, [benchmark], setting)
+    assert entry.status == "ok" and {layer.pooling for layer in entry.layers} == pooled
+    assert 0 < entry.raw < 1 and entry.low < entry.raw < entry.high
+
+
+def test_maps_of_a_bundled_network_are_averaged_over_space():
+    model = models.load("bundled:efficientnet_lite0")
+    assert "grid14" in {layer.pooling for layer in model.spec.layers}
+    read = runner.as_read(model, Matching())
+    assert [layer.name for layer in read.spec.layers] == [layer.name for layer in model.spec.layers]
+    assert {layer.pooling for layer in read.spec.layers} == {"mean", "flatten"}
+
+
+def test_soft_matching_knows_signals_of_their_own():
+    case = recording(Matching())
+    raw = scored(Matching(partners="soft"), case, features=signals(case)).raw
+    assert np.median(raw**2 / case.ceiling.value) == pytest.approx(1, abs=0.1)
