@@ -6,7 +6,7 @@ from pathlib import Path
 
 from brainbench.core.protocols import Dataset
 from brainbench.core.registry import Registry
-from brainbench.datasets import _fetch
+from brainbench.datasets import _fetch, _terms
 from brainbench.datasets._fetch import read, verified
 from brainbench.errors import AccessError
 
@@ -17,6 +17,8 @@ DATASETS = Registry(
     own={
         "cowley2023": "brainbench.datasets.cowley2023:Cowley2023",
         "geirhos2019": "brainbench.datasets.geirhos2019:Geirhos2019",
+        "haxby2001": "brainbench.datasets.haxby2001:Haxby2001",
+        "haxby2001_nilearn": "brainbench.datasets.haxby2001:Haxby2001Nilearn",
         "hebart2020": "brainbench.datasets.hebart2020:Hebart2020",
         "henaff2021": "brainbench.datasets.henaff2021:Henaff2021",
         "insilico": "brainbench.datasets.insilico:Insilico",
@@ -32,11 +34,17 @@ def load(name: str, roots: dict[str, Path] | None = None) -> Dataset:
     """The dataset `name`, read from its folder on this machine.
 
     `roots` maps dataset ids to folders and goes before the environment. Raises UnknownNameError for a name that is
-    not registered, and AccessError, saying where it looked and how to get them, where files are missing.
+    not registered, and AccessError where files are missing, saying where it looked and how to get them, and where terms
+    have to be accepted first, saying how.
     """
     kind = DATASETS[name]
-    dataset: Dataset = kind(_fetch.root(name, roots or {})) if _fetch.has_manifest(name) else kind()
-    return dataset
+    if not _fetch.has_manifest(name):
+        made: Dataset = kind()
+        return made
+    folder = _fetch.root(name, roots or {})
+    _terms.demand(_fetch.manifest(name))
+    recorded: Dataset = kind(folder)
+    return recorded
 
 
 def content(name: str) -> str:
