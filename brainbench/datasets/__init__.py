@@ -15,6 +15,8 @@ __all__ = ["DATASETS", "content", "load", "present", "read", "verified"]
 DATASETS = Registry(
     kind="dataset",
     own={
+        "allen2021": "brainbench.datasets.allen2021:Allen2021",
+        "allen2021_fsaverage": "brainbench.datasets.allen2021:Allen2021Fsaverage",
         "cowley2023": "brainbench.datasets.cowley2023:Cowley2023",
         "geirhos2019": "brainbench.datasets.geirhos2019:Geirhos2019",
         "haxby2001": "brainbench.datasets.haxby2001:Haxby2001",

@@ -31,5 +31,5 @@ def block_responses(series: np.ndarray, events: pd.DataFrame, *, t_r: float) -> 
     mean = series.mean(axis=0, dtype=np.float64)
     weights = np.linalg.pinv(design.to_numpy(dtype=np.float64)) @ series.astype(np.float64)
     effects = weights[[design.columns.get_loc(name) for name in names]]
-    percent = 100 * np.divide(effects, mean, out=np.full_like(effects, np.nan), where=mean > 0)
-    return percent.astype(np.float32)
+    share = np.divide(effects, mean, out=np.full_like(effects, np.nan), where=mean > 0)
+    return np.asarray(100 * share, dtype=np.float32)

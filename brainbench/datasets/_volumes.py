@@ -39,10 +39,8 @@ def _named(full: Path) -> Iterator[None]:
 
 def header(full: Path) -> Any:
     """The image with its header only. Raises InputError where the file cannot hold what its header claims."""
-    import nibabel
-
     with _named(full):
-        image = nibabel.load(full)
+        image = _loaded(full)
         n_values = math.prod(int(size) for size in image.shape)
         n_bytes = n_values * image.get_data_dtype().itemsize
         there = full.stat().st_size
@@ -53,6 +51,19 @@ def header(full: Path) -> Any:
                 f"{' compressed' if packed else ''}: it is truncated, or its header is wrong. Get it anew."
             )
     return image
+
+
+def _loaded(full: Path) -> Any:
+    import nibabel
+    from nibabel.arrayproxy import ArrayProxy
+    from nibabel.freesurfer.mghformat import MGHHeader
+    from nibabel.openers import ImageOpener
+
+    if full.suffix not in (".mgh", ".mgz"):
+        return nibabel.load(full)
+    with ImageOpener(full) as stream:  # nibabel.load leaves such a file open
+        head = MGHHeader.from_fileobj(stream)
+    return nibabel.MGHImage(ArrayProxy(str(full), head), head.get_affine(), header=head)
 
 
 def volume(full: Path) -> np.ndarray:
@@ -77,9 +88,7 @@ def voxels(full: Path, at: tuple[np.ndarray, ...], *, n_volumes: int | None = No
         raise InputError(f"{full} has shape {image.shape}; expected a series {expected}")
     outside = [axis for axis, index in enumerate(at) if index.size and index.max() >= image.shape[axis]]
     if outside:
-        raise InputError(
-            f"{full} has shape {image.shape}: the masks of this subject belong to volumes of another shape"
-        )
+        raise InputError(f"{full} has shape {image.shape}: masks of this subject belong to volumes of another shape")
     result = np.empty((image.shape[3], len(at[0])), dtype=np.float32)
     with _named(full):
         for start in range(0, len(result), _AT_A_TIME):

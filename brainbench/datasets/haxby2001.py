@@ -1,8 +1,8 @@
 """Human fMRI of blocks of faces, houses, cats and five more categories (Haxby et al., 2001), in two releases.
 
-Checked against real files: PyMVPA's tree of one subject. Known from nilearn's code and documentation alone: the names of
-the six subjects' files, that `labels.txt` has a header "labels chunks" and a row a scan, that subject 5 has a run without
-labels, and the five masks. PyMVPA's own table of labels, in the same form, gives the same onsets as its event files.
+Checked against real files: PyMVPA's tree of one subject. Known from nilearn's code and documentation alone: the names
+of the six subjects' files, that `labels.txt` has a header "labels chunks" and a row a scan, that subject 5 has a run
+without labels, and the five masks. PyMVPA's own table of labels, in the same form, gives the onsets of its event files.
 
 **Labels name the scans that hold the response, not those in which something was shown.** In the 60 voxels that respond
 best, blocks as labelled explain 50 % of the variance, blocks convolved with a haemodynamic response 29 %, and 52 % once
@@ -154,9 +154,7 @@ class Haxby2001Nilearn:
         path = self._path(subject, "labels.txt")
         table = pd.read_csv(path, sep=r"\s+")
         if list(table) != ["labels", "chunks"] or set(table["labels"]) - {"rest", *CATEGORIES}:
-            raise InputError(
-                f"{path} needs columns 'labels' and 'chunks' with the names of categories; {listed(table)}"
-            )
+            raise InputError(f"{path} needs columns 'labels' and 'chunks', with names of categories: {listed(table)}")
         return table
 
     def _path(self, subject: str, name: str) -> Path:
