@@ -66,9 +66,8 @@ def _lacking(id: str, place: Path) -> str:
 
 
 def _needed(here: Manifest) -> int:
-    core = here.core or [entry.group for entry in (*here.files, *here.folders)]
     smallest = min(here.parts.values(), key=lambda groups: _counted(here, groups), default=[])
-    return _counted(here, {*core, *smallest})
+    return _counted(here, {*here.required, *smallest})
 
 
 def _counted(here: Manifest, groups: Iterable[str]) -> int:
@@ -100,7 +99,7 @@ def missing(id: str, root: Path) -> list[str]:
     permitted.
     """
     here = manifest(id)
-    core = _absent(here, root, here.core or {entry.group for entry in (*here.files, *here.folders)})
+    core = _absent(here, root, here.required)
     return core + min(parts(id, root).values(), key=len, default=[])
 
 

@@ -72,8 +72,8 @@ class Folder(_Placed):
 class Manifest(_Strict):
     """What a recording consists of, where it comes from and on what terms: `data_manifests/<id>.toml`.
 
-    Without `core`, all files are needed. Else those of the groups in `core` are, and, where there are `parts`, those of
-    one part at least: what can be used alone, such as a subject in one format. Other groups are extras.
+    Without `core` and `parts`, all files are needed. Else those of the groups in `core` are and, where there are `parts`,
+    those of one part at least: what can be used alone, such as a subject in one format. Other groups are extras.
     """
 
     id: str
@@ -98,6 +98,12 @@ class Manifest(_Strict):
     def files(self) -> list[File]:
         """All files whose names are known."""
         return self.listed + [file for series in self.series for file in series.files]
+
+    @property
+    def required(self) -> set[str]:
+        """Groups that nothing works without: those of `core`, or all where neither core nor parts are named."""
+        named = self.core or self.parts
+        return set(self.core) if named else {entry.group for entry in (*self.files, *self.folders)}
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
