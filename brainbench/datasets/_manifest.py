@@ -72,8 +72,9 @@ class Folder(_Placed):
 class Manifest(_Strict):
     """What a recording consists of, where it comes from and on what terms: `data_manifests/<id>.toml`.
 
-    Without `core` and `parts`, all files are needed. Else those of the groups in `core` are and, where there are `parts`,
-    those of one part at least: what can be used alone, such as a subject in one format. Other groups are extras.
+    Without `core` and `parts`, all files are needed. Else those of the groups in `core` are and, where there are
+    `parts`, those of one part at least: what can be used alone, such as a subject in one format. Other groups are
+    extras.
     """
 
     id: str

@@ -1,8 +1,8 @@
-"""Assemblies as Brain-Score distributes them: netCDF-4, which is HDF5 with dimension scales, one numeric array and labels.
+"""Assemblies as Brain-Score distributes them: netCDF-4, which is HDF5 with dimension scales: one array and its labels.
 
-Known from the code that writes and reads them: `xarray.DataArray.to_netcdf` after its indexes were reset, so every label
-is a variable of one dimension (`presentation`, `neuroid` or `time_bin`), strings of variable length, and the array is a
-variable that spans two dimensions or more, under the assembly's own name or "data".
+Known from the code that writes and reads them: `xarray.DataArray.to_netcdf` after its indexes were reset, so every
+label is a variable of one dimension (`presentation`, `neuroid` or `time_bin`), strings of variable length, and the
+array is a variable that spans two dimensions or more, under the assembly's own name or "data".
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Assembly:
         for name in names:
             if name in self.labels[dimension]:
                 return self.labels[dimension][name]
-        raise InputError(f"the assembly has no label {names[0]!r} of each {dimension}; {listed(self.labels[dimension])}")
+        raise InputError(
+            f"the assembly has no label {names[0]!r} of each {dimension}; {listed(self.labels[dimension])}"
+        )
 
 
 def assembly(full: Path, *, neuroids: Mapping[str, str] | None = None) -> Assembly:
@@ -41,7 +43,9 @@ def assembly(full: Path, *, neuroids: Mapping[str, str] | None = None) -> Assemb
     with _hdf5.opened(full) as file:
         found = [(name, dims) for name, item in file.items() if len(dims := _dims(item)) > 1]
         if len(found) != 1 or not {"presentation", "neuroid"} <= set(found[0][1]):
-            raise InputError(f"{full} needs one array of presentation x neuroid; it has {listed(map(str, found)) or 'none'}")
+            raise InputError(
+                f"{full} needs one array of presentation x neuroid; it has {listed(map(str, found)) or 'none'}"
+            )
         ((name, dims),) = found
         labels: dict[str, dict[str, np.ndarray]] = {dim: {} for dim in dims}
         for key, item in file.items():

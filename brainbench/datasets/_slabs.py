@@ -1,4 +1,4 @@
-"""Voxels out of HDF5 volumes that are too large to hold: slab by slab, only where there are voxels that were asked for."""
+"""Voxels out of HDF5 volumes that are too large to hold: slab by slab, only where voxels were asked for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def voxels(full: Path, name: str, at: tuple[np.ndarray, ...], *, n_volumes: int,
             raise InputError(f"{name!r} in {full} holds {stored.dtype}, not {dtype}: its scale would be unknown")
         i, j, k = at
         if any(index.size and index.max() >= size for index, size in zip((k, j, i), stored.shape[1:])):
-            raise InputError(f"{name!r} in {full} has shape {stored.shape}: masks of this subject belong to another one")
+            raise InputError(
+                f"{name!r} in {full} has shape {stored.shape}: masks of this subject belong to another one"
+            )
         result = np.empty((n_volumes, len(i)), dtype=dtype)
         for start in range(0, stored.shape[1], _planes(stored)):
             inside = np.flatnonzero((k >= start) & (k < start + _planes(stored)))

@@ -20,7 +20,8 @@ FOLDER = "object_images"  # <concept>/<name>.jpg, as THINGS unpacks them
 def stimulus_set(root: Path, id: str, shown: Iterable[tuple[str, str]]) -> StimulusSet:
     """The stimuli `shown`, (name, "train" or "test"), with `concept`, `group` and `kind`.
 
-    `group` is the concept: its pictures show the same kind of thing. `sha256` is missing for pictures that are not here.
+    `group` is the concept: its pictures show the same kind of thing. `sha256` is missing for pictures that are not
+    here.
     """
     paths = {PurePosixPath(path).stem: path for path in _fetch.inside(root, id, FOLDER)}
     kinds = dict(sorted(shown))

@@ -55,15 +55,15 @@ def header(full: Path) -> Any:
 
 def _loaded(full: Path) -> Any:
     import nibabel
-    from nibabel.arrayproxy import ArrayProxy
-    from nibabel.freesurfer.mghformat import MGHHeader
-    from nibabel.openers import ImageOpener
+    from nibabel import arrayproxy, openers
 
+    mgh: Any = nibabel.freesurfer.mghformat
+    proxy: Any = arrayproxy.ArrayProxy
     if full.suffix not in (".mgh", ".mgz"):
         return nibabel.load(full)
-    with ImageOpener(full) as stream:  # nibabel.load leaves such a file open
-        head = MGHHeader.from_fileobj(stream)
-    return nibabel.MGHImage(ArrayProxy(str(full), head), head.get_affine(), header=head)
+    with openers.ImageOpener(str(full)) as stream:  # nibabel.load leaves such a file open
+        head = mgh.MGHHeader.from_fileobj(stream)
+    return mgh.MGHImage(proxy(str(full), head), head.get_affine(), header=head)
 
 
 def volume(full: Path) -> np.ndarray:

@@ -1,10 +1,10 @@
-"""The Algonauts 2023 challenge: NSD responses of eight people on fsaverage, averaged over repeats (Gifford et al., 2023).
+"""The Algonauts 2023 challenge: NSD responses on fsaverage, averaged over repeats (Gifford et al., 2023).
 
-Not read here. Known from the challenge's tutorial and from public code that reads it: `training_split/training_fmri/
-{lh,rh}_training_fmri.npy` (picture, vertex), float32, pictures in the order of their sorted names `training_images/
-train-0001_nsd-00013.png`, and `roi_masks/{lh,rh}.<atlas>_challenge_space.npy` (vertex,), the number of a region, 0 for
-none. The tables from numbers to names are pickles, which could run code, and are not opened: NSD's own are used. Whether
-the number in a file's name counts from 0 was not checked.
+Not read here. Known from the challenge's tutorial and from public code that reads it:
+`training_split/training_fmri/{lh,rh}_training_fmri.npy` (picture, vertex), float32, pictures in the order of their
+sorted names `training_images/ train-0001_nsd-00013.png`, and `roi_masks/{lh,rh}.<atlas>_challenge_space.npy`
+(vertex,), the number of a region, 0 for none. The tables from numbers to names are pickles, which could run code, and
+are not opened: NSD's own are used. Whether the number in a file's name counts from 0 was not checked.
 """
 
 from __future__ import annotations

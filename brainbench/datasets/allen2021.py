@@ -1,9 +1,9 @@
 """The Natural Scenes Dataset: 7 T fMRI of eight people who saw up to 10,000 pictures three times (Allen et al., 2022).
 
-Nothing of it can be had without signing its terms, so all that is known of the files is from public code that reads them
-and from the data manual: betas in HDF5 as `betas` (750, z, y, x) or in NIfTI (x, y, z, 750), int16 of 300 times percent
-signal change; on fsaverage in MGH (163842, 1, 1, 750), float, not scaled; `nsd_expdesign.mat` with `subjectim` (8,
-10000), `masterordering` (1, 30000) and `sharedix` (1, 1000), all counted from 1; `nsd_stim_info_merged.csv`, whose
+Nothing of it can be had without signing its terms, so all that is known of the files is from public code that reads
+them and from the data manual: betas in HDF5 as `betas` (750, z, y, x) or in NIfTI (x, y, z, 750), int16 of 300 times
+percent signal change; on fsaverage in MGH (163842, 1, 1, 750), float, not scaled; `nsd_expdesign.mat` with `subjectim`
+(8, 10000), `masterordering` (1, 30000) and `sharedix` (1, 1000), all counted from 1; `nsd_stim_info_merged.csv`, whose
 `nsdId` counts from 0; `imgBrick` (73000, 425, 425, 3), uint8; regions as volumes of numbers, with tables `*.mgz.ctab`.
 
 Ids count from 0 here, as in the table and in `imgBrick`. The design, which counts from 1, is held against the table's
@@ -16,6 +16,7 @@ import hashlib
 import re
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,7 @@ class _Experiment:
 
     spec: DatasetSpec
     space: str
-    regions_of: dict[str, tuple[str, ...]]  # by atlas
+    regions_of: ClassVar[dict[str, tuple[str, ...]]]  # by atlas
 
     def __init__(self, root: Path):
         self.root = root
@@ -111,7 +112,7 @@ class _Experiment:
             session=session.tolist(),
             neuroid_id=cells.neuroid_id,
             region=cells.region,
-            ncsnr=cells.of(ncsnr).astype(np.float32),
+            ncsnr=cells.of(ncsnr).astype(np.float32).tolist(),
         )
 
     # What depends on the space --------------------------------------------------------------------------------------
@@ -209,7 +210,7 @@ class _Experiment:
         return {name: np.asarray(content[name]).astype(np.int64) for name in names}
 
     def _shown(self, subject: str) -> np.ndarray:
-        """The picture, counted from 0, of each trial of a subject, in order. Raises InputError where sources disagree."""
+        """The picture, from 0, of each trial of a subject, in order. Raises InputError where sources disagree."""
         who = SUBJECTS.index(subject)
         pictures, order = self._design["subjectim"], self._design["masterordering"].ravel()
         if pictures.shape[0] != len(SUBJECTS) or order.min() < 1 or order.max() > pictures.shape[1]:
@@ -224,7 +225,7 @@ class _Experiment:
                     f"nsd_expdesign.mat and nsd_stim_info_merged.csv disagree on what {subject} saw in {wrong.size} of "
                     f"{there.sum()} trials: the design counts pictures and trials from 1, the table's nsdId from 0"
                 )
-        return shown
+        return np.asarray(shown)
 
     def _open(self, stimulus_id: str) -> Image.Image:
         with _hdf5.opened(self._verified(_PICTURES)) as file:
@@ -253,9 +254,9 @@ class Allen2021(_Experiment):
         subjects=SUBJECTS,
         regions=(*(region for regions in ATLASES.values() for region in regions), *UNIONS),
         unit="percent signal change",
-        citation="Allen EJ, St-Yves G, Wu Y, Breedlove JL, Prince JS, Dowdle LT, Nau M, Caron B, Pestilli F, Charest I, "
-        "Hutchinson JB, Naselaris T, Kay K (2022). A massive 7T fMRI dataset to bridge cognitive neuroscience and "
-        "artificial intelligence. Nature Neuroscience 25, 116-126.",
+        citation="Allen EJ, St-Yves G, Wu Y, Breedlove JL, Prince JS, Dowdle LT, Nau M, Caron B, Pestilli F, "
+        "Charest I, Hutchinson JB, Naselaris T, Kay K (2022). A massive 7T fMRI dataset to bridge cognitive "
+        "neuroscience and artificial intelligence. Nature Neuroscience 25, 116-126.",
         licence="NSD terms and conditions: not to be redistributed",
         url="https://naturalscenesdataset.org",
     )
@@ -292,7 +293,7 @@ class Allen2021Fsaverage(_Experiment):
     """
 
     space = "fsaverage"
-    regions_of = {name: ATLASES[name] for name in ("streams", "nsdgeneral")}
+    regions_of: ClassVar = {name: ATLASES[name] for name in ("streams", "nsdgeneral")}
     spec = DatasetSpec(
         id="allen2021_fsaverage",
         version=1,

@@ -1,8 +1,8 @@
 """Macaque V4 and IT to 1,960 rendered objects, averaged over 47 repeats (Cadieu et al., 2014), in the authors' archive.
 
-Not read here. Known from public code that reads it: one zip with `NeuralData_{IT,V4}_{multi,single}units.mat` of MATLAB 5,
-in each `features` (1960, sites) and `meta`, a matrix of characters whose rows are the path of the picture in the archive,
-its category and ten numbers, 1 for training and 0 for test in the ten splits of the paper.
+Not read here. Known from public code that reads it: one zip with `NeuralData_{IT,V4}_{multi,single}units.mat` of
+MATLAB 5, in each `features` (1960, sites) and `meta`, a matrix of characters whose rows are the path of the picture in
+the archive, its category and ten numbers, 1 for training and 0 for test in the ten splits of the paper.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Cadieu2014:
         subjects=("monkeys",),
         regions=tuple(_FILES),
         unit="standard deviations of the spike count in 70-170 ms",
-        citation="Cadieu CF, Hong H, Yamins DLK, Pinto N, Ardila D, Solomon EA, Majaj NJ, DiCarlo JJ (2014). Deep neural "
-        "networks rival the representation of primate IT cortex for core visual object recognition. PLoS Computational "
-        "Biology 10, e1003963.",
+        citation="Cadieu CF, Hong H, Yamins DLK, Pinto N, Ardila D, Solomon EA, Majaj NJ, DiCarlo JJ (2014). Deep "
+        "neural networks rival the representation of primate IT cortex for core visual object recognition. PLoS "
+        "Computational Biology 10, e1003963.",
         licence="none stated",
         url="https://s3.amazonaws.com/cadieu-etal-ploscb2014/PLoSCB2014_data_20141216.zip",
     )

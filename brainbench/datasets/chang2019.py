@@ -1,9 +1,9 @@
 """BOLD5000: fMRI of four people who saw 4,916 pictures of scenes, things and events (Chang et al., 2019; release 2.0).
 
-Not read here. Known from the release's readme and from public code that reads it: betas of regions as arrays, `BOLD5000_
-GLMsingle_ROI_betas/py/CSIn_GLMbetas-TYPED-FITHRF-GLMDENOISE-RR_allses_<LH or RH><region>.npy` (trial, voxel), all sessions
-one after another; and `CSIn_imgnames.txt`, the file shown in each trial. In lists of the first release the name of a
-picture that is shown again begins with "rep_"; here it may or may not.
+Not read here. Known from the release's readme and from public code that reads it: betas of regions as arrays,
+`BOLD5000_GLMsingle_ROI_betas/py/CSIn_GLMbetas-TYPED-FITHRF-GLMDENOISE-RR_allses_<LH or RH><region>.npy` (trial,
+voxel), all sessions one after another; and `CSIn_imgnames.txt`, the file shown in each trial. In lists of the first
+release the name of a picture that is shown again begins with "rep_"; here it may or may not.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ _SHOWN = f"{_STIMULI}/Scene_Stimuli/Presented_Stimuli"
 class Chang2019:
     """Percent signal change of single trials of four people, 15 sessions (9 of CSI4), in five regions.
 
-    Both hemispheres make a region. Sessions are not told apart in these arrays: there is one, "all". 4,803 pictures were
-    shown once and 113 four times or so. The authors ask to z-score each voxel within its sessions; nothing is here.
+    Both hemispheres make a region. Sessions are not told apart in these arrays: there is one, "all". About a hundred
+    pictures were shown several times, the others once. The authors ask to z-score each voxel within its sessions;
+    nothing is here.
     """
 
     spec = DatasetSpec(
@@ -46,8 +47,8 @@ class Chang2019:
         subjects=("CSI1", "CSI2", "CSI3", "CSI4"),
         regions=("EarlyVis", "LOC", "OPA", "PPA", "RSC"),
         unit="percent signal change",
-        citation="Chang N, Pyles JA, Marcus A, Gupta A, Tarr MJ, Aminoff EM (2019). BOLD5000, a public fMRI dataset while "
-        "viewing 5000 visual images. Scientific Data 6, 49.",
+        citation="Chang N, Pyles JA, Marcus A, Gupta A, Tarr MJ, Aminoff EM (2019). BOLD5000, a public fMRI dataset "
+        "while viewing 5000 visual images. Scientific Data 6, 49.",
         licence="see the release's page",
         url="https://bold5000.github.io",
     )
@@ -94,7 +95,9 @@ class Chang2019:
                 full = _fetch.verified(self.root, self.spec.id, f"{_BETAS}/{stem}.npy")
                 values = _arrays.mapped(full, ndim=2)
                 if len(values) != len(names):
-                    raise InputError(f"{full} has shape {values.shape}; {subject} saw {len(names)} pictures, a row each")
+                    raise InputError(
+                        f"{full} has shape {values.shape}; {subject} saw {len(names)} pictures, a row each"
+                    )
                 parts.append(np.asarray(values, dtype=np.float32))
                 cells += [(f"{region}-{side}-{n:04d}", region, side) for n in range(values.shape[1])]
         return responses_array(
@@ -104,7 +107,7 @@ class Chang2019:
             session=["all"] * len(names),
             neuroid_id=[cell[0] for cell in cells],
             region=[cell[1] for cell in cells],
-            hemisphere=np.array([cell[2] for cell in cells], dtype=object),
+            hemisphere=[cell[2] for cell in cells],
         )
 
     def _shown(self, subject: str) -> list[str]:

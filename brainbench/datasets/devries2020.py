@@ -1,10 +1,10 @@
 """Allen Brain Observatory: six visual areas of the mouse to 118 natural scenes shown 50 times (de Vries et al., 2020).
 
 Not read here. Known from the AllenSDK, whose cache leaves the files as they are named here: NWB of version 1, which is
-HDF5, with `stimulus/presentation/natural_scenes_stimulus/data`, the scene of each sweep counted from 0 and -1 for grey,
-`frame_duration` (sweep, 2), its first and last frame, `stimulus/templates/natural_scenes_image_stack/data` (118, 918,
-1174), float of whole numbers, and `general/...` for area, depth and genotype; and the detected events of each experiment
-in an .npz, `ev` (cell, frame), in the order of the file's cells.
+HDF5, with `stimulus/presentation/natural_scenes_stimulus/data`, the scene of each sweep counted from 0 and -1 for
+grey, `frame_duration` (sweep, 2), its first and last frame, `stimulus/templates/natural_scenes_image_stack/data` (118,
+918, 1174), float of whole numbers, and `general/...` for area, depth and genotype; and the detected events of each
+experiment in an .npz, `ev` (cell, frame), in the order of the file's cells.
 """
 
 from __future__ import annotations
@@ -113,10 +113,10 @@ class DeVries2020:
             session=[_SESSION] * len(values),
             neuroid_id=[f"{e.id}-{cell}" for e in experiments for cell in e.cells],
             region=[e.area for e in of],
-            experiment=np.array([e.id for e in of], dtype=object),
-            cre_line=np.array([e.cre_line for e in of], dtype=object),
-            depth_um=np.array([e.depth_um for e in of], dtype=np.int64),
-            layer=np.array([e.layer for e in of], dtype=object),
+            experiment=[e.id for e in of],
+            cre_line=[e.cre_line for e in of],
+            depth_um=[e.depth_um for e in of],
+            layer=[e.layer for e in of],
         )
 
     @cached_property
@@ -185,7 +185,7 @@ class DeVries2020:
             stack = _hdf5.array(file, _STACK, ndim=3)[()]
         if not np.array_equal(stack, np.rint(stack)) or stack.min() < 0 or stack.max() > 255:
             raise InputError(f"the pictures of {first} are not whole numbers from 0 to 255")
-        return stack.astype(np.uint8)
+        return np.asarray(stack, dtype=np.uint8)
 
     def _open(self, stimulus_id: str) -> Image.Image:
         return Image.fromarray(self._stack[int(stimulus_id.removeprefix("scene"))])

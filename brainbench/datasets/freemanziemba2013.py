@@ -1,8 +1,9 @@
 """Macaque V1 and V2 to textures and their spectrally matched noise, over time (Freeman, Ziemba et al., 2013).
 
-Not read here. Known from the code with which Brain-Score packaged the authors' own files: `FreemanZiemba2013_V1V2data.mat`
-is HDF5 with `v1` and `v2` (cell, 1 ms bin, repetition, sample, type, family), 300 bins, 20 repetitions, 15 samples, the
-types noise and texture, and 15 families in the order below; pictures are `stim/{noise,tex}-320x320-im<family>-smp<n>.png`.
+Not read here. Known from the code with which Brain-Score packaged the authors' own files:
+`FreemanZiemba2013_V1V2data.mat` is HDF5 with `v1` and `v2` (cell, 1 ms bin, repetition, sample, type, family), 300
+bins, 20 repetitions, 15 samples, the types noise and texture, and 15 families in the order below; pictures are
+`stim/{noise,tex}-320x320-im<family>-smp<n>.png`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """THINGS-fMRI: single-trial responses of three people to 8,740 pictures of 720 objects (Hebart et al., 2023).
 
 Not read here. Known from the authors' notebooks and from public code that reads the files: the release in tables,
-`betas_csv/sub-NN_ResponseData.h5`, a data frame as pandas stores one, whose `ResponseData/block*_values` (voxel, trial)
-hold the betas and `axis1` the voxels' ids; `sub-NN_VoxelMetadata.csv`, a row a voxel, with a column of 0 and 1 for each
-region; and `sub-NN_StimulusMetadata.csv`, a row a trial, with `trial_type`, `session`, `run` and `stimulus`. Catch trials
-are not in it.
+`betas_csv/sub-NN_ResponseData.h5`, a data frame as pandas stores one, whose `ResponseData/block*_values` (voxel,
+trial) hold the betas and `axis1` the voxels' ids; `sub-NN_VoxelMetadata.csv`, a row a voxel, with a column of 0 and 1
+for each region; and `sub-NN_StimulusMetadata.csv`, a row a trial, with `trial_type`, `session`, `run` and `stimulus`.
+Catch trials are not in it.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Hebart2023Fmri:
             session=session.tolist(),
             neuroid_id=cells.neuroid_id,
             region=cells.region,
-            nc_testset=cells.of(voxels["nc_testset"].to_numpy(dtype=np.float32)[at]),
+            nc_testset=cells.of(voxels["nc_testset"].to_numpy(dtype=np.float32)[at]).tolist(),
         )
 
     def _rows(self, subject: str, ids: np.ndarray, n_trials: int) -> np.ndarray:

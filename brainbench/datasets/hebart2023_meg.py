@@ -1,12 +1,15 @@
 """THINGS-MEG: magnetic fields of four people over time, 22,448 pictures of 1,854 objects (Hebart et al., 2023).
 
-Not read here. Known from the authors' preprocessing script, which writes the files: `preprocessed_PN-epo.fif`, split by
-mne into files of less than 2 GB, epochs of -100 to 1300 ms at 200 Hz of 271 CTF sensors, each a z-score of its baseline,
-with a table of the trials: `trial_type` ("exp", "test" or "catch"), `session_nr`, `image_path`.
+Not read here. Known from the authors' preprocessing script, which writes the files: `preprocessed_PN-epo.fif`, split
+by mne into files of less than 2 GB, epochs of -100 to 1300 ms at 200 Hz of 271 CTF sensors, each a z-score of its
+baseline, with a table of the trials: `trial_type` ("exp", "test" or "catch"), `session_nr`, `image_path`.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -108,13 +111,15 @@ class Hebart2023Meg:
         except ImportError:
             raise UsageError("hebart2023_meg is read with mne: pip install 'brainbench[meg]'") from None
         try:
-            return mne.read_epochs(full, preload=False, verbose="error")
+            with _quiet():
+                return mne.read_epochs(full, preload=False, verbose="error")
         except Exception as error:  # mne raises whatever its parsing meets
             raise InputError(f"{full} cannot be read: {type(error).__name__}: {error}. Get it anew.") from None
 
     def _read(self, subject: str, epochs: Any, rows: np.ndarray, sensors: list[str]) -> np.ndarray:
         try:
-            return epochs[rows].get_data(picks=sensors, verbose="error")
+            with _quiet():
+                return np.asarray(epochs[rows].get_data(picks=sensors, verbose="error"), dtype=np.float32)
         except Exception as error:
             raise InputError(f"{_path(subject)} breaks while it is read: {type(error).__name__}: {error}") from None
 
@@ -134,6 +139,14 @@ class Hebart2023Meg:
             }
         )
         return trials[trials["kind"].notna()]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """mne asks pandas for what pandas is going to drop: nothing that who scores a recording could mend."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 def _path(subject: str) -> str:

@@ -1,8 +1,8 @@
 """Macaque V4 and IT multi-unit sites to 3,200 rendered objects (Majaj, Hong, Solomon & DiCarlo, 2015; public part).
 
-The files are those that Brain-Score distributes, and the sha1 of each is the one it publishes. None was read here: names
-of labels and of the pictures' table are known from Brain-Score's and BrainIO's code and from code that reads the files,
-as are 256 sites and 148,480 presentations of variations 0 and 3 in one bin of 70 to 170 ms.
+The files are those that Brain-Score distributes, and the sha1 of each is the one it publishes. None was read here:
+names of labels and of the pictures' table are known from Brain-Score's and BrainIO's code and from code that reads the
+files, as are 256 sites and 148,480 presentations of variations 0 and 3 in one bin of 70 to 170 ms.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """About ten thousand cells of mouse V1 at a time to 2,800 natural pictures shown twice (Stringer et al., 2019).
 
-Not read here. Known from the authors' readme and scripts: MATLAB 5 files `natimg2800_<mouse>_<date>.mat` with the struct
-`stim`, of it `resp` (presentation, cell) and `istim`, the picture of each presentation counted from 1, where the largest
-number is the grey screen; and `images_natimg2800_all.mat` with `imgs` (68, 270, 2800), rows first.
+Not read here. Known from the authors' readme and scripts: MATLAB 5 files `natimg2800_<mouse>_<date>.mat` with the
+struct `stim`, of it `resp` (presentation, cell) and `istim`, the picture of each presentation counted from 1, where
+the largest number is the grey screen; and `images_natimg2800_all.mat` with `imgs` (68, 270, 2800), rows first.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Stringer2019:
         self.root = root
 
     def stimuli(self) -> StimulusSet:
-        """The pictures "natimg0001" to "natimg2800", grey. Raises AccessError or InputError for a file that is wrong."""
+        """The pictures "natimg0001" to "natimg2800", grey. Raises AccessError or InputError for a wrong file."""
         pictures = self._imgs
         digests = [hashlib.sha256(pictures[:, :, n].tobytes()).hexdigest() for n in range(pictures.shape[2])]
         names = [f"natimg{n + 1:04d}" for n in range(pictures.shape[2])]
@@ -103,7 +103,7 @@ class Stringer2019:
         grey = np.rint(imgs)
         if imgs.dtype != np.uint8 and (not np.array_equal(grey, imgs) or grey.min() < 0 or grey.max() > 255):
             raise InputError(f"'imgs' of {path} holds {imgs.dtype} that are not whole numbers from 0 to 255")
-        return grey.astype(np.uint8)
+        return np.asarray(grey, dtype=np.uint8)
 
     def _open(self, stimulus_id: str) -> Image.Image:
         return Image.fromarray(np.ascontiguousarray(self._imgs[:, :, int(stimulus_id.removeprefix("natimg")) - 1]))
@@ -114,6 +114,6 @@ def _loaded(full: Path, name: str) -> np.ndarray:
     from scipy.io.matlab import MatReadError
 
     try:
-        return loadmat(full, variable_names=[name])[name]
+        return np.asarray(loadmat(full, variable_names=[name])[name])
     except (ValueError, TypeError, KeyError, OSError, EOFError, NotImplementedError, MatReadError) as error:
         raise InputError(f"{full} cannot be read as MATLAB's: {type(error).__name__}: {error}. Get it anew.") from None

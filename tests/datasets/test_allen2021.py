@@ -174,7 +174,7 @@ def _pixels(recording, number):
 def test_a_design_that_is_off_by_one_is_refused(release, volumes, shift):
     subjectim, order = design()
     moved = mat(subjectim=np.clip(subjectim + shift, 1, N), masterordering=order, sharedix=np.ones((1, 1)))
-    with pytest.raises(InputError, match="disagree on what subj01 saw in .* counts pictures and trials from 1"):
+    with pytest.raises(InputError, match=r"disagree on what subj01 saw in .* counts pictures and trials from 1"):
         made(release, volumes, **{"nsd_expdesign.mat": moved}).responses("subj01", regions=("EBA",))
     from_0 = mat(subjectim=subjectim, masterordering=order - 1, sharedix=np.ones((1, 1)))
     with pytest.raises(InputError, match="must count from 1"):
@@ -185,7 +185,7 @@ def test_a_table_whose_ids_count_from_1_is_refused(release, volumes):
     table = info(*design())
     table["nsdId"] += 1
     recording = made(release, volumes, **{"merged.csv": table.to_csv().encode()})
-    with pytest.raises(InputError, match="nsdId of .* must count from 0"):
+    with pytest.raises(InputError, match=r"nsdId of .* must count from 0"):
         recording.stimuli()
 
 

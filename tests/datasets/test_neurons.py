@@ -125,7 +125,7 @@ def test_an_assembly_that_is_none_is_refused(tmp_path, formats):
     with pytest.raises(InputError, match="needs one array of presentation x neuroid"):
         _netcdf.assembly(full)
     full.write_bytes(hvm(formats))
-    with pytest.raises(InputError, match="has no label 'monkey' of each neuroid; .*animal"):
+    with pytest.raises(InputError, match=r"has no label 'monkey' of each neuroid; .*animal"):
         _netcdf.assembly(full, neuroids={"monkey": "Tito"})
     with pytest.raises(InputError, match="no label 'stimulus' of each presentation; image_id"):
         _netcdf.assembly(full).label("presentation", "stimulus")
@@ -186,7 +186,7 @@ def test_an_archive_of_another_content_is_refused(release):
     name = "PLoSCB2014_data_20141216/NeuralData_IT_multiunits.mat"
     with pytest.raises(InputError, match=r"NeuralData_IT_multiunits\.mat .* is not as published"):
         refused(cadieu(**{name: b"no matlab" * 30})).stimuli()
-    with pytest.raises(InputError, match="has .* features, 1 rows about pictures"):
+    with pytest.raises(InputError, match=r"has .* features, 1 rows about pictures"):
         refused(cadieu(**{name: mat(features=np.zeros((1, 3)), meta=np.array(["images/a.png Cars 1"]))})).stimuli()
 
 
@@ -243,7 +243,7 @@ def test_a_recording_that_breaks_its_promise_is_refused(release):
         refused(mouse(0)[:400])
     with pytest.raises(InputError, match="shows picture 31, of 20 and a grey screen"):
         refused(mouse(0, n=30))
-    with pytest.raises(InputError, match="'stim' of .* is not as published"):
+    with pytest.raises(InputError, match=r"'stim' of .* is not as published"):
         refused(mat(stim={"responses": np.zeros((2, 2))}))
     with pytest.raises(InputError, match="not whole numbers from 0 to 255"):
         refused(mouse(0), mat(imgs=np.full((4, 5, 20), 0.5)))
