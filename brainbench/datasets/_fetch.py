@@ -59,7 +59,7 @@ def _lacking(id: str, place: Path) -> str:
     here, lacking = manifest(id), missing(id, place)
     lines = [f"{place} lacks {len(lacking)} of {_needed(here)} files, such as {listed(lacking, 2)}"]
     for part, paths in parts(id, place).items():
-        n = sum(file.group in here.parts[part] for file in here.files)
+        n = _counted(here, here.parts[part])
         if 0 < len(paths) < n:
             lines.append(f"{part}: lacks {len(paths)} of {n} files, such as {listed(paths, 2)}")
     return "\n    ".join(lines)
