@@ -360,7 +360,7 @@ def test_some_stimuli_can_be_asked_for():
     table = datasets.load("insilico").stimuli().table
     category = table["category"].iloc[0]
     some = every.model_copy(update={"stimuli": {"category": category}})
-    (target,) = targets(datasets.load("insilico"), [some], load("ridge"))
+    (target,) = targets(datasets.load("insilico"), [some], load("ridge", {}))
     assert set(target.data.stimulus_ids) == set(table.index[table["category"] == category])
     assert some.fingerprint != every.fingerprint and some.solve_key != every.solve_key
     assert "stimuli" not in every.identity

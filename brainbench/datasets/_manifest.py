@@ -88,6 +88,7 @@ class Manifest(_Strict):
     terms_version: str = ""
     source: str
     base_url: str
+    direct: bool = True
     layout: str = ""
     core: list[str] = []
     parts: dict[str, list[str]] = {}
@@ -141,10 +142,10 @@ class Manifest(_Strict):
         raise UnknownNameError(f"file of {self.id}", path, (file.path for file in self.files))
 
     def url(self, file: File) -> str:
-        """The public address of one of its files."""
-        return file.url or self.base_url + file.path
+        """The public address of one of its files, or of the page where they are had."""
+        return file.url or (self.base_url + file.path if self.direct else self.base_url)
 
     @property
     def first_url(self) -> str:
-        """The address of its first file, or of where its folders come from."""
+        """The address of its first file, or of the page where they are had."""
         return self.url(self.files[0]) if self.files else self.base_url

@@ -91,7 +91,28 @@ def voxels(full: Path, at: tuple[np.ndarray, ...], *, n_volumes: int | None = No
         raise InputError(f"{full} has shape {image.shape}: masks of this subject belong to volumes of another shape")
     result = np.empty((image.shape[3], len(at[0])), dtype=np.float32)
     with _named(full):
-        for start in range(0, len(result), _AT_A_TIME):
-            some = np.asarray(image.dataobj[..., start : start + _AT_A_TIME])
+        start = 0
+        for some in _parts(full, image):
             result[start : start + some.shape[3]] = some[at].T
+            start += some.shape[3]
     return result
+
+
+def _parts(full: Path, image: Any) -> Iterator[np.ndarray]:
+    """The series in order, some volumes at a time (i, j, k, volume), scaled."""
+    proxy, (*shape, n_volumes) = image.dataobj, image.shape
+    if full.suffix not in (".gz", ".mgz"):
+        yield from (np.asarray(proxy[..., at : at + _AT_A_TIME]) for at in range(0, n_volumes, _AT_A_TIME))
+        return
+    from nibabel.openers import ImageOpener
+
+    with ImageOpener(str(full)) as stream:  # the proxy would unpack the file from its start for every part
+        stream.seek(proxy.offset)
+        for at in range(0, n_volumes, _AT_A_TIME):
+            n = min(_AT_A_TIME, n_volumes - at)
+            wanted = math.prod(shape) * n * proxy.dtype.itemsize
+            content = stream.read(wanted)
+            if len(content) < wanted:
+                raise EOFError(f"volume {at} of {n_volumes} is not whole")
+            values = np.frombuffer(content, dtype=proxy.dtype).reshape((*shape, n), order="F")
+            yield values if (proxy.slope, proxy.inter) == (1, 0) else values * proxy.slope + proxy.inter

@@ -354,3 +354,24 @@ def test_a_vertex_is_of_its_hemisphere(surface):
         vertex, side = (int(part) for part in name.split("-")[1:3])
         np.testing.assert_allclose(responses.values[:, column], stored[side][:, vertex], rtol=1e-6)
     assert {name.split("-")[2] for name in responses["neuroid_id"].values} == {"000", "001"}
+
+
+def test_what_its_benchmarks_ask_for_is_there(recording):
+    """The shared pictures for geometries, all for ridge with the ceiling by variances; nothing else is read."""
+    from brainbench.benchmarks import known
+    from brainbench.scorers import load
+    from brainbench.targets import targets
+
+    who = {"subjects": ("subj01", "subj02")}
+    rsa = known()["allen2021.V1-rsa"].model_copy(update=who)
+    (target,) = targets(recording, [rsa], load(rsa.scorer, rsa.params))
+    assert target.data.values.shape == (2, SHARED, SHARED)
+    ridge = known()["allen2021.V1-ridge"].model_copy(update=who)
+    first, second = targets(recording, [ridge], load(ridge.scorer, ridge.params))
+    assert first.data.values.shape[:2] == (SHARED + OWN, 3)
+    responses = recording.responses("subj01", regions=("V1",))
+    trials = pd.DataFrame(responses.values).groupby(responses["stimulus_id"].values)
+    noise = trials.var(ddof=1).mean().to_numpy()
+    signal = np.clip(responses.values.var(axis=0, dtype=np.float64) - noise, 0, None)
+    np.testing.assert_allclose(first.ceilings["ncsnr"].value, signal / (signal + noise / 3), atol=1e-5)
+    assert set(second.subjects) == {"subj02"}

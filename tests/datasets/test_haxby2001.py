@@ -177,3 +177,16 @@ def test_voxels_are_read_in_order_from_either_byte_order(tmp_path, formats, name
         _volumes.voxels(tmp_path / name, at, n_volumes=71)
     with pytest.raises(InputError, match="masks of this subject belong to volumes of another shape"):
         _volumes.voxels(tmp_path / name, (np.array([6]), np.array([0]), np.array([0])))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_numbers_are_scaled_as_the_header_says(tmp_path, packed):
+    import nibabel
+
+    values = np.random.default_rng(4).normal(5, 2, (4, 3, 2, 40))
+    image = nibabel.Nifti1Image(values, np.eye(4))
+    image.header.set_data_dtype(np.int16)  # nibabel writes the slope and intercept that this takes
+    full = tmp_path / ("a.nii.gz" if packed else "a.nii")
+    image.to_filename(full)
+    at = np.nonzero(np.ones((4, 3, 2), dtype=bool))
+    np.testing.assert_allclose(_volumes.voxels(full, at), values[at].T, atol=1e-3)
