@@ -87,7 +87,10 @@ def _places(id: str, roots: Mapping[str, Path]) -> list[Path]:
 def _how_to_get(id: str) -> str:
     here = manifest(id)
     first = f"first file: {here.first_url}" if here.direct and here.files else here.base_url
-    return f"Get them from {here.source} ({first}), keep that file tree, and say --data-root {id}=PATH, or set BRAINBENCH_DATA to the folder that holds {id}/."
+    return (
+        f"Get them from {here.source} ({first}), keep that file tree, and say --data-root {id}=PATH, or set "
+        f"BRAINBENCH_DATA to the folder that holds {id}/."
+    )
 
 
 def missing(id: str, root: Path) -> list[str]:
