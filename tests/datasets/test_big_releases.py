@@ -350,3 +350,25 @@ def test_pictures_and_rows_that_differ_in_number_are_refused(with_folders):
     del files[gone]
     with pytest.raises(InputError, match=r"subj02's lh has responses \(12, 60\), 11 pictures"):
         Algonauts2023(with_folders("algonauts2023", files, TRAINING, SUBJ)).responses("subj02")
+
+
+def test_epochs_in_several_files_are_one_recording_and_a_missing_file_is_told(with_folders, tmp_path):
+    """mne splits files of more than 2 GB; here of 2 MB."""
+    mne = pytest.importorskip("mne")
+    names = [name for name in TRAIN + TEST for _ in range(2)]
+    table = pd.DataFrame({"trial_type": "exp", "session_nr": 1, "image_path": [f"images_meg/x/{n}.jpg" for n in names]})
+    values = np.random.default_rng(8).normal(size=(len(names), 7, 4000)).astype(np.float32)
+    events = np.stack([np.arange(len(names)), np.zeros(len(names)), np.ones(len(names))], axis=1).astype(int)
+    info = mne.create_info(CHANNELS, sfreq=1000.0, ch_types="mag")
+    epochs = mne.EpochsArray(values, info, events, tmin=-0.1, metadata=table, verbose="error")
+    epochs.save(tmp_path / "preprocessed_P1-epo.fif", split_size="2MB", verbose="error")
+    written = sorted(tmp_path.glob("preprocessed_P1-epo*.fif"))
+    assert len(written) > 1
+    files = {f"derivatives/preprocessed/{full.name}": full.read_bytes() for full in written}
+    root = with_folders("hebart2023_meg", files, IMAGES, ("P1",))
+    responses = Hebart2023Meg(root).responses("P1", regions=("frontal",))
+    np.testing.assert_allclose(responses.values, values[:, 1:2], rtol=1e-5)
+    assert responses.sizes["presentation"] == len(names)
+    next(full for full in root.rglob("*.fif") if not full.name.endswith("P1-epo.fif")).unlink()
+    with pytest.raises(InputError, match=r"preprocessed_P1-epo\.fif cannot be read"):
+        Hebart2023Meg(root).responses("P1", regions=("frontal",))
