@@ -30,10 +30,11 @@ class Benchmark(BaseModel):
     """One row of `brainbench list benchmarks`.
 
     `region` is the recording's own name for it; `subjects` and `sessions` keep only those (all if absent). A scorer
-    that requires labels takes the `category` of the stimuli that they were shown, and no region is named.
-    `ceiling` is the rule that bounds the score: `split_half` (reliability of the mean over repetitions),
-    `leave_one_subject_out` (of RDMs) or `none`. `baselines` are scored beside every model: model names, and
-    `untrained` for its own twin.
+    that requires labels takes the `category` of the stimuli that they were shown, and no region is named. `stimuli`
+    keeps those whose columns in the stimulus table have these values, such as { shared1000 = true } (all if absent).
+    `ceiling` is the rule that bounds the score: `split_half` (reliability of the mean over repetitions), `ncsnr` (the
+    same from the variance over repetitions, as in the NSD), `leave_one_subject_out` (of RDMs) or `none`. `baselines`
+    are scored beside every model: model names, and `untrained` for its own twin.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,11 +46,12 @@ class Benchmark(BaseModel):
     region: str = ""
     subjects: tuple[str, ...] | None = None
     sessions: tuple[str, ...] | None = None
+    stimuli: dict[str, bool | int | str] | None = None
     scorer: str
     params: dict[str, Any] = {}
     split: SplitRule
     layer_policy: Literal["choose_on_train"] = "choose_on_train"
-    ceiling: Literal["split_half", "leave_one_subject_out", "none"]
+    ceiling: Literal["split_half", "ncsnr", "leave_one_subject_out", "none"]
     baselines: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -67,8 +69,9 @@ class Benchmark(BaseModel):
         This table (not its title or baselines), the dataset's adapter version and the sha256 of its files, the
         scorer's version, and the way scores are summarised.
         """
+        whole = {"stimuli"} if self.stimuli is None else set()  # rows of before there was a choice stay what they are
         return {
-            **self.model_dump(mode="json", exclude={"title", "baselines"}),
+            **self.model_dump(mode="json", exclude={"title", "baselines", *whole}),
             **self.recording,
             "scorer_version": scorers.SCORERS[self.scorer].spec.version,
             "aggregation": AGGREGATION,
@@ -101,6 +104,7 @@ class Benchmark(BaseModel):
                 "scorer": self.scorer,
                 "params": self.params,
                 "split": self.split.model_dump(),
+                **({"stimuli": self.stimuli} if self.stimuli is not None else {}),
             }
         )
 

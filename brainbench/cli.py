@@ -22,9 +22,10 @@ from rich.table import Table
 from rich.text import Text
 
 from brainbench import __version__
-from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError, VerificationError
+from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError, VerificationError, listed
 
 INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
+_MAY_BREAK = ("title", "description", "modality", "regions", "areas", "licence")  # columns of lists; names never do
 KINDS = ("datasets", "models", "scorers", "benchmarks")
 
 app = typer.Typer(
@@ -111,7 +112,7 @@ def list_(
     table = Table(box=None, header_style="bold", pad_edge=False)
     shown = [name for name in rows[0] if name != "how_to_get"]
     for name in shown:
-        table.add_column(name, no_wrap=name not in ("title", "description"))
+        table.add_column(name, no_wrap=name not in _MAY_BREAK)
     for entry in rows:
         table.add_row(*[Text(_cell(entry[name])) for name in shown])
     out.print(table)
@@ -432,7 +433,7 @@ def check(
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return listed(map(str, value), 4) if isinstance(value, list) else str(value)
 
 
 def roots(given: list[str] | None) -> dict[str, Path]:

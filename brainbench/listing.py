@@ -7,6 +7,7 @@ from typing import Any
 
 from brainbench import benchmarks as benchmark_files
 from brainbench.datasets import DATASETS, present
+from brainbench.datasets.areas import area_of, areas_of
 from brainbench.scorers import SCORERS
 
 Rows = list[dict[str, Any]]
@@ -25,6 +26,7 @@ def datasets(roots: dict[str, Path]) -> Rows:
                 "species": spec.species,
                 "modality": spec.modality,
                 "regions": list(spec.regions),
+                "areas": areas_of(name, spec.regions),
                 "subjects": len(spec.subjects),
                 "licence": spec.licence,
                 "synthetic": spec.synthetic,
@@ -64,6 +66,7 @@ def benchmarks(roots: dict[str, Path]) -> Rows:
             "benchmark": b.id,
             "here": not here[b.dataset],
             "region": b.region,
+            "area": area_of(b.dataset, b.region),
             "scorer": b.scorer,
             "ceiling": b.ceiling,
             "synthetic": DATASETS[b.dataset].spec.synthetic,

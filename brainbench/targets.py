@@ -13,11 +13,12 @@ import torch
 from brainbench.benchmarks import Benchmark
 from brainbench.core.arrays import Block, Labels, RDMs, blocks
 from brainbench.core.score import Ceiling
+from brainbench.core.shown import shown
 from brainbench.core.specs import fingerprint
 from brainbench.core.splits import Split, grouped_folds
 from brainbench.core.stimuli import StimulusSet
 from brainbench.errors import InputError, UsageError
-from brainbench.numerics.ceilings import leave_one_out, split_half
+from brainbench.numerics.ceilings import leave_one_out, noise_ceiling, split_half
 from brainbench.numerics.rdm import upper
 from brainbench.numerics.representation import Representation
 from brainbench.numerics.resampling import seed_of
@@ -107,6 +108,7 @@ def targets(dataset: Any, group: Sequence[Benchmark], scorer: Any) -> list[Targe
     scores labels or neither, and UnknownNameError for a region that is not there.
     """
     first = group[0]
+    dataset = shown(dataset, first.stimuli)
     regions = tuple(sorted({b.region for b in group}))
     rules: set[str] = {b.ceiling for b in group}
     stimuli = dataset.stimuli()
@@ -165,14 +167,14 @@ def _labels(dataset: Any, table: pd.DataFrame, benchmark: Benchmark) -> Labels:
     """The `category` of the stimuli that were shown to the benchmark's subjects in its sessions, in order of id."""
     if "category" not in table:
         raise InputError(f"{benchmark.dataset} does not say which category a stimulus is of: it has no labels")
-    shown = set(table.index)
+    seen = set(table.index)
     if benchmark.subjects or benchmark.sessions:
         asked = [
             dataset.responses(subject, sessions=benchmark.sessions)
             for subject in benchmark.subjects or dataset.spec.subjects
         ]
-        shown = {name for responses in asked for name in responses["stimulus_id"].values}
-    category = table["category"].loc[sorted(shown)]
+        seen = {name for responses in asked for name in responses["stimulus_id"].values}
+    category = table["category"].loc[sorted(seen)]
     known = category.dropna().astype(str)
     return Labels(
         stimulus_ids=tuple(known.index), values=known.to_numpy(dtype=object), left_out=len(category) - len(known)
@@ -234,19 +236,24 @@ def _no_ceiling(rule: str) -> Ceiling:
 
 
 def _neuroid_ceiling(rule: str, block: Block, seed: str) -> Ceiling:
-    """Split-half reliability of the mean over repetitions; its random halvings belong to the dataset."""
+    """Reliability of the mean over repetitions, by halves or by variances; random halvings belong to the dataset."""
     n = len(block.neuroid_ids)
     if rule == "none":
         return Ceiling(value=np.full(n, np.nan), scale="r2", method="none", reason=("no ceiling by rule",) * n)
     if block.values.ndim != 3:
         raise InputError("responses with a time axis have no ceiling here: select a time bin first")
-    if rule != "split_half":
-        raise InputError(f"ceiling rule {rule!r} is for RDMs; responses have split_half or none")
-    generator = torch.Generator().manual_seed(int(seed_of(seed, "halves").generate_state(1)[0]))
-    value = split_half(torch.as_tensor(block.values), n_splits=N_HALVINGS, generator=generator).double().numpy()
+    if rule not in ("split_half", "ncsnr"):
+        raise InputError(f"ceiling rule {rule!r} is for RDMs; responses have split_half, ncsnr or none")
+    values = torch.as_tensor(block.values)
+    if rule == "ncsnr":
+        value, method = noise_ceiling(values)[1].double().numpy(), "ncsnr"
+    else:
+        generator = torch.Generator().manual_seed(int(seed_of(seed, "halves").generate_state(1)[0]))
+        value = split_half(values, n_splits=N_HALVINGS, generator=generator).double().numpy()
+        method = "split-half, Spearman-Brown"
     single = np.isfinite(block.values).sum(axis=1).max(axis=0) < 2
     reason = ["single-repetition" if s else "unreliable" if not v > 0 else "" for s, v in zip(single, value)]
-    return Ceiling(value=value, scale="r2", method="split-half, Spearman-Brown", reason=tuple(reason))
+    return Ceiling(value=value, scale="r2", method=method, reason=tuple(reason))
 
 
 def _rdm_ceiling(rule: str, rdms: RDMs, split: Split, scorer: Any) -> Ceiling:
@@ -256,8 +263,8 @@ def _rdm_ceiling(rule: str, rdms: RDMs, split: Split, scorer: Any) -> Ceiling:
     `comparison` asks.
     """
     s = len(rdms.subjects)
-    if rule == "split_half":
-        raise InputError("ceiling rule 'split_half' is for responses; RDMs have leave_one_subject_out or none")
+    if rule in ("split_half", "ncsnr"):
+        raise InputError(f"ceiling rule {rule!r} is for responses; RDMs have leave_one_subject_out or none")
     if rule == "none" or s < 2:
         why = "no ceiling by rule" if rule == "none" else "one subject"
         return Ceiling(value=np.full(s, np.nan), scale=scorer.spec.scale, method=rule, reason=(why,) * s)

@@ -481,8 +481,8 @@ def test_every_shipped_benchmark_could_run():
         requires = scorers.load(benchmark.scorer, benchmark.params).spec.requires
         assert benchmark.region in (("",) if requires == "labels" else spec.regions)
         assert set(benchmark.subjects or ()) <= set(spec.subjects)
-        bounds = {"responses": ("split_half", "none"), "rdms": ("leave_one_subject_out", "none"), "labels": ("none",)}
-        assert benchmark.ceiling in bounds[requires]
+        bounds = {"responses": ("split_half", "ncsnr"), "rdms": ("leave_one_subject_out",), "labels": ()}
+        assert benchmark.ceiling in (*bounds[requires], "none")
         assert len(benchmark.fingerprint) == 64
 
 

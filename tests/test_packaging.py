@@ -8,7 +8,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-OPTIONAL = {"pytest"}  # imported where a test suite asks for checks as parameters
+OPTIONAL = {"pytest", "mne"}  # imported where a test suite asks for checks as parameters; in the extra `meg`
 
 
 def test_every_package_that_is_imported_is_declared():

@@ -1,5 +1,7 @@
 """What is asked of a model, cut out of recordings of which everything is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,9 +9,10 @@ import torch
 from PIL import Image
 
 from brainbench import datasets
+from brainbench import targets as targets_module
 from brainbench.benchmarks import known
 from brainbench.core import splits
-from brainbench.core.arrays import rdms_array, responses_array
+from brainbench.core.arrays import Block, rdms_array, responses_array
 from brainbench.core.specs import DatasetSpec
 from brainbench.core.stimuli import StimulusSet
 from brainbench.errors import InputError, LeakageError, UnknownNameError, UsageError
@@ -170,7 +173,10 @@ def test_names_that_the_recording_lacks_are_refused():
 
 @pytest.mark.parametrize(
     ("benchmark", "rule", "there_is"),
-    [(RIDGE, "leave_one_subject_out", "split_half or none"), (RSA, "split_half", "leave_one_subject_out or none")],
+    [
+        (RIDGE, "leave_one_subject_out", "split_half, ncsnr or none"),
+        (RSA, "split_half", "leave_one_subject_out or none"),
+    ],
 )
 def test_a_ceiling_of_the_other_kind_is_refused(benchmark, rule, there_is):
     with pytest.raises(InputError, match=there_is):
@@ -331,3 +337,30 @@ def test_regions_and_labels_exclude_each_other():
         ask(Named(), changed(LABELS, region="V4"))
     with pytest.raises(UsageError, match="name the one that is scored"):
         ask(Named(), changed(RIDGE, region=""))
+
+
+@pytest.mark.parametrize("repeats", [2, 4])
+def test_the_ceiling_by_variances_is_what_a_hand_computes(repeats):
+    """As the NSD defines it: noise from the variance over repetitions, signal from what is left."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(30, 1, 3)) + rng.normal(size=(30, repeats, 3)) * [0.5, 1, 5]
+    ids = tuple(f"s{n:02d}" for n in range(30))
+    block = Block(stimulus_ids=ids, neuroid_ids=("a", "b", "c"), regions=("V1",) * 3, values=values.astype(np.float32))
+    ceiling = targets_module._neuroid_ceiling("ncsnr", block, "seed")
+    noise = values.var(axis=1, ddof=1).mean(axis=0)
+    signal = np.clip(values.reshape(-1, 3).var(axis=0) - noise, 0, None)
+    np.testing.assert_allclose(ceiling.value, signal / (signal + noise / repeats), rtol=1e-5)
+    assert (ceiling.scale, ceiling.method) == ("r2", "ncsnr")
+    single = replace(block, values=block.values[:, :1])
+    assert targets_module._neuroid_ceiling("ncsnr", single, "seed").reason == ("single-repetition",) * 3
+
+
+def test_some_stimuli_can_be_asked_for():
+    every = RIDGE.model_copy(update={"subjects": ("s1",)})
+    table = datasets.load("insilico").stimuli().table
+    category = table["category"].iloc[0]
+    some = every.model_copy(update={"stimuli": {"category": category}})
+    (target,) = targets(datasets.load("insilico"), [some], load("ridge", {}))
+    assert set(target.data.stimulus_ids) == set(table.index[table["category"] == category])
+    assert some.fingerprint != every.fingerprint and some.solve_key != every.solve_key
+    assert "stimuli" not in every.identity

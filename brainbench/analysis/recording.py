@@ -16,6 +16,7 @@ import torch
 from brainbench import datasets
 from brainbench.benchmarks import Benchmark
 from brainbench.core.arrays import Block, blocks
+from brainbench.core.shown import shown
 from brainbench.core.specs import fingerprint
 from brainbench.errors import UsageError
 from brainbench.numerics.resampling import seed_of
@@ -64,7 +65,7 @@ def describe(benchmark: Benchmark, roots: dict[str, Any]) -> list[Described]:
 
     Raises UsageError where there are no responses over stimuli: for RDMs, labels, and recordings with a time axis.
     """
-    dataset: Any = datasets.load(benchmark.dataset, roots)
+    dataset: Any = shown(datasets.load(benchmark.dataset, roots), benchmark.stimuli)
     if "responses" not in dataset.spec.measures or not benchmark.region:
         raise UsageError(f"{benchmark.id} rests on no responses of neuroids: there is no spectrum to describe")
     found = []

@@ -5,80 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
-from pathlib import Path, PurePosixPath
-from typing import Literal
+from pathlib import Path
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ValidationError
 
 from brainbench._resources import tomls
-from brainbench.core.specs import fingerprint
+from brainbench.datasets._manifest import UNPINNED, File, Manifest
 from brainbench.errors import AccessError, InputError, UnknownNameError, listed
 
 _HASHED_BELOW_BYTES = 256_000_000  # larger files are known by their size alone: hashing them would stall every start
 _hashed: set[tuple[Path, int, int]] = set()  # (path, size, mtime) whose sha256 was right in this process
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class File(_Strict):
-    """One file of a recording; `url` only where it does not lie under the manifest's `base_url`."""
-
-    path: str
-    bytes: int = Field(ge=0)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    group: str
-    url: str = ""
-
-    @field_validator("path")
-    @classmethod
-    def _inside_the_root(cls, path: str) -> str:
-        parts = PurePosixPath(path).parts
-        if not parts or parts[0] == "/" or ".." in parts or "\\" in path:
-            raise ValueError("must be relative, with / between folders and without ..")
-        return path
-
-
-class Manifest(_Strict):
-    """What a recording consists of, where it comes from and on what terms: `data_manifests/<id>.toml`."""
-
-    id: str
-    version: int
-    title: str
-    citation: str
-    doi: str
-    licence: str
-    access: Literal["open"]
-    source: str
-    base_url: str
-    files: list[File] = Field(alias="file", min_length=1)
-
-    @field_validator("files")
-    @classmethod
-    def _listed_once(cls, files: list[File]) -> list[File]:
-        if len({file.path for file in files}) < len(files):
-            raise ValueError("a path is listed twice")
-        return files
-
-    @property
-    def digest(self) -> str:
-        """Hash of all paths and contents, in no order: the identity of the recording."""
-        return fingerprint({file.path: file.sha256 for file in self.files})
-
-    def file(self, path: str) -> File:
-        """The entry of one file. Raises UnknownNameError where the manifest has none."""
-        for file in self.files:
-            if file.path == path:
-                return file
-        raise UnknownNameError(f"file of {self.id}", path, (file.path for file in self.files))
-
-    def url(self, file: File) -> str:
-        """The public address of one of its files."""
-        return file.url or self.base_url + file.path
 
 
 @cache
@@ -99,26 +38,40 @@ def has_manifest(id: str) -> bool:
 
 
 def root(id: str, roots: Mapping[str, Path]) -> Path:
-    """The folder of this machine that holds every file of dataset `id`.
+    """The folder of this machine that holds dataset `id`: every file, or what its manifest calls enough.
 
     A folder given for this id is the only place looked at: what was asked for by name is used or refused. Otherwise
-    the first complete one of: `id` inside the folder given as "", the environment's BRAINBENCH_DATA_<ID>, `id`
+    the first that holds enough of: `id` inside the folder given as "", the environment's BRAINBENCH_DATA_<ID>, `id`
     inside BRAINBENCH_DATA, `id` inside the user's data folder. Raises AccessError, naming each place and what it
-    lacks, where none is complete.
+    lacks, part by part, where none does.
     """
-    places = _places(id, roots)
     found = []
-    for place in places:
-        lacking = missing(id, place)
-        if not lacking:
+    for place in _places(id, roots):
+        if not missing(id, place):
             return place
-        found.append(
-            f"{place} lacks {len(lacking)} of {len(manifest(id).files)} files, such as {listed(lacking, 2)}"
-            if place.is_dir()
-            else f"{place} does not exist"
-        )
+        found.append(_lacking(id, place) if place.is_dir() else f"{place} does not exist")
     lines = "\n  ".join(found)
     raise AccessError(f"{id} is not on this machine; looked at\n  {lines}\n{_how_to_get(id)}")
+
+
+def _lacking(id: str, place: Path) -> str:
+    """What a folder lacks, in one line, and a line for each part that is there but not whole."""
+    here, lacking = manifest(id), missing(id, place)
+    lines = [f"{place} lacks {len(lacking)} of {_needed(here)} files, such as {listed(lacking, 2)}"]
+    for part, paths in parts(id, place).items():
+        n = _counted(here, here.parts[part])
+        if 0 < len(paths) < n:
+            lines.append(f"{part}: lacks {len(paths)} of {n} files, such as {listed(paths, 2)}")
+    return "\n    ".join(lines)
+
+
+def _needed(here: Manifest) -> int:
+    smallest = min(here.parts.values(), key=lambda groups: _counted(here, groups), default=[])
+    return _counted(here, {*here.required, *smallest})
+
+
+def _counted(here: Manifest, groups: Iterable[str]) -> int:
+    return sum(entry.group in groups for entry in (*here.files, *here.folders))
 
 
 def _places(id: str, roots: Mapping[str, Path]) -> list[Path]:
@@ -133,18 +86,46 @@ def _places(id: str, roots: Mapping[str, Path]) -> list[Path]:
 
 def _how_to_get(id: str) -> str:
     here = manifest(id)
+    first = f"first file: {here.first_url}" if here.direct and here.files else here.base_url
     return (
-        f"Get them from {here.source} (first file: {here.url(here.files[0])}), keep that file tree, and say "
-        f"--data-root {id}=PATH, or set BRAINBENCH_DATA to the folder that holds {id}/."
+        f"Get them from {here.source} ({first}), keep that file tree, and say --data-root {id}=PATH, or set "
+        f"BRAINBENCH_DATA to the folder that holds {id}/."
     )
 
 
 def missing(id: str, root: Path) -> list[str]:
-    """Paths of the manifest that are not in `root`. Raises AccessError where looking is not permitted."""
+    """Paths that dataset `id` cannot do without and that are not in `root`: none where it can be used.
+
+    Where parts would do and none is whole, those of the part that lacks least. Raises AccessError where looking is not
+    permitted.
+    """
+    here = manifest(id)
+    core = _absent(here, root, here.required)
+    return core + min(parts(id, root).values(), key=len, default=[])
+
+
+def parts(id: str, root: Path) -> dict[str, list[str]]:
+    """For each part of dataset `id` that can be used alone, the paths that it lacks in `root`."""
+    here = manifest(id)
+    return {part: _absent(here, root, groups) for part, groups in here.parts.items()}
+
+
+def _absent(here: Manifest, root: Path, groups: Iterable[str]) -> list[str]:
+    wanted = set(groups)
     try:
-        return [file.path for file in manifest(id).files if not _exists(root / file.path)]
+        absent = [file.path for file in here.files if file.group in wanted and not _exists(root / file.path)]
+        for folder in here.folders:
+            if folder.group in wanted and not any((root / folder.path).glob(folder.pattern)):
+                absent.append(f"{folder.path}/{folder.pattern}")
     except PermissionError as error:
-        raise AccessError(f"no permission to look into {error.filename} for the files of {id}") from None
+        raise AccessError(f"no permission to look into {error.filename} for the files of {here.id}") from None
+    return absent
+
+
+def inside(root: Path, id: str, path: str) -> list[str]:
+    """Paths, in order, of the files there are in folder `path` of the manifest; none where the folder is not there."""
+    folder = next(folder for folder in manifest(id).folders if folder.path == path)
+    return sorted(full.relative_to(root).as_posix() for full in (root / path).glob(folder.pattern))
 
 
 def _exists(path: Path) -> bool:
@@ -162,32 +143,35 @@ def read(root: Path, id: str, path: str) -> bytes:
 
 
 def verified(root: Path, id: str, path: str) -> Path:
-    """Where one file of dataset `id` lies, once its size and (below 256 MB) its sha256 are those of the manifest.
+    """Where one file of dataset `id` lies, once its size and (below 256 MB) its hash are those of the manifest.
 
-    Hashed once in a process, and again when it has changed. Raises AccessError where the file is missing or may not
-    be read, and InputError, with what was expected and found, where it is truncated, a stub or another file.
+    Hashed once in a process, and again when it has changed. What is unpinned is only kept from being a stub or empty.
+    Raises AccessError where the file is missing or may not be read, and InputError, with what was expected and found,
+    where it is truncated, a stub or another file.
     """
     expected = manifest(id).file(path)
     full = root / path
     try:
         facts = full.stat()
-        if facts.st_size != expected.bytes:
+        odd = facts.st_size != expected.bytes if expected.bytes is not None else _is_stub(full, facts.st_size)
+        if odd:
             raise InputError(f"{full} is {_oddity(full, facts.st_size, expected.bytes)}. {_how_to_get(id)}")
         seen = (full.absolute(), facts.st_size, facts.st_mtime_ns)
-        if facts.st_size < _HASHED_BELOW_BYTES and seen not in _hashed:
+        name, right = _pin(expected)
+        if name and facts.st_size < _HASHED_BELOW_BYTES and seen not in _hashed:
             with full.open("rb") as stream:
-                found = hashlib.file_digest(stream, "sha256").hexdigest()
-            if found != expected.sha256:
+                found = hashlib.file_digest(stream, name).hexdigest()
+            if found != right:
                 raise InputError(
-                    f"{full} has the right size but another content: expected sha256 {expected.sha256}, "
-                    f"found {found}. {_how_to_get(id)}"
+                    f"{full} has {'the right size but' if expected.bytes is not None else ''} another content: "
+                    f"expected {name} {right}, found {found}. {_how_to_get(id)}"
                 )
             _hashed.add(seen)
     except (FileNotFoundError, NotADirectoryError):
         if full.is_symlink():
             raise InputError(
                 f"{full} is a link to {full.readlink()}, which is not here: a git-annex stub, perhaps "
-                f"(git annex get {path}). Expected {expected.bytes} bytes. {_how_to_get(id)}"
+                f"(git annex get {path}). Expected {_sized(expected.bytes)}. {_how_to_get(id)}"
             ) from None
         raise AccessError(f"{full} is missing. {_how_to_get(id)}") from None
     except PermissionError:
@@ -197,12 +181,31 @@ def verified(root: Path, id: str, path: str) -> Path:
     return full
 
 
-def _oddity(full: Path, found: int, expected: int) -> str:
+def _pin(expected: File) -> tuple[str, str]:
+    if expected.sha256 != UNPINNED:
+        return "sha256", expected.sha256
+    return ("sha1", expected.sha1) if expected.sha1 else ("", "")
+
+
+_LFS, _ANNEX = b"version https://git-lfs.github.com/spec/", b"/annex/objects/"
+
+
+def _is_stub(full: Path, size: int) -> bool:
+    """Whether a file of unknown size can be told from the file itself: a folder, nothing, or a pointer to it."""
+    with full.open("rb") as stream:
+        return not size or stream.read(200).startswith((_LFS, _ANNEX))
+
+
+def _sized(expected: int | None) -> str:
+    return f"{expected} bytes" if expected is not None else "the file itself"
+
+
+def _oddity(full: Path, found: int, expected: int | None) -> str:
     with full.open("rb") as stream:
         start = stream.read(200)
-    sizes = f"expected {expected} bytes, found {found}"
-    if start.startswith(b"version https://git-lfs.github.com/spec/"):
+    sizes = f"expected {_sized(expected)}, found {found}{' bytes' if expected is None else ''}"
+    if start.startswith(_LFS):
         return f"a git-LFS pointer, not the file itself (git lfs pull): {sizes}"
-    if start.startswith(b"/annex/objects/"):
+    if start.startswith(_ANNEX):
         return f"a git-annex stub, not the file itself (git annex get): {sizes}"
-    return f"{'truncated' if found < expected else 'not the file of this name'}: {sizes}"
+    return f"{'truncated' if found < (expected or 1) else 'not the file of this name'}: {sizes}"

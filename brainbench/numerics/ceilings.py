@@ -69,6 +69,27 @@ def _masked_pearson(x: Tensor, y: Tensor, usable: Tensor) -> Tensor:
     return out
 
 
+def noise_ceiling(values: Float[Tensor, "n r v"]) -> tuple[Float[Tensor, " v"], Float[Tensor, " v"]]:
+    """Signal-to-noise ratio of each neuroid's single presentations, and the ceiling for the mean of its repetitions.
+
+    Noise variance is that over repetitions (NaN where there is none), averaged over the stimuli with two or more;
+    signal variance is what is left of the variance over all presentations, at least 0. With s the ratio of their
+    standard deviations, s² / (s² + mean of 1/m) is the share of the variance of means of m repetitions that is signal,
+    on the r² scale (Allen et al. 2022). NaN without repeated stimuli, or where a neuroid is constant.
+    """
+    present = torch.isfinite(values)
+    filled = torch.where(present, values, 0.0).double()
+    count = present.sum(dim=1)
+    mean = filled.sum(dim=1) / count.clamp_min(1)
+    within = (torch.where(present, filled - mean[:, None], 0.0) ** 2).sum(dim=1) / (count - 1).clamp_min(1)
+    noise = _mean_where(within, count >= 2)
+    n = present.sum(dim=(0, 1))
+    centred = torch.where(present, filled - (filled.sum(dim=(0, 1)) / n)[None, None], 0.0)
+    signal = ((centred**2).sum(dim=(0, 1)) / n - noise).clamp_min(0)
+    of_means = noise * _mean_where(1 / count.clamp_min(1).double(), count > 0)
+    return (signal / noise).sqrt().to(values.dtype), (signal / (signal + of_means)).to(values.dtype)
+
+
 def leave_one_out(rdms: Float[Tensor, "q s"], how: str) -> tuple[Float[Tensor, " s"], Float[Tensor, " s"]]:
     """For each subject's condensed RDM, its agreement with the others' pooled RDM (lower) and with everybody's (upper).
 

@@ -2,12 +2,23 @@
 
 import gzip
 import hashlib
+import importlib.util
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from brainbench.datasets import _fetch
+
+
+@pytest.fixture(scope="session")
+def formats():
+    """The writers of `formats.py`: tests are no package, so they cannot import it."""
+    spec = importlib.util.spec_from_file_location("formats", Path(__file__).with_name("formats.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

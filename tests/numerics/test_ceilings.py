@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 import torch
 
 from brainbench.numerics import ceilings
-from brainbench.numerics.ceilings import spearman_brown, split_half
+from brainbench.numerics.ceilings import noise_ceiling, spearman_brown, split_half
 
 
 def trials(n, r, v, explainable, seed=0):
@@ -65,3 +66,48 @@ def test_a_constant_neuroid_is_nan():
 
 def test_noise_has_a_ceiling_near_zero_on_average():
     assert abs(float(split_half(trials(300, 4, 200, 0.0), n_splits=10, generator=generator()).mean())) < 0.02
+
+
+def test_noise_ceiling_by_hand():
+    """Two stimuli, repetitions (1, 3) and (5, 7): noise variance 2, total variance 5, so signal 3."""
+    values = torch.tensor([[[1.0], [3.0]], [[5.0], [7.0]]])
+    snr, ceiling = noise_ceiling(values)
+    assert snr.item() == pytest.approx((3 / 2) ** 0.5)
+    assert ceiling.item() == pytest.approx(1.5 / (1.5 + 0.5))
+
+
+def test_noise_ceiling_of_unequal_repetitions_by_hand():
+    """Repetitions (1, 3), (5, 7) and 8 alone: noise 2, total variance 6.56, 1/m is 1/2, 1/2 and 1."""
+    values = torch.tensor([[[1.0], [3.0]], [[5.0], [7.0]], [[8.0], [torch.nan]]])
+    signal = np.var([1, 3, 5, 7, 8]) - 2
+    snr, ceiling = noise_ceiling(values)
+    assert snr.item() == pytest.approx((signal / 2) ** 0.5)
+    assert ceiling.item() == pytest.approx(signal / (signal + 2 * (0.5 + 0.5 + 1) / 3))
+
+
+def test_a_ratio_of_1_is_a_ceiling_of_three_quarters_for_three_repetitions():
+    """[VER] s = 1, m = 3: s² / (s² + 1/3) = 0.75, and the signal correlates with the mean by its root."""
+    generator = torch.Generator().manual_seed(0)
+    signal = torch.randn(20000, 1, 1, generator=generator)
+    values = signal + torch.randn(20000, 3, 1, generator=generator)
+    snr, ceiling = noise_ceiling(values)
+    assert snr.item() == pytest.approx(1, abs=0.02)
+    assert ceiling.item() == pytest.approx(0.75, abs=0.01)
+    r = np.corrcoef(signal.ravel().numpy(), values.mean(dim=1).ravel().numpy())[0, 1]
+    assert r == pytest.approx(ceiling.item() ** 0.5, abs=0.01)
+
+
+def test_noise_ceiling_is_that_of_halves():
+    generator = torch.Generator().manual_seed(1)
+    values = torch.randn(3000, 1, 4, generator=generator) + 1.5 * torch.randn(3000, 4, 4, generator=generator)
+    values[::3, 3] = torch.nan
+    by_halves = split_half(values, n_splits=20, generator=generator)
+    torch.testing.assert_close(noise_ceiling(values)[1], by_halves, atol=0.03, rtol=0)
+
+
+def test_noise_ceiling_is_missing_without_repetitions_and_0_without_signal():
+    single = torch.tensor([[[1.0, 2.0], [torch.nan, 2.0]], [[2.0, 2.0], [torch.nan, 2.0]]])
+    snr, ceiling = noise_ceiling(single)
+    assert torch.isnan(snr).all() and torch.isnan(ceiling).all()  # one repetition, and a constant
+    opposed = torch.tensor([[[1.0], [-1.0]], [[-1.0], [1.0]]])
+    assert [x.item() for x in noise_ceiling(opposed)] == [0.0, 0.0]

@@ -1,0 +1,62 @@
+"""A recording of some of its stimuli: those whose row in the stimulus table says what a benchmark asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from brainbench.core.specs import DatasetSpec
+from brainbench.core.stimuli import StimulusSet
+from brainbench.errors import InputError, UnknownNameError, listed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """`dataset` as if nothing but the stimuli had been shown whose columns have the values of `where`."""
+
+    dataset: Any
+    where: Mapping[str, Any]
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """The recording's own."""
+        spec: DatasetSpec = self.dataset.spec
+        return spec
+
+    def stimuli(self) -> StimulusSet:
+        """Those stimuli. Raises UnknownNameError for a column that is not there, InputError where none is left."""
+        everything: StimulusSet = self.dataset.stimuli()
+        table = everything.table
+        keep = np.ones(len(table), dtype=bool)
+        for column, value in self.where.items():
+            if column not in table:
+                raise UnknownNameError(f"column of the stimuli of {self.spec.id}", column, table.columns)
+            keep &= (table[column] == value).to_numpy(dtype=bool, na_value=False)
+        if not keep.any():
+            raise InputError(f"no stimulus of {self.spec.id} has {listed(f'{k} = {v}' for k, v in self.where.items())}")
+        return everything.select(tuple(table.index[keep]))
+
+    def responses(self, subject: str, **asked: Any) -> xr.DataArray:
+        """Presentations of those stimuli. Raises InputError where the subject saw none of them."""
+        responses: xr.DataArray = self.dataset.responses(subject, **asked)
+        rows = np.isin(responses["stimulus_id"].values.astype(str), self.stimuli().ids)
+        if not rows.any():
+            raise InputError(
+                f"{subject} of {self.spec.id} was shown none of the {len(self.stimuli().ids)} stimuli asked for"
+            )
+        return responses[rows]
+
+    def rdms(self, region: str) -> xr.DataArray:
+        """Dissimilarities between those stimuli."""
+        rdms: xr.DataArray = self.dataset.rdms(region)
+        at = np.flatnonzero(np.isin(rdms["stimulus_id"].values.astype(str), self.stimuli().ids))
+        return rdms.isel(stimulus=at, stimulus_=at)
+
+
+def shown(dataset: Any, where: Mapping[str, Any] | None) -> Any:
+    """The dataset, or of it the stimuli that `where` asks for."""
+    return Shown(dataset=dataset, where=where) if where else dataset
