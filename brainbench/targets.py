@@ -19,6 +19,7 @@ from brainbench.core.splits import Split, grouped_folds
 from brainbench.core.stimuli import StimulusSet
 from brainbench.errors import InputError, UsageError
 from brainbench.numerics.ceilings import leave_one_out, noise_ceiling, split_half
+from brainbench.numerics.crossnobis import crossnobis
 from brainbench.numerics.rdm import upper
 from brainbench.numerics.representation import Representation
 from brainbench.numerics.resampling import seed_of
@@ -184,7 +185,7 @@ def _labels(dataset: Any, table: pd.DataFrame, benchmark: Benchmark) -> Labels:
 def _rdms(dataset: Any, region: str, benchmark: Benchmark, scorer: Any) -> RDMs:
     """One RDM a subject: the released ones averaged over sessions, or those of the mean responses."""
     if "rdms" in dataset.spec.measures:
-        if getattr(scorer, "rdm", "correlation") == "squared_euclidean":
+        if getattr(scorer, "rdm", "correlation") in ("squared_euclidean", "crossnobis"):
             raise InputError(
                 f"{benchmark.dataset} was released as dissimilarities, not as responses, and {scorer.spec.name} needs "
                 "the geometry of responses: use rsa or ssm"
@@ -205,7 +206,8 @@ def _rdms(dataset: Any, region: str, benchmark: Benchmark, scorer: Any) -> RDMs:
         responses = measured[0].mean()
         if responses.ndim != 2:
             raise InputError(f"{benchmark.dataset} has a time axis: select a time bin before dissimilarities are made")
-        complete = responses[:, np.isfinite(responses).all(axis=0)]
+        whole = np.isfinite(responses).all(axis=0)
+        complete = responses[:, whole]
         if complete.shape[1] < 2:
             raise InputError(
                 f"{subject} has {complete.shape[1]} of {responses.shape[1]} neuroids in {region} with a response to "
@@ -213,7 +215,15 @@ def _rdms(dataset: Any, region: str, benchmark: Benchmark, scorer: Any) -> RDMs:
             )
         left_out += responses.shape[1] - complete.shape[1]
         ids.add(measured[0].stimulus_ids)
-        values.append(Representation.from_features(torch.as_tensor(complete), measured[0].stimulus_ids).rdm(kind))
+        if kind == "crossnobis":
+            values.append(crossnobis(torch.as_tensor(measured[0].values[:, :, whole])))
+            if not values[-1].isfinite().all():
+                raise InputError(
+                    f"{subject}'s neuroids in {region} share fewer than two repetitions for some stimuli: crossnobis "
+                    'multiplies two. Set distances = "squared_euclidean" in the benchmark, which keeps the noise.'
+                )
+        else:
+            values.append(Representation.from_features(torch.as_tensor(complete), measured[0].stimulus_ids).rdm(kind))
     if len(ids) != 1:
         raise InputError(f"the subjects of {benchmark.dataset} saw different stimuli: their RDMs cannot be compared")
     rdms = torch.stack(values).numpy()

@@ -20,6 +20,7 @@ SCORERS = Registry(
         "shape": "brainbench.scorers.similarity:Shape",
         "ssm": "brainbench.scorers.similarity:SSM",
         "svm": "brainbench.scorers.svm:SVM",
+        "whitened": "brainbench.scorers.similarity:Whitened",
     },
     group="brainbench.scorers",
 )

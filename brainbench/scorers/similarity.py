@@ -20,12 +20,13 @@ from brainbench.core.score import Score
 from brainbench.core.specs import Invariance, Scale, ScorerSpec
 from brainbench.core.splits import Split
 from brainbench.errors import UsageError
-from brainbench.numerics import alignment, canonical
+from brainbench.numerics import alignment, canonical, crossnobis
 from brainbench.numerics.correlation import constant
 from brainbench.numerics.rdm import upper
 from brainbench.numerics.rdm_resampling import resampled
 from brainbench.numerics.representation import Eigenbasis, Representation
 
+DISTANCES = ("crossnobis", "squared_euclidean")
 N_PERMUTATIONS = 20  # of one side's stimuli, whose mean is what chance reaches
 GEOMETRY: tuple[Invariance, ...] = ("scale", "rotation", "translation", "unit-permutation")
 
@@ -225,6 +226,43 @@ class Shape:
         orders = [torch.randperm(x.n, generator=drawn).to(x.vectors.device) for _ in range(N_PERMUTATIONS)]
         shuffled = [Eigenbasis(rows=x.rows, vectors=x.vectors[order], values=x.values) for order in orders]
         return torch.stack([_shape(basis, others) for basis in shuffled]).mean(dim=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whitened:
+    """Correlation (or cosine) of squared distances in the metric of their noise (Diedrichsen et al. 2021).
+
+    Distances that share a stimulus share its noise; whitening takes that into account. `distances="crossnobis"`
+    estimates the brain's from pairs of repetitions, whose noise does not meet, so they are 0 on average for equal
+    stimuli; it needs two repetitions of every stimulus. The layer's are exact. `comparison="cosine"` is 0 for responses
+    that are all noise, but above 0 for two unrelated geometries, whose distances are all positive.
+    """
+
+    spec: ClassVar[ScorerSpec] = ScorerSpec(
+        name="whitened", version=1, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
+    )
+
+    comparison: str = "pearson"
+    distances: str = "crossnobis"
+
+    def __post_init__(self) -> None:
+        for value, known in ((self.comparison, ("cosine", "pearson")), (self.distances, DISTANCES)):
+            if value not in known:
+                raise UsageError(f"the whitened scorer takes {' or '.join(known)}, not {value!r}")
+
+    @property
+    def rdm(self) -> str:
+        """How the brain's side is measured."""
+        return self.distances
+
+    def agree(self, x: Tensor, y: Tensor) -> Tensor:
+        """The comparison of squared distances x (m, m) with each of y (s, m, m)."""
+        return crossnobis.whitened_cosine(x, y) if self.comparison == "cosine" else crossnobis.whitened_pearson(x, y)
+
+    def score(self, representation: Representation, target: RDMs, split: Split, *, seed: int, device: str) -> Score:
+        """The comparison with every subject of `target`, over each fold's test stimuli."""
+        model = of_layer(representation, target, "squared_euclidean", device)
+        return over_folds(model, target, split, self.agree, lambda x, y, w: jackknifed(self.agree, x, y, w))
 
 
 def _shape(x: Eigenbasis, others: list[Eigenbasis]) -> Tensor:

@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from brainbench.benchmarks import known
 from brainbench.core.arrays import RDMs
 from brainbench.core.splits import Fold, Split
+from brainbench.datasets.insilico import Insilico
 from brainbench.errors import InputError, UsageError
-from brainbench.numerics import alignment, canonical
+from brainbench.numerics import alignment, canonical, crossnobis
+from brainbench.numerics.rdm import upper
 from brainbench.numerics.representation import Representation
 from brainbench.scorers.rsa import RSA
-from brainbench.scorers.similarity import CCA, CKA, SSM, Shape, jackknifed, principal
+from brainbench.scorers.similarity import CCA, CKA, SSM, Shape, Whitened, jackknifed, principal
+from brainbench.targets import targets
 
 N = 60
 IDS = tuple(f"s{i:02d}" for i in range(N))
@@ -155,3 +159,44 @@ def test_released_dissimilarities_have_no_geometry_of_responses(data_root):
     benchmark = known()["kriegeskorte2008.humanIT-rsa"]
     with pytest.raises(InputError, match="released as dissimilarities, not as responses, and cka needs"):
         targets(dataset, [benchmark], CKA())
+
+
+def test_whitened_needs_repetitions_and_is_free_of_their_noise():
+    """Responses of pure noise: distances of means are all alike and long, crossnobis distances are 0 on average."""
+    (asked,) = [known()["insilico.V4-cka"].model_copy(update={"scorer": "whitened", "ceiling": "none"})]
+    rng = np.random.default_rng(0)
+
+    class Noise(Insilico):
+        def responses(self, subject, **asked):
+            array = super().responses(subject, **asked)
+            return array.copy(data=rng.normal(size=array.shape).astype(np.float32))
+
+    (target,) = targets(Noise(), [asked], Whitened())
+    pairs = upper(torch.as_tensor(target.data.values))
+    assert abs(pairs.mean()) < 0.01 and (pairs < 0).float().mean() == pytest.approx(0.5, abs=0.05)
+    (target,) = targets(Noise(), [asked], Whitened(distances="squared_euclidean"))
+    assert upper(torch.as_tensor(target.data.values)).min() > 0
+
+    class Once(Insilico):
+        def responses(self, subject, **asked):
+            return super().responses(subject, **asked)[:400]
+
+    with pytest.raises(InputError, match=r"fewer than two repetitions.*squared_euclidean"):
+        targets(Once(), [asked], Whitened())
+
+
+@pytest.mark.parametrize("comparison", ["cosine", "pearson"])
+def test_whitened_is_the_numerics_over_each_folds_stimuli(case, comparison):
+    data = brain(case.ys, "squared_euclidean")
+    at = np.sort(case.parts[0])
+    x = case.layer.rdm("squared_euclidean")[at][:, at]
+    y = torch.as_tensor(data.values[:, at][:, :, at])
+    of = crossnobis.whitened_cosine if comparison == "cosine" else crossnobis.whitened_pearson
+    found = Whitened(comparison=comparison).score(case.layer, data, case.split, seed=0, device="cpu")
+    np.testing.assert_allclose(found.folds[0], of(x, y), atol=1e-12)
+
+
+def test_whitened_options_are_checked():
+    for wrong in ({"comparison": "spearman"}, {"distances": "euclidean"}):
+        with pytest.raises(UsageError, match="whitened scorer takes"):
+            Whitened(**wrong)
