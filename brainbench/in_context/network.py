@@ -39,7 +39,7 @@ class Architecture:
 
 PRESETS = {
     "tiny": Architecture(n_features=8, width=16, n_layers=2, n_heads=2, hidden=32),
-    "small": Architecture(n_features=48, width=96, n_layers=4, n_heads=4, hidden=192),
+    "small": Architecture(n_features=128, width=144, n_layers=3, n_heads=4, hidden=192),
     "clip": Architecture(n_features=512, width=560, n_layers=20, n_heads=10, hidden=2048),
     "dino": Architecture(n_features=768, width=800, n_layers=20, n_heads=10, hidden=2048),
     "siglip": Architecture(n_features=1152, width=1200, n_layers=20, n_heads=10, hidden=2048),
