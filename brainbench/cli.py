@@ -21,7 +21,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from brainbench import __version__
+from brainbench import __version__, cli_train
 from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError, VerificationError
 
 INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
@@ -33,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(cli_train.app, name="train")
 TABLE_WIDTH = 160  # names are never cut, so a narrower terminal breaks lines rather than columns
 out = Console(width=max(TABLE_WIDTH, Console().width), soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)

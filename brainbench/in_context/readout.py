@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from brainbench.errors import InputError, UsageError
+from brainbench.in_context.fields import estimate
 from brainbench.in_context.network import Architecture, Encoder
 from brainbench.numerics._shapes import Float
 
@@ -21,13 +22,15 @@ class Reader(nn.Module):
     """The network with its anchor. `forward` gives (b, e + 1): weights and bias of b neuroids, in their own units.
 
     `n_anchored` features are read by the anchor, the first of them by the network; `anchored=False` is the network
-    alone. Without a context all neuroids have one readout, in the units of standardised features and responses.
+    alone. Where the b neuroids share their context and `fields` are known, `shared` readouts have the anchor of
+    `in_context.fields`, with receptive fields, instead of the Gaussian one. Without a context all neuroids have one readout, in the units of standardised features and responses.
     """
 
-    log_variance: Tensor
-    log_noise: Tensor
+    fields: Tensor | None
 
-    def __init__(self, architecture: Architecture, n_anchored: int, *, anchored: bool = True):
+    def __init__(
+        self, architecture: Architecture, n_anchored: int, *, anchored: bool = True, fields: Tensor | None = None
+    ):
         super().__init__()
         if n_anchored < architecture.n_features:
             raise UsageError(f"an anchor on {n_anchored} features is narrower than the {architecture.n_features} read")
@@ -35,22 +38,45 @@ class Reader(nn.Module):
         self.n_anchored, self.anchored = n_anchored, anchored
         self.log_variance = nn.Parameter(torch.zeros(n_anchored))
         self.log_noise = nn.Parameter(torch.zeros(()))
+        self.register_buffer("fields", fields, persistent=False)
         if anchored:  # what is added starts at nothing
             for last in (self.encoder.exit.inner[-1], self.encoder.exit.bypass):
                 nn.init.zeros_(last.weight)
                 nn.init.zeros_(last.bias)
 
     def forward(self, features: Float[Tensor, "b s e"], responses: Float[Tensor, "b s"]) -> Float[Tensor, "b e_1"]:
-        """Raises InputError for a context of 1, which has no spread, UsageError for features of another width."""
+        """Readouts with the Gaussian anchor, each neuroid's from a context of its own.
+
+        Raises InputError for a context of 1, which has no spread, UsageError for features of another width.
+        """
+        x, y, undo = self._seen(features, responses)
+        first = None
+        if self.anchored:
+            first = anchor(x, y, self.log_variance.exp(), self.log_noise.exp())
+        return undo(self._added(x, y, first))
+
+    def shared(self, features: Float[Tensor, "s e"], responses: Float[Tensor, "s b"]) -> Float[Tensor, "b e_1"]:
+        """Readouts of neuroids that saw the same stimuli. Raises as `forward` does."""
+        b = responses.shape[1]
+        x, y, undo = self._seen(features.expand(b, -1, -1), responses.T)
+        first = None
+        if self.anchored and self.fields is not None:
+            first = estimate(x[0], y.T, self.log_variance.exp(), self.log_noise.exp(), self.fields)
+        elif self.anchored:
+            first = anchor(x, y, self.log_variance.exp(), self.log_noise.exp())
+        return undo(self._added(x, y, first))
+
+    def _seen(self, features: Tensor, responses: Tensor) -> tuple[Tensor, Tensor, _Undo]:
         if features.shape[-1] != self.n_anchored:
             raise UsageError(f"this network was trained on {self.n_anchored} features, not {features.shape[-1]}")
-        x, y, undo = normalized(features, responses)
+        return normalized(features, responses)
+
+    def _added(self, x: Tensor, y: Tensor, first: Tensor | None) -> Tensor:
+        """What the network writes, with the anchor's weights under it."""
         read = self.encoder.architecture.n_features
         omega = self.encoder(x[..., :read], y).to(x.dtype)
-        weights = torch.nn.functional.pad(omega[:, :-1], (0, self.n_anchored - read))
-        if self.anchored:
-            weights = weights + anchor(x, y, self.log_variance.exp(), self.log_noise.exp())
-        return undo(torch.cat([weights, omega[:, -1:]], dim=1))
+        weights = nn.functional.pad(omega[:, :-1], (0, self.n_anchored - read))
+        return torch.cat([weights if first is None else weights + first, omega[:, -1:]], dim=1)
 
 
 def normalized(features: Float[Tensor, "b s e"], responses: Float[Tensor, "b s"]) -> tuple[Tensor, Tensor, _Undo]:
@@ -63,7 +89,9 @@ def normalized(features: Float[Tensor, "b s e"], responses: Float[Tensor, "b s"]
         raise InputError("a context of one stimulus has no spread: give none, or 2 or more")
     if s == 0:
         zero = features.new_zeros(len(features), 1)
-        undo = _Undo(centre=features.new_zeros(len(features), features.shape[2]), scale=zero + 1, mean=zero, sd=zero + 1)
+        undo = _Undo(
+            centre=features.new_zeros(len(features), features.shape[2]), scale=zero + 1, mean=zero, sd=zero + 1
+        )
         return features, responses, undo
     centre, mean = features.mean(dim=1), responses.mean(dim=1, keepdim=True)
     x, y = features - centre[:, None], responses - mean

@@ -98,19 +98,20 @@ def _drawn(views: Tensor, b: int, n: int, generator: torch.Generator) -> Tensor:
 
 
 def real_batch(
-    views: Float[Tensor, "a n e"], sessions: list[Recorded], *, b: int, s: int, u: int, generator: torch.Generator
+    views: Float[Tensor, "a n e"], sessions: list[Recorded], *, s: int, u: int, generator: torch.Generator
 ) -> Batch:
-    """Real neuroids of one random session, standardised over it; targets are their responses to the queries."""
+    """All real neuroids of one random session, standardised over it, on the same s + u random stimuli.
+
+    Targets are their responses to the queries. A session with more neuroids is drawn more often.
+    """
     n = torch.tensor([part.responses.shape[1] for part in sessions], dtype=torch.double)
     part = sessions[int(torch.multinomial(n, 1, generator=generator))]
-    column = torch.randint(part.responses.shape[1], (b, 1), generator=generator)
-    at = torch.stack([torch.randperm(len(part.rows), generator=generator)[: s + u] for _ in range(b)])
-    view = torch.randint(len(views), (b, 1), generator=generator)
+    at = torch.randperm(len(part.rows), generator=generator)[: s + u]
+    view = int(torch.randint(len(views), (), generator=generator))
     y = (part.responses - part.responses.mean(dim=0)) / part.responses.std(dim=0, correction=0).clamp_min(1e-12)
-    y = y[at.to(y.device), column.to(y.device)]
-    return Batch(
-        features=views[view.to(views.device), part.rows[at.to(views.device)]], responses=y[:, :s], targets=y[:, s:]
-    )
+    y = y[at.to(y.device)].T
+    x = views[view][part.rows[at]]
+    return Batch(features=x.expand(len(y), -1, -1), responses=y[:, :s], targets=y[:, s:])
 
 
 def symmetries(side: int) -> list[Int[Tensor, " places"]]:

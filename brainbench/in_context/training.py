@@ -108,7 +108,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = plan.rate_at(step)
         batch = batch_of(material, plan, step)
-        loss = loss_of(reader, batch, plan.precision)
+        loss = loss_of(reader, batch, plan.precision, shared=plan.stage(step).kind == "real")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
@@ -126,15 +126,18 @@ def batch_of(material: Material, plan: Plan, step: int) -> Batch:
     if stage.kind == "real":
         if float(torch.rand((), generator=generator)) < 0.05:
             s = 0  # what all neuroids have in common
-        return real_batch(material.views, material.sessions, b=b, s=s, u=plan.n_queries, generator=generator)
+        return real_batch(material.views, material.sessions, s=s, u=plan.n_queries, generator=generator)
     return synthetic_batch(material.views, material.prior, b=b, s=s, u=plan.n_queries, generator=generator)
 
 
-def loss_of(reader: Reader, batch: Batch, precision: str = "float32") -> Tensor:
-    """Mean squared error for the queries."""
+def loss_of(reader: Reader, batch: Batch, precision: str = "float32", *, shared: bool = False) -> Tensor:
+    """Mean squared error for the queries; `shared` says that all neuroids have the first one's stimuli."""
     s = batch.responses.shape[1]
     with torch.autocast(batch.features.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        weights = reader(batch.features[:, :s], batch.responses)
+        if shared:
+            weights = reader.shared(batch.features[0, :s], batch.responses.T)
+        else:
+            weights = reader(batch.features[:, :s], batch.responses)
     return (predicted(weights.float(), batch.features[:, s:]) - batch.targets).square().mean()
 
 
@@ -152,7 +155,7 @@ def held_out_ev(
             context, query = order[:size], order[size:][-300:]
             x = views[0][part.rows]
             y = part.responses.T
-            weights = reader(x[context].expand(len(y), -1, -1), y[:, context])
+            weights = reader.shared(x[context], y[:, context].T)
             off = y[:, query] - predicted(weights, x[query].expand(len(y), -1, -1))
             found.append(1 - off.var(dim=1) / y[:, query].var(dim=1))
     reader.train(was_training)
