@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from brainbench.cli_options import DataRoot, roots
 from brainbench.errors import UsageError
 
 app = typer.Typer(help="Train networks of the suite's own.", no_args_is_help=True)
@@ -33,11 +34,10 @@ def in_context(
     seed: Annotated[int, typer.Option(help="Of all random numbers.")] = 0,
     precision: Annotated[str, typer.Option(help="float32 or bf16.")] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    data_root: Annotated[list[str] | None, typer.Option(metavar="[ID=]PATH", help="As for score.")] = None,
+    data_root: DataRoot = None,
 ) -> None:
     """Train the in-context encoder: synthetic neuroids, longer contexts, then real neuroids of the subjects named."""
     from brainbench import training
-    from brainbench.cli import roots
     from brainbench.runner import make_setting
 
     counts = [part.strip() for part in steps.split(",")]

@@ -171,8 +171,8 @@ def _refuse_seen(seen: Mapping[str, Any], dataset: str, target: Target) -> None:
     pictures = set(target.stimuli.table["sha256"].dropna()) & set(seen["sha256"])
     if people or pictures:
         raise LeakageError(
-            f"the checkpoint was trained on subjects {people} and {len(pictures)} pictures of this benchmark: a score on "
-            "them would rank what it remembers. Train another with --unseen."
+            f"the checkpoint was trained on subjects {people} and {len(pictures)} pictures of this benchmark: a score "
+            "on them would rank what it remembers. Train another with --unseen."
         )
 
 

@@ -56,7 +56,7 @@ def in_context(order: Order, out: Path, setting: Setting, *, tell: Callable[[str
     UsageError for a layer that is no grid, and what recordings and models raise.
     """
     side = _side(order.layer)
-    dataset = datasets.load(order.dataset, setting.roots)
+    dataset: Any = datasets.load(order.dataset, setting.roots)
     found = [block for subject in order.subjects for block in blocks(dataset.responses(subject))]
     stimuli = _distinct(dataset.stimuli(), [name for block in found for name in block.stimulus_ids])
     refuse_seen(order, set(stimuli.table["sha256"].dropna()), setting)
@@ -161,11 +161,16 @@ def _features(order: Order, stimuli: StimulusSet, setting: Setting) -> torch.Ten
     return found.features
 
 
-def _neuroids(found: Sequence[Any], everything: StimulusSet, kept: StimulusSet) -> tuple[list, list, list[str]]:
+def _neuroids(
+    found: Sequence[Any], everything: StimulusSet, kept: StimulusSet
+) -> tuple[list[Recorded], list[Recorded], list[str]]:
     """Neuroids to learn from, those held out, and the names of the former."""
     sha = everything.table["sha256"]
     by_content = {content: name for name, content in kept.table["sha256"].items()}
-    learned, held, names, number = [], [], [], 0
+    learned: list[Recorded] = []
+    held: list[Recorded] = []
+    names: list[str] = []
+    number = 0
     for block in found:
         rows = torch.as_tensor(take(kept.ids, [by_content[sha[name]] for name in block.stimulus_ids], what="stimuli"))
         mean = torch.as_tensor(block.mean(), dtype=torch.float32)

@@ -84,7 +84,7 @@ def material(
     if grid.shape[1] % places:
         raise InputError(f"{grid.shape[1]} features are not channels on {side} x {side} places")
     projection = principal(grid, e)
-    maps = grid.unflatten(1, (-1, places))
+    maps = grid.reshape(len(grid), -1, places)
     views = torch.stack([projection(maps[:, :, order].flatten(1)) for order in symmetries(side)])
     variance, noise = spectrum(views[0], sessions)
     plain = Prior(axes=projection.axes * len(projection.axes) ** 0.5, gain=torch.ones(e), side=side)

@@ -81,7 +81,8 @@ class Encoder(nn.Module):
         hidden = self.dropout(hidden)
         for block in self.blocks:
             hidden = block(hidden)
-        return self.exit(hidden[:, 0])
+        omega: Tensor = self.exit(hidden[:, 0])
+        return omega
 
 
 def predicted(weights: Float[Tensor, "b e_1"], query: Float[Tensor, "b u e"]) -> Float[Tensor, "b u"]:
@@ -113,7 +114,8 @@ class _Residual(nn.Module):
         self.bypass = nn.Linear(n_in, n_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.bypass(x) + self.inner(x)
+        out: Tensor = self.bypass(x) + self.inner(x)
+        return out
 
 
 class _Block(nn.Module):
@@ -138,4 +140,5 @@ class _Block(nn.Module):
         attended = scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         hidden = hidden + self.dropout(self.out(attended))
         gate, value = self.gated(self.norm_token(hidden)).chunk(2, dim=-1)
-        return hidden + self.back(silu(gate) * value)
+        out: Tensor = hidden + self.back(silu(gate) * value)
+        return out

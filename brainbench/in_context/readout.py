@@ -22,8 +22,9 @@ class Reader(nn.Module):
     """The network with its anchor. `forward` gives (b, e + 1): weights and bias of b neuroids, in their own units.
 
     `n_anchored` features are read by the anchor, the first of them by the network; `anchored=False` is the network
-    alone. Where the b neuroids share their context and `fields` are known, `shared` readouts have the anchor of
-    `in_context.fields`, with receptive fields, instead of the Gaussian one. Without a context all neuroids have one readout, in the units of standardised features and responses.
+    alone. `shared` readouts, of neuroids that saw the same context, have the anchor of `in_context.fields`, with
+    receptive fields, where `fields` are known, instead of the Gaussian one. Without a context all neuroids have one
+    readout, in the units of standardised features and responses.
     """
 
     fields: Tensor | None
@@ -40,9 +41,9 @@ class Reader(nn.Module):
         self.log_noise = nn.Parameter(torch.zeros(()))
         self.register_buffer("fields", fields, persistent=False)
         if anchored:  # what is added starts at nothing
-            for last in (self.encoder.exit.inner[-1], self.encoder.exit.bypass):
-                nn.init.zeros_(last.weight)
-                nn.init.zeros_(last.bias)
+            last = [*self.encoder.exit.inner[-1].parameters(), *self.encoder.exit.bypass.parameters()]
+            for parameter in last:
+                nn.init.zeros_(parameter)
 
     def forward(self, features: Float[Tensor, "b s e"], responses: Float[Tensor, "b s"]) -> Float[Tensor, "b e_1"]:
         """Readouts with the Gaussian anchor, each neuroid's from a context of its own.

@@ -110,7 +110,7 @@ def train(
         batch = batch_of(material, plan, step)
         loss = loss_of(reader, batch, plan.precision, shared=plan.stage(step).kind == "real")
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
         optimizer.step()
         after(step, float(loss.detach()))

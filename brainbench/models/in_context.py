@@ -17,6 +17,9 @@ from brainbench.models.module import Network, network
 class _Projected(nn.Module):
     """A network cut off at one layer, pooled and projected."""
 
+    mean: Tensor
+    axes: Tensor
+
     def __init__(self, base: nn.Module, layer: str, pooling: str, mean: Tensor, axes: Tensor):
         super().__init__()
         self.base, self.layer, self.pooling = base, layer, pooling

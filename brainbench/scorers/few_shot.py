@@ -126,8 +126,8 @@ def _finite(r: Tensor) -> Tensor:
 class FewShotRidge(_FewShot):
     """Ridge from few stimuli, its penalty chosen for each neuroid by leave-one-out on the draw.
 
-    `variant` is `refit`, one fit on the whole draw, or `fold_averaged`, the mean of five fits that each leave out one of
-    five contiguous folds, with the penalty that predicts those best.
+    `variant` is `refit`, one fit on the whole draw, or `fold_averaged`, the mean of five fits that each leave out one
+    of five contiguous folds, with the penalty that predicts those best.
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
