@@ -28,7 +28,7 @@ from brainbench.scorers import load as load_scorer
 from brainbench.targets import targets
 
 log = logging.getLogger("brainbench")
-EVERY = 250  # steps between two states on disk, and two lines of progress
+EVERY = 100  # steps between two states on disk, and two lines of progress
 HELD_OUT = 5  # every fifth neuroid is learned nothing from: its explained variance is the progress
 N_COMPONENTS = 384
 

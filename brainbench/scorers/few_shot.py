@@ -71,7 +71,7 @@ class _FewShot:
         for number, (learned, test) in enumerate(parts):
             if len(learned) <= self.support:
                 raise InputError(f"a fold has {len(learned)} training stimuli: no draw of {self.support} leaves others")
-            order = learned[torch.randperm(len(learned), generator=torch.Generator().manual_seed(number)).to(device)]
+            order = learned[torch.as_tensor(_shuffled([target.stimulus_ids[row] for row in learned.tolist()], number))]
             flat |= constant(y[test]) | constant(y[learned])
             guesses, inside = [], []
             for draw in self._draws(order, self.support):
@@ -115,6 +115,11 @@ class _FewShot:
 
     def _draws(self, order: Tensor, size: int) -> list[Tensor]:
         return [order[start : start + size] for start in range(0, len(order) - size + 1, size)][: self.n_draws]
+
+
+def _shuffled(names: Sequence[str], seed: int) -> np.ndarray:
+    """A random order that hangs on the names, not on the rows they stand in."""
+    return np.argsort(np.asarray(names))[np.random.default_rng(seed).permutation(len(names))]
 
 
 def _finite(r: Tensor) -> Tensor:
