@@ -1,4 +1,4 @@
-"""Training: exact to resume, better than where it began; checkpoints; receptive fields in the anchor; few-shot scores."""
+"""Training: exact to resume, better than where it began; checkpoints; receptive fields in the anchor."""
 
 from dataclasses import replace
 
