@@ -60,6 +60,7 @@ def in_context(
         precision=precision,
     )
     setting = make_setting(roots=roots(data_root), device=device)
-    command = shlex.join(["brainbench", *sys.argv[1:]])
+    given = [argument.replace(str(out), out.name) for argument in sys.argv[1:] if argument != "--debug"]
+    command = shlex.join(["brainbench", *given])
     path = training.in_context(order, out, setting, tell=lambda line: typer.echo(line, err=True), command=command)
     typer.echo(str(path))
