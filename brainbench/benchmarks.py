@@ -67,11 +67,13 @@ class Benchmark(BaseModel):
         """All that can change a score but the model.
 
         This table (not its title or baselines), the dataset's adapter version and the sha256 of its files, the
-        scorer's version, and the way scores are summarised.
+        scorer's version and the content of a file it scores with, and the way scores are summarised.
         """
         whole = {"stimuli"} if self.stimuli is None else set()  # rows of before there was a choice stay what they are
+        content = getattr(scorers.load(self.scorer, self.params), "content", "")  # of a file that it scores with
         return {
             **self.model_dump(mode="json", exclude={"title", "baselines", *whole}),
+            **({"scorer_content": content} if content else {}),
             **self.recording,
             "scorer_version": scorers.SCORERS[self.scorer].spec.version,
             "aggregation": AGGREGATION,

@@ -21,7 +21,8 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from brainbench import __version__
+from brainbench import __version__, cli_train
+from brainbench.cli_options import DataRoot, roots
 from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError, VerificationError, listed
 
 INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
@@ -34,18 +35,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(cli_train.app, name="train")
 TABLE_WIDTH = 160  # names are never cut, so a narrower terminal breaks lines rather than columns
 out = Console(width=max(TABLE_WIDTH, Console().width), soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
 
-DataRoot = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--data-root",
-        metavar="[ID=]PATH",
-        help="Folder with one folder a dataset, or ID=PATH for one dataset's own folder. May be repeated.",
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
 
 
@@ -434,22 +428,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return listed(map(str, value), 4) if isinstance(value, list) else str(value)
-
-
-def roots(given: list[str] | None) -> dict[str, Path]:
-    """`[ID=]PATH` options as a mapping; the parent folder of all has the name ''."""
-    from brainbench.api import checked_roots
-    from brainbench.datasets import DATASETS
-
-    found: dict[str, Path] = {}
-    for item in given or []:
-        name, equals, path = item.partition("=")
-        if not equals or "/" in name or (name not in DATASETS and Path(item).is_dir()):  # the = belongs to a path
-            name, path = "", item
-        if name in found:
-            raise UsageError(f"--data-root is given twice for {name or 'all datasets'}")
-        found[name] = Path(path)
-    return checked_roots(found)
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from brainbench.core.shown import shown
 from brainbench.core.specs import fingerprint
 from brainbench.core.splits import Split, grouped_folds
 from brainbench.core.stimuli import StimulusSet
-from brainbench.errors import InputError, UsageError
+from brainbench.errors import InputError, LeakageError, UsageError
 from brainbench.numerics.ceilings import leave_one_out, noise_ceiling, split_half
 from brainbench.numerics.crossnobis import crossnobis
 from brainbench.numerics.rdm import upper
@@ -161,7 +161,22 @@ def targets(dataset: Any, group: Sequence[Benchmark], scorer: Any) -> list[Targe
                 ceilings=ceilings,
             )
         )
+    for target in result:
+        _refuse_seen(getattr(scorer, "seen", {}), first.dataset, target)
     return result
+
+
+def _refuse_seen(seen: Mapping[str, Any], dataset: str, target: Target) -> None:
+    """Raises LeakageError where a scorer's training saw a subject or a picture of the target."""
+    if not seen:
+        return
+    people = sorted(set(target.subjects) & set(seen["subjects"])) if seen["dataset"] == dataset else []
+    pictures = set(target.stimuli.table["sha256"].dropna()) & set(seen["sha256"])
+    if people or pictures:
+        raise LeakageError(
+            f"the checkpoint was trained on subjects {people} and {len(pictures)} pictures of this benchmark: a score "
+            "on them would rank what it remembers. Train another with --unseen."
+        )
 
 
 def _labels(dataset: Any, table: pd.DataFrame, benchmark: Benchmark) -> Labels:

@@ -75,7 +75,9 @@ def test_command_lines_parse_and_name_what_exists(page):
 
 @pytest.mark.parametrize("page", TEXTS)
 def test_options_exist(page):
-    ours = {option for part in (MAIN, *COMMANDS.values()) for parameter in part.params for option in parameter.opts}
+    groups = [part for command in COMMANDS.values() for part in getattr(command, "commands", {}).values()]
+    parts = (MAIN, *COMMANDS.values(), *groups)
+    ours = {option for part in parts for parameter in part.params for option in parameter.opts}
     assert {*re.findall(r"(?<![\w-])--[a-z][a-z-]*", TEXTS[page])} <= ours
 
 

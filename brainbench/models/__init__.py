@@ -27,6 +27,7 @@ SOURCES = Registry(
         "baseline": "brainbench.models.baselines:baseline",
         "bundled": "brainbench.models.bundled:load",
         "features": "brainbench.models.features_file:load",
+        "in_context": "brainbench.models.in_context:load",
         "insilico": "brainbench.models.insilico:insilico",
         "module": "brainbench.models.module:load",
         "open_clip": "brainbench.models.open_clip_zoo:load",
@@ -112,6 +113,7 @@ class Known(NamedTuple):
 _SMALL = (
     Known("baseline:pixels", "the picture itself, made small", True, ""),
     Known("baseline:gabor", "Gabor energy at several scales and orientations", True, ""),
+    Known("in_context:small", "what the shipped in-context encoder reads of EfficientNet-Lite0", True, ""),
     Known("insilico:cascade", "the hierarchy behind the synthetic dataset: an oracle", True, ""),
     Known("module:PACKAGE.MODULE:CALLABLE", "your own network; the callable returns an nn.Module", True, ""),
     Known("features:FILE.safetensors", "features computed elsewhere, rows named by stimulus id", True, ""),

@@ -13,6 +13,8 @@ SCORERS = Registry(
     own={
         "cca": "brainbench.scorers.similarity:CCA",
         "cka": "brainbench.scorers.similarity:CKA",
+        "few_shot_ridge": "brainbench.scorers.few_shot:FewShotRidge",
+        "in_context": "brainbench.scorers.few_shot:InContext",
         "kernel_analysis": "brainbench.scorers.kernel_analysis:KernelAnalysis",
         "matching": "brainbench.scorers.matching:Matching",
         "ridge": "brainbench.scorers.ridge:Ridge",

@@ -1,0 +1,78 @@
+"""A trained reader as one safetensors file: half-precision tensors, and a card of all it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from brainbench.errors import InputError, UnknownNameError
+from brainbench.in_context.fields import between_axes
+from brainbench.in_context.material import Projection
+from brainbench.in_context.network import Architecture
+from brainbench.in_context.readout import Reader
+
+SHIPPED = Path(__file__).parent / "checkpoints"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A reader with the projection that its features go through; `card` says what was seen in training.
+
+    The card has `model`, `layer`, `side`, `architecture`, `seen` (`dataset`, `subjects`, `neuroids`, `sha256` of the
+    stimuli), `seed`, `plan` and `command`.
+    """
+
+    reader: Reader
+    projection: Projection
+    card: dict[str, Any]
+
+
+def save(checkpoint: Checkpoint, path: Path) -> None:
+    """Write the file, whole or not at all. Tensors lose all but 11 bits of precision."""
+    state = {f"reader.{name}": tensor for name, tensor in checkpoint.reader.state_dict().items()}
+    state |= {"projection.mean": checkpoint.projection.mean, "projection.axes": checkpoint.projection.axes}
+    card = checkpoint.card | {"architecture": asdict(checkpoint.reader.encoder.architecture)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    half = {name: tensor.detach().half().cpu().contiguous() for name, tensor in state.items()}
+    save_file(half, temporary, metadata={"card": json.dumps(card, sort_keys=True)})
+    temporary.replace(path)
+
+
+def content(name: str) -> str:
+    """The sha256 of the checkpoint's file: its name may be given to another. Raises UnknownNameError as `load` does."""
+    return hashlib.sha256(_path(name).read_bytes()).hexdigest()
+
+
+def _path(name: str) -> Path:
+    path = Path(name) if name.endswith(".safetensors") else SHIPPED / f"{name}.safetensors"
+    if not path.is_file():
+        raise UnknownNameError("checkpoint", name, [file.stem for file in SHIPPED.glob("*.safetensors")])
+    return path
+
+
+@cache
+def load(name: str) -> Checkpoint:
+    """The shipped checkpoint of this name, or that in the file `name`, in evaluation mode and float32.
+
+    Raises UnknownNameError for a name that is neither, InputError for a file that holds no checkpoint.
+    """
+    path = _path(name)
+    try:
+        with safe_open(path, framework="pt") as file:
+            card = json.loads((file.metadata() or {})["card"])
+            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+        projection = Projection(mean=state.pop("projection.mean"), axes=state.pop("projection.axes"))
+        fields = between_axes(projection.axes, card["side"])
+        reader = Reader(Architecture(**card["architecture"]), projection.axes.shape[1], fields=fields)
+        reader.load_state_dict({key.removeprefix("reader."): tensor for key, tensor in state.items()})
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path} is no checkpoint of an in-context encoder: {error}") from None
+    return Checkpoint(reader=reader.eval(), projection=projection, card=card)

@@ -1,0 +1,231 @@
+"""Encoding from few stimuli: a readout sees disjoint draws of some training stimuli, and is scored on each fold's test.
+
+Draws are consecutive slices of one fixed shuffle of a fold's training stimuli, the same for every readout and for every
+neuroid, so readouts can be compared pair by pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brainbench.core.arrays import Block, take
+from brainbench.core.score import Score
+from brainbench.core.specs import ScorerSpec
+from brainbench.core.splits import Split
+from brainbench.errors import InputError, UsageError
+from brainbench.in_context import checkpoint
+from brainbench.numerics import ridge
+from brainbench.numerics.correlation import constant, pearson, weighted_pearson
+from brainbench.numerics.representation import Representation
+
+GRID = tuple(float(g) for g in np.logspace(-4, 4, 17))
+VARIANTS = ("refit", "fold_averaged")
+N_FOLDS = 5  # of the variant that averages: contiguous ones
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FewShot:
+    """`support` stimuli a draw, at most `n_draws` disjoint draws a fold; `sizes` is the curve beside the score.
+
+    The score is Pearson's r on the fold's test stimuli, averaged over draws; `train` is the same on the training
+    stimuli outside the draw. A size that the fold has too few stimuli for is NaN on the curve.
+    """
+
+    support: int = 100
+    n_draws: int = 5
+    sizes: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if min(self.support, *self.sizes, self.support) < 3 or self.n_draws < 1:
+            raise UsageError("few-shot readouts need 3 or more stimuli a draw, and 1 draw")
+
+    def predictions(self, representation: Representation, context: Tensor, y: Tensor, rows: Tensor) -> Tensor:
+        """Responses (rows, neuroids) predicted from `context`, rows of the representation, and their responses y."""
+        raise NotImplementedError
+
+    def score(self, representation: Representation, target: Block, split: Split, *, seed: int, device: str) -> Score:
+        """Predictivity of every neuroid from few stimuli; constant or incomplete neuroids are NaN with a reason.
+
+        Raises InputError where a fold's training stimuli are not more than `support`.
+        """
+        if target.values.ndim != 3:
+            raise UsageError("few-shot readouts score responses without a time axis; select a time bin first")
+        representation = representation.to(device)
+        at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"), device=device)
+        mean = target.mean()
+        y = torch.as_tensor(mean - np.nan_to_num(mean).mean(axis=0), dtype=torch.float32, device=device)
+        complete = y.isfinite().all(dim=0)
+        y = y.nan_to_num()
+        v = y.shape[1]
+        parts = [[torch.as_tensor(rows, device=device) for rows in fold] for fold in split.rows(target.stimulus_ids)]
+        shown: list[tuple[Tensor, list[Tensor]]] = []
+        folds, train = torch.full((2, len(parts), v), torch.nan, device=device)
+        curve = torch.full((len(parts), v, len(self.sizes)), torch.nan, device=device)
+        flat = torch.zeros(v, dtype=torch.bool, device=device)
+        for number, (learned, test) in enumerate(parts):
+            if len(learned) <= self.support:
+                raise InputError(f"a fold has {len(learned)} training stimuli: no draw of {self.support} leaves others")
+            order = learned[torch.as_tensor(_shuffled([target.stimulus_ids[row] for row in learned.tolist()], number))]
+            flat |= constant(y[test]) | constant(y[learned])
+            guesses, inside = [], []
+            for draw in self._draws(order, self.support):
+                rest = order[~torch.isin(order, draw)]
+                both = self.predictions(representation, at[draw], y[draw], at[torch.cat([test, rest])])
+                guesses.append(both[: len(test)])
+                inside.append(_finite(pearson(both[len(test) :], y[rest])))
+            folds[number] = torch.stack([_finite(pearson(guess, y[test])) for guess in guesses]).mean(dim=0)
+            train[number] = torch.stack(inside).mean(dim=0)
+            shown.append((test, guesses))
+            for place, size in enumerate(self.sizes):
+                draws = self._draws(order, size)
+                if draws:
+                    r = [
+                        _finite(pearson(self.predictions(representation, at[d], y[d], at[test]), y[test]))
+                        for d in draws
+                    ]
+                    curve[number, :, place] = torch.stack(r).mean(dim=0)
+        valid = complete & ~flat
+
+        def known(values: Tensor) -> np.ndarray:
+            shape = (len(parts), v) + (1,) * (values.ndim - 2)
+            return torch.where(valid.expand(len(parts), v).reshape(shape), values, torch.nan).double().cpu().numpy()
+
+        def resample(weights: np.ndarray, wanted: Sequence[int], columns: np.ndarray) -> np.ndarray:
+            w = torch.as_tensor(weights, dtype=torch.float32, device=device)
+            some = torch.as_tensor(columns, device=device)
+            out = torch.empty(len(w), len(wanted), len(columns), device=device)
+            for place, fold in enumerate(wanted):
+                test, guesses = shown[fold]
+                drawn = [weighted_pearson(g[:, some], y[test][:, some], w[:, test]) for g in guesses]
+                out[:, place] = torch.stack([_finite(d) for d in drawn]).mean(dim=0)
+            return torch.where(valid[some], out, torch.nan).cpu().numpy()
+
+        reason = tuple(
+            "" if ok else "missing-stimuli" if not whole else "zero-variance"
+            for ok, whole in zip(valid.tolist(), complete.tolist())
+        )
+        extras = {"support": known(curve)} if self.sizes else {}
+        return Score(scale="r", folds=known(folds), train=known(train), resample=resample, reason=reason, extras=extras)
+
+    def _draws(self, order: Tensor, size: int) -> list[Tensor]:
+        return [order[start : start + size] for start in range(0, len(order) - size + 1, size)][: self.n_draws]
+
+
+def _shuffled(names: Sequence[str], seed: int) -> np.ndarray:
+    """A random order that hangs on the names, not on the rows they stand in."""
+    return np.argsort(np.asarray(names))[np.random.default_rng(seed).permutation(len(names))]
+
+
+def _finite(r: Tensor) -> Tensor:
+    """A readout that says the same of all stimuli, from a draw in which the neuroid was constant, has told nothing."""
+    return r.nan_to_num(0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewShotRidge(_FewShot):
+    """Ridge from few stimuli, its penalty chosen for each neuroid by leave-one-out on the draw.
+
+    `variant` is `refit`, one fit on the whole draw, or `fold_averaged`, the mean of five fits that each leave out one
+    of five contiguous folds, with the penalty that predicts those best.
+    """
+
+    spec: ClassVar[ScorerSpec] = ScorerSpec(
+        name="few_shot_ridge",
+        version=1,
+        scale="r",
+        requires="responses",
+        trains=True,
+        invariances=("scale", "rotation", "translation", "unit-permutation"),
+    )
+    variant: str = "refit"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.variant not in VARIANTS:
+            raise UsageError(f"few-shot ridge is {' or '.join(VARIANTS)}; got {self.variant!r}")
+
+    def predictions(self, representation: Representation, context: Tensor, y: Tensor, rows: Tensor) -> Tensor:
+        """Raises nothing of its own."""
+        if self.variant == "refit":
+            basis = representation.eigh(context)
+            fit = ridge.coordinates(basis, y)
+            alphas = ridge.penalties(basis, GRID)
+            index = ridge.select_loo(fit, alphas).index
+            return ridge.predict(fit, alphas[index], representation.cross(basis, rows))
+        errors, mean_only, fits = torch.zeros(()), torch.zeros(()), []
+        alphas = ridge.penalties(representation.eigh(context), GRID)
+        for out in torch.tensor_split(torch.arange(len(context), device=context.device), N_FOLDS):
+            kept = torch.ones(len(context), dtype=torch.bool, device=context.device)
+            kept[out] = False
+            basis = representation.eigh(context[kept])
+            fit = ridge.coordinates(basis, y[kept])
+            wrong, plain = ridge.held_out_errors(fit, representation.cross(basis, context[out]), y[out], alphas)
+            errors, mean_only = errors.to(wrong) + wrong, mean_only.to(plain) + plain
+            fits.append((fit, basis))
+        index = ridge.choose(errors, mean_only).index
+        each = [ridge.predict(fit, alphas[index], representation.cross(basis, rows)) for fit, basis in fits]
+        return torch.stack(each).mean(dim=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InContext(_FewShot):
+    """The in-context encoder: a trained network reads the draw and writes each neuroid's readout; nothing is fitted.
+
+    `checkpoint` is a shipped name or a .safetensors file, and the features must be those that it reads (the model
+    `in_context:<checkpoint>`). Without one, the readout is the anchor with equal variances: ridge with a fixed
+    penalty, of any features. `chunks` averages the readouts of that many disjoint parts of the draw instead.
+    """
+
+    spec: ClassVar[ScorerSpec] = ScorerSpec(
+        name="in_context",
+        version=1,
+        scale="r",
+        requires="responses",
+        trains=True,
+        invariances=("scale", "rotation", "translation", "unit-permutation"),
+    )
+    checkpoint: str = ""
+    chunks: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.chunks <= self.support // 3:
+            raise UsageError(f"{self.support} stimuli make 1 to {self.support // 3} chunks, not {self.chunks}")
+
+    @property
+    def seen(self) -> dict[str, object]:
+        """What the checkpoint's training saw (see `in_context.checkpoint.Checkpoint`): nothing without one."""
+        return checkpoint.load(self.checkpoint).card["seen"] if self.checkpoint else {}
+
+    @property
+    def content(self) -> str:
+        """The sha256 of the checkpoint: part of a benchmark's identity; empty without one."""
+        return checkpoint.content(self.checkpoint) if self.checkpoint else ""
+
+    def predictions(self, representation: Representation, context: Tensor, y: Tensor, rows: Tensor) -> Tensor:
+        """Raises UsageError for features that the checkpoint does not read."""
+        if not self.checkpoint:
+            return self._without(representation, context, y, rows)
+        reader = checkpoint.load(self.checkpoint).reader.to(y.device)
+        if representation.features is None or representation.n_units != reader.n_anchored:
+            raise UsageError(
+                f"checkpoint {self.checkpoint!r} reads the {reader.n_anchored} features of model "
+                f"in_context:{self.checkpoint}; these are {representation.n_units} of another"
+            )
+        x = representation.features.float()
+        with torch.no_grad():
+            parts = torch.arange(len(context), device=y.device).tensor_split(self.chunks)
+            weights = torch.stack([reader.shared(x[context[part]], y[part]) for part in parts]).mean(dim=0)
+        return x[rows] @ weights[:, :-1].T + weights[:, -1]
+
+    def _without(self, representation: Representation, context: Tensor, y: Tensor, rows: Tensor) -> Tensor:
+        basis = representation.eigh(context)
+        fit = ridge.coordinates(basis, y)
+        penalty = ridge.penalties(basis, (1.0,)).expand(y.shape[1])
+        return ridge.predict(fit, penalty, representation.cross(basis, rows))

@@ -1,0 +1,192 @@
+"""Training: exact to resume, better than where it began; checkpoints; receptive fields in the anchor."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from brainbench.errors import InputError, UnknownNameError, UsageError
+from brainbench.in_context import checkpoint, resume
+from brainbench.in_context.fields import between_axes, estimate, windows
+from brainbench.in_context.material import material, principal
+from brainbench.in_context.network import PRESETS
+from brainbench.in_context.readout import Reader, anchor, normalized
+from brainbench.in_context.tasks import Recorded, symmetries
+from brainbench.in_context.training import Plan, Stage, batch_of, loss_of, optimizer_of, train
+from brainbench.numerics.linear_learners import posterior_weights
+
+PLAN = Plan(
+    stages=(
+        Stage(kind="synthetic", steps=4, context=(8, 16)),
+        Stage(kind="real", steps=4, context=(8, 16)),
+    ),
+    tokens=64,
+    n_queries=8,
+    warmup=2,
+)
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def stuff():
+    grid = torch.randn(60, 3 * 4, generator=rng())
+    w = torch.randn(12, 6, generator=rng(1))
+    y = grid @ w + torch.randn(60, 6, generator=rng(2))
+    return material(grid, 2, 10, [Recorded(rows=torch.arange(60), responses=y)])
+
+
+def reader_of(stuff, **options):
+    torch.manual_seed(0)
+    reader = Reader(PRESETS["tiny"], 10, fields=between_axes(stuff[1].axes, 2), **options)
+    with torch.no_grad():
+        reader.log_variance.copy_(stuff[2].log())
+    return reader
+
+
+def test_a_training_that_was_killed_ends_with_the_bytes_of_one_that_was_not(stuff, tmp_path):
+    whole = reader_of(stuff)
+    train(whole, optimizer_of(whole, PLAN), stuff[0], PLAN)
+    state = tmp_path / "it.state"
+    first = reader_of(stuff)
+    optimizer = optimizer_of(first, PLAN)
+
+    def after(step, loss):
+        if step == 4:
+            resume.store(state, first, optimizer, step + 1, "this")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(first, optimizer, stuff[0], PLAN, after=after)
+    torch.manual_seed(99)
+    second = Reader(PRESETS["tiny"], 10, fields=between_axes(stuff[1].axes, 2))
+    optimizer = optimizer_of(second, PLAN)
+    start = resume.restore(state, second, optimizer, "this")
+    assert start == 5
+    train(second, optimizer, stuff[0], PLAN, start=start)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(second.state_dict()[name], tensor), name
+    with pytest.raises(InputError, match="other data"):
+        resume.restore(state, second, optimizer, "that")
+
+
+def test_training_lowers_the_loss_of_synthetic_neuroids(stuff):
+    plan = replace(PLAN, stages=(Stage(kind="synthetic", steps=150, context=(8, 16)),), tokens=512)
+    reader = reader_of(stuff, anchored=False)
+    other = replace(plan, seed=5)
+
+    def loss():
+        with torch.no_grad():
+            return sum(float(loss_of(reader, batch_of(stuff[0], other, step))) for step in range(20)) / 20
+
+    before = loss()
+    train(reader, optimizer_of(reader, plan), stuff[0], plan)
+    assert loss() < 0.9 * before
+
+
+def test_what_is_added_to_the_anchor_starts_at_nothing(stuff):
+    x, y = torch.randn(2, 12, 10, generator=rng()), torch.randn(2, 12, generator=rng(1)) * 3 + 7
+    weights = reader_of(stuff)(x, y)
+    assert torch.isfinite(weights).all()
+    mean = (x.mean(dim=1) * weights[:, :-1]).sum(dim=1) + weights[:, -1]
+    torch.testing.assert_close(mean, y.mean(dim=1))  # the anchor goes through the context's mean
+
+
+def test_readouts_follow_the_units_of_the_recording(stuff):
+    reader = reader_of(stuff)
+    torch.nn.init.normal_(reader.encoder.exit.bypass.weight, generator=rng(8))
+    x, y = torch.randn(9, 10, generator=rng()), torch.randn(9, 3, generator=rng(1))
+    query = torch.randn(5, 10, generator=rng(2))
+
+    def said(x, y, query):
+        weights = reader.shared(x, y)
+        return query @ weights[:, :-1].T + weights[:, -1]
+
+    plain = said(x, y, query)
+    torch.testing.assert_close(said(x, 4 * y + 11, query), 4 * plain + 11, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(said(3 * x + 1, y, 3 * query + 1), plain, rtol=1e-3, atol=1e-3)
+
+
+def test_the_gaussian_anchor_is_the_posterior():
+    x, y = torch.randn(2, 7, 5, generator=rng()).double(), torch.randn(2, 7, generator=rng(1)).double()
+    variance = torch.rand(5, generator=rng(2)).double() + 0.1
+    ours = anchor(x, y, variance, torch.tensor(0.4).double())
+    for b in range(2):
+        expected = posterior_weights(
+            x[b], y[b][:, None], mean=torch.zeros(5).double(), covariance=variance.diag(), noise=0.4
+        )
+        torch.testing.assert_close(ours[b], expected[:, 0])
+
+
+def test_with_no_window_alone_the_anchor_with_fields_is_the_gaussian_one():
+    x, y, _ = normalized(torch.randn(1, 7, 5, generator=rng()), torch.randn(1, 7, generator=rng(1)))
+    variance = torch.rand(5, generator=rng(2)) + 0.1
+    noise = torch.tensor(0.4)
+    ours = estimate(x[0], y.T, variance, noise, torch.eye(5)[None])
+    torch.testing.assert_close(ours, anchor(x, y, variance, noise), rtol=1e-4, atol=1e-5)
+
+
+def test_fields_find_where_a_neuroid_looks():
+    """Neuroids that read one corner alone: with fields their responses are predicted better."""
+    side, channels = 4, 6
+    x = torch.randn(60, channels * 16, generator=rng())
+    w = torch.zeros(channels, 16, 30)
+    w[:, 0] = torch.randn(channels, 30, generator=rng(1))
+    y = x @ w.flatten(0, 1) + torch.randn(60, 30, generator=rng(2))
+    axes = torch.eye(channels * 16)
+    one, noise = torch.full((96,), 1 / 96), torch.tensor(0.3)
+    fields = between_axes(axes, side)
+    torch.testing.assert_close(fields[0], torch.eye(96))
+    assert len(fields) == len(windows(side)) == 33
+    fit, test = slice(0, 40), slice(40, 60)
+    signal = x @ w.flatten(0, 1)
+
+    def error(guess):
+        return float((x[test] @ guess.T - signal[test]).square().mean())
+
+    assert error(estimate(x[fit], y[fit], one, noise, fields)) < 0.7 * error(
+        estimate(x[fit], y[fit], one, noise, fields[:1])
+    )
+
+
+def test_a_checkpoint_comes_back_as_it_was_but_for_half_precision(stuff, tmp_path):
+    reader, path = reader_of(stuff), tmp_path / "it.safetensors"
+    card = {"side": 2, "seen": {"dataset": "x", "subjects": ["a"], "neuroids": [], "sha256": []}}
+    checkpoint.save(checkpoint.Checkpoint(reader=reader, projection=stuff[1], card=card), path)
+    found = checkpoint.load(str(path))
+    assert found.card["seen"] == card["seen"] and not found.reader.training
+    x, y = torch.randn(9, 10, generator=rng()), torch.randn(9, 3, generator=rng(1))
+    torch.testing.assert_close(found.reader.shared(x, y), reader.shared(x, y), rtol=2e-2, atol=2e-2)
+    path.with_name("broken.safetensors").write_bytes(b"no")
+    with pytest.raises(InputError, match="no checkpoint"):
+        checkpoint.load(str(path.with_name("broken.safetensors")))
+    with pytest.raises(UnknownNameError):
+        checkpoint.load("smal")
+
+
+def test_symmetries_are_the_eight_of_the_square():
+    assert len({tuple(order.tolist()) for order in symmetries(3)}) == 8
+    assert all(sorted(order.tolist()) == list(range(9)) for order in symmetries(3))
+
+
+def test_the_projection_keeps_the_leading_components_of_a_mean_square_norm_of_one():
+    x = torch.randn(50, 6, generator=rng()) * torch.tensor([5.0, 4, 3, 2, 1, 0.5]) + 2
+    z = principal(x, 6)(x)
+    assert float(z.square().sum(dim=1).mean()) == pytest.approx(1, rel=1e-5)
+    cov = z.T @ z / 50
+    torch.testing.assert_close(cov, cov.diagonal().diag(), rtol=0, atol=1e-5)
+    assert (cov.diagonal().diff() < 0).all()
+    with pytest.raises(InputError, match="do not have 7"):
+        principal(x, 7)
+
+
+def test_a_context_of_one_or_of_another_width_is_refused(stuff):
+    reader = reader_of(stuff)
+    with pytest.raises(InputError, match="one stimulus"):
+        reader(torch.zeros(2, 1, 10), torch.zeros(2, 1))
+    with pytest.raises(UsageError, match="10 features"):
+        reader(torch.zeros(2, 5, 9), torch.zeros(2, 5))
+    weights = reader.shared(torch.zeros(0, 10), torch.zeros(0, 4))
+    assert torch.equal(weights, weights[:1].expand(4, -1))

@@ -1,0 +1,134 @@
+"""Few-shot readouts: draws, the two variants of ridge, the curve, and the refusal of what a checkpoint has seen."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge as Theirs
+
+from brainbench import datasets
+from brainbench.analysis.few_shot import few_shot
+from brainbench.benchmarks import known
+from brainbench.checks._recording import recording, represented, scored
+from brainbench.errors import InputError, LeakageError, UsageError
+from brainbench.in_context import checkpoint
+from brainbench.numerics.representation import Representation
+from brainbench.scorers.few_shot import GRID, FewShotRidge, InContext, _shuffled
+from brainbench.targets import targets
+
+
+@pytest.fixture(scope="module")
+def case():
+    return recording(FewShotRidge())
+
+
+def test_draws_are_disjoint_slices_of_one_shuffle_and_no_more_than_asked():
+    scorer = FewShotRidge(support=30, n_draws=4)
+    draws = scorer._draws(torch.arange(100), 30)
+    assert [d.tolist() for d in draws] == [list(range(0, 30)), list(range(30, 60)), list(range(60, 90))]
+    assert len(scorer._draws(torch.arange(1000), 30)) == 4
+
+
+def test_the_shuffle_hangs_on_names():
+    names = ["d", "a", "c", "b"]
+    again = ["a", "b", "c", "d"]
+    assert [names[i] for i in _shuffled(names, 3)] == [again[i] for i in _shuffled(again, 3)]
+
+
+@pytest.mark.parametrize("variant", ["refit", "fold_averaged"])
+def test_predictions_are_those_of_sklearn(variant):
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(40, 6)), rng.normal(size=(6, 2))
+    y = x @ w + rng.normal(size=(40, 2))
+    draw, rows = np.arange(25), np.arange(25, 40)
+    scorer = FewShotRidge(variant=variant)
+    representation = Representation.from_features(torch.tensor(x), [str(i) for i in range(40)])
+    context = torch.arange(25)
+    ours = scorer.predictions(representation, context, torch.tensor(y[draw]), torch.tensor(rows)).numpy()
+    centred = x[draw] - x[draw].mean(axis=0)
+    alphas = np.array(GRID) * np.square(centred).sum() / 25
+
+    def errors(parts):
+        total = np.zeros((len(alphas), 2))
+        for out in parts:
+            kept = np.setdiff1d(draw, out)
+            for at, alpha in enumerate(alphas):
+                total[at] += np.square(Theirs(alpha=alpha).fit(x[kept], y[kept]).predict(x[out]) - y[out]).sum(axis=0)
+        return total
+
+    parts = np.array_split(draw, 25 if variant == "refit" else 5)
+    best = errors(parts).argmin(axis=0)
+    for column in range(2):
+        alpha = alphas[best[column]]
+        fits = [draw] if variant == "refit" else [np.setdiff1d(draw, out) for out in parts]
+        each = [Theirs(alpha=alpha).fit(x[kept], y[kept, column]).predict(x[rows]) for kept in fits]
+        np.testing.assert_allclose(ours[:, column], np.mean(each, axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_more_stimuli_are_better_and_the_curve_holds_the_score(case):
+    score = scored(FewShotRidge(support=50, sizes=(10, 50, 150, 1000)), case)
+    curve = score.extras["support"]
+    np.testing.assert_allclose(curve[..., 1], score.folds, atol=1e-6)
+    means = np.nanmean(curve[..., :3], axis=(0, 1))
+    assert means[0] < means[1] < means[2] and np.isnan(curve[..., 3]).all()
+
+
+def test_without_a_checkpoint_it_is_ridge_with_a_fixed_penalty_and_chunks_of_the_same_are_the_same(case):
+    score = scored(InContext(support=60), case)
+    fixed = scored(FewShotRidge(support=60), case)
+    assert abs(np.nanmean(score.folds) - np.nanmean(fixed.folds)) < 0.1
+
+
+def test_points_pair_with_the_reference(case):
+    b = known()["insilico.V4-ridge"]
+    scorer = FewShotRidge()
+    target = replace(targets(datasets.load("insilico", {}), [b], scorer)[0])
+    features = Representation.from_features(
+        torch.randn(len(target.stimuli.ids), 5, generator=torch.Generator().manual_seed(0)), target.stimuli.ids
+    )
+    points = few_shot({"a": (scorer, features), "b": (scorer, features)}, target, [20], reference="a")
+    assert [p.difference for p in points] == [0, 0] and points[1].low == points[1].high == 0
+
+
+@pytest.mark.parametrize("what", ["subjects", "sha256", "nothing"])
+def test_a_checkpoint_that_saw_the_subject_or_a_picture_is_refused(what):
+    b = known()["insilico.V4-ridge"]
+    dataset = datasets.load("insilico", {})
+    shas = list(dataset.stimuli().table["sha256"].dropna())
+    seen = {
+        "dataset": "insilico",
+        "subjects": [dataset.spec.subjects[0]] if what == "subjects" else [],
+        "sha256": shas[:1] if what == "sha256" else [],
+    }
+    scorer = FewShotRidge()
+    fake = type("Fake", (), {"spec": scorer.spec, "seen": seen})()
+    if what == "nothing":
+        assert targets(dataset, [b], fake)
+    else:
+        with pytest.raises(LeakageError, match="trained on"):
+            targets(dataset, [b], fake)
+
+
+def test_what_makes_no_sense_is_refused(case):
+    for options in ({"support": 2}, {"n_draws": 0}, {"variant": "mean"}, {"sizes": (1,)}):
+        with pytest.raises(UsageError):
+            FewShotRidge(**options)
+    with pytest.raises(UsageError, match="chunks"):
+        InContext(support=10, chunks=9)
+    with pytest.raises(InputError, match="no draw of 1000"):
+        scored(FewShotRidge(support=1000), case)
+    assert represented(case).n_units
+
+
+def test_another_file_of_the_same_name_is_another_benchmark(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    shipped = (checkpoint.SHIPPED / "small.safetensors").read_bytes()
+    path.write_bytes(shipped)
+    benchmark = known()["cowley2023.V4-fewshot-in_context"]
+    mine = benchmark.model_copy(update={"params": dict(benchmark.params) | {"checkpoint": str(path)}})
+    before = mine.fingerprint
+    path.write_bytes(shipped[:-1] + b"\0")
+    assert mine.fingerprint != before
+    assert "scorer_content" in benchmark.identity
+    assert "scorer_content" not in known()["cowley2023.V4-fewshot-ridge"].identity
