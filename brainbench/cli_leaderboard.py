@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, cast, get_args
 
 import typer
 from rich.text import Text
@@ -65,7 +65,7 @@ def validate_(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check files, schema, fingerprints, ranges and cards. Nothing is run, fetched or written. Exit code 3: problems."""
+    """Check files, schema, fingerprints, ranges and cards; nothing is run or written. Exit code 3: problems."""
     from dataclasses import asdict
 
     from brainbench.leaderboard.validate import validate
@@ -104,7 +104,8 @@ def verify(
 
     submission = _submission(path)
     seed = secrets.randbelow(2**31) if seed is None else seed
-    entries, cells = recompute.current([e for e in submission.entries.values() if e.status == "ok"]), []
+    entries = recompute.current([e for e in submission.entries.values() if e.status == "ok"])
+    cells: list[str] = []
     if sample is not None:
         entries, cells = recompute.sampled(entries, sample, seed)
     found_roots, bars = roots(data_root), ProgressBars()
@@ -173,7 +174,8 @@ def reproduce(
             out.print(Text(f"{d.field}: claimed {d.claimed}, computed {d.computed} ({mark})"))
         out.print(
             Text(
-                f"{entry.label}: {len(differences)} fields differ, {sum(d.fails for d in differences)} beyond {tolerance:g}"
+                f"{entry.label}: {len(differences)} fields differ, "
+                f"{sum(d.fails for d in differences)} beyond {tolerance:g}"
             )
         )
         for name, (one, other) in environments.items():
@@ -201,12 +203,12 @@ def attest_(
             attest(
                 _root(path.parent),
                 f"{path.parent.resolve().name}/{path.name}",
-                verdict,
+                cast(Any, verdict),
                 key=key,
                 signer=signer,
                 reason=reason,
             )
-        )  # type: ignore[arg-type]
+        )
 
 
 @app.command()
@@ -314,7 +316,7 @@ def _sign(
         path = attest(
             _root(folder),
             entry.path.as_posix(),
-            verdict,  # type: ignore[arg-type]
+            cast(Any, verdict),
             key=key,
             signer=signer,
             reason=reason[:1000],

@@ -161,9 +161,9 @@ class Entry(Scored, _Head):
 
 def migrated(content: dict[str, Any]) -> dict[str, Any]:
     """An entry's JSON of an earlier version as one of this version. Raises ValueError for one of a later version."""
-    while (version := content.get("schema_version", SCHEMA_VERSION)) in MIGRATIONS:
+    while type(version := content.get("schema_version", SCHEMA_VERSION)) is int and version in MIGRATIONS:
         content = MIGRATIONS[version](content) | {"schema_version": version + 1}
-    if isinstance(version, int) and version > SCHEMA_VERSION:
+    if type(version) is int and version > SCHEMA_VERSION:
         raise ValueError(f"is of schema version {version}, this brainbench reads up to {SCHEMA_VERSION}: update it")
     return content
 

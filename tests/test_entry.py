@@ -73,10 +73,7 @@ def test_earlier_versions_are_read_forward_step_by_step_and_later_ones_refused(t
 
 @pytest.mark.parametrize(
     ("model", "folder"),
-    [("timm:a/b@untrained", "timm_a_b@untrained-f"), ("../../x", "_.._.._x-f"), ("x" * 300, "x" * 100 + "-f")],
+    [("timm:a/b@untrained", "timm_a_b@untrained-f"), ("../../x", "__.._x-f"), ("x" * 300, "x" * 100 + "-f")],
 )
 def test_a_file_lies_in_one_folder_whatever_the_model_is_called(model, folder):
-    assert ENTRY.model_copy(update={"model": model}).path.parts == (
-        folder.replace("_.._.._x", "_._.._x"),
-        "x.V1-ridge.json",
-    )
+    assert ENTRY.model_copy(update={"model": model}).path.parts == (folder, "x.V1-ridge.json")

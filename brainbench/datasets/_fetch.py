@@ -6,7 +6,7 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -64,7 +64,7 @@ class Manifest(_Strict):
             raise ValueError("a path is listed twice")
         return files
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Hash of all paths and contents, in no order: the identity of the recording."""
         return fingerprint({file.path: file.sha256 for file in self.files})

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from brainbench.analysis.models import compare
+from brainbench.analysis.models import ranks
 from brainbench.core.specs import fingerprint
 from brainbench.datasets import DATASETS
 from brainbench.entry import Entry, read
@@ -182,9 +182,8 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
         if len(group) == 1:
             places[group[0].folder, group[0].entry.benchmark] = (1, 1, "a")
             continue
-        standings, _ = compare([row.entry for row in group])  # sorted as the group is
-        for row, standing in zip(group, standings):
-            places[row.folder, row.entry.benchmark] = (standing.best, standing.worst, standing.ties)
+        for row, place in zip(group, ranks([row.entry for row in group])):
+            places[row.folder, row.entry.benchmark] = place
     found = []
     for row in rows:
         best, worst, ties = places.get((row.folder, row.entry.benchmark), (None, None, ""))
@@ -195,14 +194,14 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
 def _standings(groups: Sequence[list[Row]]) -> list[Standing]:
     """Models with a score on at least half of the benchmarks that rank several, best mean rank first."""
     several = [group for group in groups if len(group) > 1]
-    ranks: dict[str, list[tuple[float, np.ndarray]]] = {}
+    placed: dict[str, list[tuple[float, np.ndarray]]] = {}
     for group in several:
         raw = np.asarray([[row.entry.raw] for row in group], dtype=float)
         replicates = np.asarray([[np.nan if r is None else r for r in row.entry.replicates] for row in group])
         for row, place, places in zip(group, _places(raw), _places(replicates)):
-            ranks.setdefault(row.folder, []).append((float(place[0]), places))
+            placed.setdefault(row.folder, []).append((float(place[0]), places))
     found = []
-    for folder, own in ranks.items():
+    for folder, own in placed.items():
         if 2 * len(own) < len(several):
             continue
         low, high = interval(np.mean([places for _, places in own], axis=0))

@@ -87,7 +87,6 @@ def fill(
                 "training_data": listed.training_data if trained else [],
                 "trained_on_brain_data": False,
                 "trained_on_benchmark_stimuli": False,
-                "licence": "unknown",
                 "submitter": plan.submitter,
             }
             with TemporaryDirectory() as run:
@@ -98,7 +97,7 @@ def fill(
                         data_root=data_root,
                         device=device,
                         out=run,
-                        **({"progress": progress} if progress else {}),
+                        progress=progress,
                     )
                     yield name, submit(Path(run), root, facts=facts, reason=reason)
                 except (AccessError, InputError) as error:

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from brainbench import __version__
 from brainbench.leaderboard.board import Board, Row, recording_facts
 
 PAGE_BYTES = 990_000
@@ -59,7 +59,7 @@ def payload(board: Board) -> dict[str, Any]:
     }
     newest = {key: newest[key] or next(r for r in board.rows if _benchmark(r) == key) for key in keys}
     return {
-        "version": __version__,
+        "version": version("brainbench"),
         "models": [_model(first[folder]) for folder in folders],
         "benchmarks": [_bench(row) for row in newest.values() if row is not None],
         "rows": [_row(row, folders.index(row.folder), keys.index(_benchmark(row)), newest) for row in board.rows],
@@ -221,7 +221,7 @@ def _rendered(board: Board, data: dict[str, Any], held: dict[str, Any], script: 
         n_models=len(models),
         n_rows=len(board.rows),
         n_benchmarks=board.n_benchmarks,
-        version=__version__,
+        version=version("brainbench"),
     )
 
 

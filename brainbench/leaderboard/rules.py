@@ -69,14 +69,21 @@ def broken(entry: Entry, card: Card) -> Found:
         yield from _without_a_score(entry)
 
 
+@cache
+def _now(benchmark: str) -> tuple[dict[str, Any], str]:
+    """Identity and fingerprint of a benchmark; making them takes milliseconds, and every entry asks."""
+    identity = known()[benchmark].identity
+    return identity, fingerprint(identity)
+
+
 def stale(entry: Entry) -> str:
     """Empty for an entry of the benchmark as it is now; else how it differs: it is shown, and ranked no more."""
-    benchmark = known().get(entry.benchmark)
-    if benchmark is None:
+    if entry.benchmark not in known():
         return "this benchmark is no longer there"
-    if entry.benchmark_fingerprint == benchmark.fingerprint:
+    now, digest = _now(entry.benchmark)
+    if entry.benchmark_fingerprint == digest:
         return ""
-    mine, now = entry.benchmark_identity, benchmark.identity
+    mine = entry.benchmark_identity
     changed = [name for name in sorted(now) if mine.get(name) != now[name]]
     return f"the benchmark is another one now: {', '.join(changed) or 'its fingerprint'} changed"
 
@@ -124,7 +131,7 @@ def _of_the_benchmark(entry: Entry, benchmark: Benchmark) -> Found:
         yield "benchmark_fingerprint", why
         return
     for field, value, right in (
-        ("benchmark_identity", entry.benchmark_identity, benchmark.identity),
+        ("benchmark_identity", entry.benchmark_identity, _now(benchmark.id)[0]),
         ("synthetic", entry.synthetic, of_data.synthetic),
         ("scorer", entry.scorer, f"{spec.name} {spec.version}"),
         ("scale", entry.scale, spec.scale),

@@ -92,8 +92,7 @@ def _known(entry: Entry, features: Path | None, scores_only: bool) -> dict[str, 
             "brainbench.models.features_file.write_features, score features:FILE), or say --scores-only for the open "
             "division, which is not ranked with the others"
         )
-    if identity.get("licence", "unknown") != "unknown":
-        card["licence"] = identity["licence"]
+    card["licence"] = "not stated" if identity["licence"] == "unknown" else identity["licence"]
     if identity.get("training_data") == "none":
         card |= {
             "supervision": "none",

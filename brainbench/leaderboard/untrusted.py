@@ -26,6 +26,7 @@ from brainbench.errors import InputError
 TEXT_BYTES = 262_144  # of a JSON or TOML file: an entry of nine layers has 22,000
 FEATURES_BYTES = 100_000_000
 HEADER_BYTES = 4_000_000
+LARGEST = 1e15
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,119}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # what Windows cannot check out
 _ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
@@ -176,6 +177,8 @@ def dirty(value: Any, field: str = "", *, longest: int = 300, depth: int = 12) -
             yield field, f"has {len(value)} characters; {longest} are the most"
         elif why := unclean(value):
             yield field, why
+    elif isinstance(value, int | float) and not abs(value) < LARGEST:
+        yield field, f"is {value:.3g}, beyond any number that an entry has"
     elif isinstance(value, dict | list) and not depth:
         yield field, "nests too deep"
     elif isinstance(value, dict):

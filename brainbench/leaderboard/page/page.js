@@ -98,7 +98,7 @@
       if (typeof value === "function") made.addEventListener(name, value);
       else if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
     });
-    children.flat().forEach((child) => {
+    children.flat(Infinity).forEach((child) => {
       if (child !== null && child !== undefined) made.append(child); // a string becomes a text node
     });
     return made;
@@ -268,7 +268,7 @@
     }
     draw(Math.min(limit, list.length));
     place.replaceChildren(
-      el("div", { class: "scroll", role: "region", "aria-label": "Scores", tabindex: 0 },
+      el("div", { class: "scroll", role: "region", "aria-label": "Table of scores", tabindex: 0 },
         el("table", { role: "table", class: "rows" }, el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, heads)), body)),
       list.length ? more : el("p", { class: "note" }, "No score fits this view."));
   }
