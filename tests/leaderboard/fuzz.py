@@ -5,6 +5,7 @@ come back as a report within a second, and nothing beside the submission may hav
 """
 
 # ruff: noqa: T201
+import copy
 import json
 import random
 import sys
@@ -52,7 +53,7 @@ def mutated(content, rng):
             at = value
             for key in path:
                 at = at[key]
-            at[last] = rng.choice(HOSTILE)
+            at[last] = copy.deepcopy(rng.choice(HOSTILE))
         return json.dumps(value).encode()
     for _ in range(rng.randint(1, 4)):
         start, length = rng.randrange(len(content)), rng.randint(0, 60)

@@ -182,7 +182,7 @@ def test_files_that_could_run_are_never_opened(folder, tmp_path, monkeypatch, na
             file.writestr("../../canary", "x")
     else:
         (folder / name).write_bytes(pickle.dumps(_Bomb()))
-    os.chmod(folder / name, 0)
+    (folder / name).chmod(0)
     assert "may not be part of a submission, and was not opened" in problems(folder)[0]
     assert not list(tmp_path.rglob("canary"))
 

@@ -1,4 +1,4 @@
-"""The page in a real browser: every control, hostile names inert, no request, a clean console, no serious axe finding."""
+"""The page in a real browser: every control, hostile names inert, no request, clean console, no serious axe finding."""
 
 import csv
 import importlib.util
@@ -12,7 +12,7 @@ import pytest
 from brainbench.analysis.models import compare
 from brainbench.leaderboard import pages
 from brainbench.leaderboard.board import Row, board
-from brainbench.leaderboard.cards import Card, card_of
+from brainbench.leaderboard.cards import Card
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[web-test]'")
 CHROMIUM = next((p for p in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if p.exists()), None)
