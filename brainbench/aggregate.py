@@ -23,7 +23,7 @@ from brainbench.targets import Target
 
 # a target, the places of one region's columns in it, and its score for each layer
 Cut = tuple[Target, np.ndarray, Sequence[Score]]
-AT_ONCE = 2_000_000  # numbers summarised at a time: bounds what medians copy
+AT_ONCE = 2_000_000  # numbers resampled and summarised at a time: bounds what both copy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,12 +300,14 @@ def _replicates(cut: Sequence[Cut], picked: Sequence[int], draws: _Draws) -> np.
     start = 0
     for (_, columns, by_layer), weights in zip(cut, draws.stimuli):
         total, count = np.zeros((2, N_REPLICATES, len(columns)), dtype=np.float32)
-        for layer in sorted(set(picked)):
+        some = np.array_split(np.arange(len(columns)), max(1, N_REPLICATES * len(picked) * len(columns) // AT_ONCE))
+        for layer in sorted(set(picked)):  # outside, because a score that did not fit into memory is made again
             folds = [fold for fold, of_fold in enumerate(picked) if of_fold == layer]
-            by_fold = by_layer[layer].resample(weights, folds, columns)
-            finite = np.isfinite(by_fold)  # a fold may lose all its stimuli in a replicate
-            count += finite.sum(axis=1)
-            total += np.where(finite, by_fold, 0).sum(axis=1)
+            for at in some:
+                by_fold = by_layer[layer].resample(weights, folds, columns[at])
+                finite = np.isfinite(by_fold)  # a fold may lose all its stimuli in a replicate
+                count[:, at] += finite.sum(axis=1)
+                total[:, at] += np.where(finite, by_fold, 0).sum(axis=1)
         mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
         luck = _nanmean(np.stack([_luck(by_layer[layer], f)[columns] for f, layer in enumerate(picked)], axis=-1))
         centre = _nanmean(mean.T)

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -348,6 +348,19 @@ def _baseline(model: Model | FeatureTable, name: str, roots: dict[str, Path]) ->
     return models.load(name, layers=layers, roots=roots)
 
 
+def _latest(of: Callable[..., Any]) -> Callable[..., Any]:
+    """`of`, with its latest result kept, and let go of before the next one is made: two may not fit into memory."""
+    kept: dict[Any, Any] = {}
+
+    def again(*args: Any) -> Any:
+        if args not in kept:
+            kept.clear()
+            kept[args] = of(*args)
+        return kept[args]
+
+    return again
+
+
 def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every_layer: bool) -> dict[str, Columns]:
     """Every layer scored on every target, and each benchmark's columns cut out of it with their replicates."""
     blocks: dict[str, StimulusSet] = {target.stimuli.fingerprint: target.stimuli for target in group.asked}
@@ -367,8 +380,7 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
     n_jobs = len(layers) * len(blocks)
     fit_in = setting.max_bytes // 2 // (8 * largest**2 * (n_folds + 2))  # a Gram matrix and its decompositions each
     with workers(setting.device, max(1, min(n_jobs, fit_in))) as pool:
-        # a column is held as predictions, and as replicates of each fold and of their mean
-        column = 4 * (largest + N_REPLICATES * (n_folds + 3))
+        column = 4 * (largest + 3 * N_REPLICATES)  # held as predictions and, while they are summed, as replicates
         asked = [part for target in group.asked for part in target.parts(setting.max_bytes // 4 // column)]
         keys = [target.stimuli.fingerprint for target in asked]
         sharing = [[number for number, other in enumerate(keys) if other == key] for key in blocks]
@@ -386,11 +398,11 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
             score: Score = group.scorer.score(representation, target.data, target.split, seed=0, device=setting.device)
             return score
 
-        @lru_cache(maxsize=1)  # with its decompositions, which the parts of a target share
+        @_latest  # with its decompositions, which the parts of a target share
         def represented_again(layer: LayerSpec, key: str) -> Representation:
             return represented(layer, asked[keys.index(key)])
 
-        @lru_cache(maxsize=1)
+        @_latest
         def scored_again(layer: LayerSpec, number: int) -> Score:
             return scored(represented_again(layer, keys[number]), asked[number])
 

@@ -525,7 +525,7 @@ def test_little_memory_changes_no_number(tmp_path, oracle, monkeypatch):
     monkeypatch.setattr(
         Ridge, "score", lambda self, r, t, *a, **o: scored.append(t.neuroid_ids) or ridge(self, r, t, *a, **o)
     )
-    little = runner.make_setting(device="cpu", cache_folder=tmp_path, max_memory=0.003)
+    little = runner.make_setting(device="cpu", cache_folder=tmp_path, max_memory=0.0012)
     entry = one(models.load("insilico:cascade"), "insilico.V1-ridge", little)
     whole = oracle["insilico.V1-ridge"]
     assert min(map(len, parts)) > 1 and max(map(len, scored)) < 50  # of 50 neuroids a subject

@@ -7,8 +7,10 @@ Dimension names are fixed: responses are (presentation, neuroid) or (presentatio
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -154,11 +156,23 @@ class Block:
         """Mean over the repetitions that exist: float64 (stimulus, neuroid[, time]); NaN where none does."""
         values = np.asarray(self.values[:, :, neuroids])
         if values.shape[1] == 1:
-            return np.where(np.isfinite(values[:, 0]), values[:, 0], np.nan).astype(np.float64)
-        present = np.isfinite(values)
-        count = present.sum(axis=1)
-        total = np.where(present, values, 0.0).sum(axis=1, dtype=np.float64)
-        return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+            mean = np.where(np.isfinite(values[:, 0]), values[:, 0], np.nan).astype(np.float64)
+        else:
+            present = np.isfinite(values)
+            count = present.sum(axis=1)
+            total = np.where(present, values, 0.0).sum(axis=1, dtype=np.float64)
+            mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+        _release(self.values)
+        return mean
+
+
+def _release(values: np.ndarray) -> None:
+    """Gives back the memory of what was read of a read-only memory map; nothing happens to other arrays."""
+    base: Any = values
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and not values.flags.writeable and hasattr(base, "madvise"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ score is held against. Each is defined where it is computed: `spectrum`, `sparse
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from brainbench.numerics._shapes import Float
@@ -64,14 +63,17 @@ def _eigenvalues(representation: Representation) -> Float[Tensor, " k"]:
 
 def _correlation_eigenvalues(representation: Representation) -> Float[Tensor, " k"]:
     """Those of stimuli with mean 0 and norm 1 over units; none where a stimulus drives all units alike."""
+    x = representation.features
+    if x is not None and x.shape[1] < len(x):  # without a matrix of stimuli by stimuli, which may be the larger one
+        x = x.double()
+        around = x - x.mean(dim=1, keepdim=True)
+        norm = around.norm(dim=1, keepdim=True)
+        flat = (norm <= 1e-7 * x.norm(dim=1, keepdim=True)).any()
+        return x.new_empty(0) if flat else eigenvalues_of_features(around / norm)
     similarity = 1 - representation.rdm("correlation")
     if not bool(similarity.isfinite().all()):
         return similarity.new_empty(0)
-    x = representation.features
-    if x is None or x.shape[1] >= len(x):
-        return eigenvalues(similarity, n_units=representation.n_units)
-    x = x.double() - x.mean(dim=1, keepdim=True, dtype=torch.float64)
-    return eigenvalues_of_features(x / x.norm(dim=1, keepdim=True))
+    return eigenvalues(similarity, n_units=representation.n_units)
 
 
 def _sparseness(representation: Representation) -> dict[str, float]:

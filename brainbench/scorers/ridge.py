@@ -101,6 +101,8 @@ class Ridge:
         def by_fold(values: Tensor) -> np.ndarray:
             return torch.where(valid, values, torch.nan).double().cpu().numpy()
 
+        tests = [fold.test for fold in folds]  # all that `resample` needs of them: bases are large, and scores are many
+
         def resample(weights: np.ndarray, wanted: Sequence[int], columns: np.ndarray) -> np.ndarray:
             w = torch.as_tensor(weights, dtype=torch.float32, device=device)
             out = torch.empty(len(w), len(wanted), len(columns), device=device)
@@ -108,10 +110,10 @@ class Ridge:
                 some = columns[start : start + COLUMNS]
                 y = _responses(target, some, device).nan_to_num()
                 for place, f in enumerate(wanted):
-                    test = folds[f].test
                     guess = predicted[f][:, torch.as_tensor(some, device=device)]
-                    out[:, place, start : start + len(some)] = weighted_pearson(guess, y[test], w[:, test])
-            return torch.where(valid[torch.as_tensor(columns, device=device)], out, torch.nan).cpu().numpy()
+                    out[:, place, start : start + len(some)] = weighted_pearson(guess, y[tests[f]], w[:, tests[f]])
+            out[:, :, ~valid[torch.as_tensor(columns, device=device)]] = torch.nan
+            return out.cpu().numpy()
 
         r, r2, ev = metrics
         at_edge = (index == 0) | (index == len(self.grid) - 1)
