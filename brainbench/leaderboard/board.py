@@ -36,6 +36,7 @@ class Row:
     card: Card
     folder: str
     attested: Attested = field(default_factory=Attested)
+    sha256: str = ""  # of its file, which is what another card may supersede
     published: bool = True
     unranked: str = ""
     best: int | None = None
@@ -91,7 +92,9 @@ def read_board(root: Path, merge: Sequence[Path] = ()) -> Board:
             continue
         for file, entry in submission.entries.items():
             found = attested.get(f"{name}/{file}", Attested())
-            rows.append(Row(entry=entry, card=submission.card, folder=name, attested=found))
+            rows.append(
+                Row(entry=entry, card=submission.card, folder=name, attested=found, sha256=submission.sha256[file])
+            )
     for folder in merge:
         rows += _unpublished(folder)
     return board(rows, report.problems)
@@ -99,12 +102,15 @@ def read_board(root: Path, merge: Sequence[Path] = ()) -> Board:
 
 def board(rows: Sequence[Row], problems: Sequence[Problem] = ()) -> Board:
     """The board of these rows, ranked."""
-    superseded = {old.path for row in rows for old in row.card.supersedes}
+    superseded = {(old.path, old.sha256) for row in rows for old in row.card.supersedes}
     told = [replace(row, unranked=_unranked(row, superseded)) for row in rows]
     ranked = _ranked(told)
     groups = _groups([row for row in ranked if row.card.division == "main" and not row.entry.synthetic])
     return Board(
-        rows=tuple(ranked), standings=tuple(_standings(groups)), n_benchmarks=len(groups), problems=tuple(problems)
+        rows=tuple(ranked),
+        standings=tuple(_standings(groups)),
+        n_benchmarks=sum(len(group) > 1 for group in groups),
+        problems=tuple(problems),
     )
 
 
@@ -153,10 +159,10 @@ def _own_card(path: Path | None, entry: Entry) -> Card:
     )
 
 
-def _unranked(row: Row, superseded: set[str]) -> str:
+def _unranked(row: Row, superseded: set[tuple[str, str]]) -> str:
     if row.entry.status != "ok":
         return row.entry.status.replace("_", " ")
-    if row.published and f"{row.folder}/{row.entry.benchmark}.json" in superseded:
+    if row.published and (f"{row.folder}/{row.entry.benchmark}.json", row.sha256) in superseded:
         return "superseded"
     if row.trust in ("disputed", "withdrawn"):
         return row.trust

@@ -167,10 +167,14 @@ def _among_all(report: Report) -> None:
     """What no two submissions may share, and what all entries of a benchmark do share."""
     models: dict[str, str] = {}
     shared: dict[tuple[str, str], tuple[str, object]] = {}
-    superseded = {old.path for submission in report.submissions for old in submission.card.supersedes}
+    superseded = {(old.path, old.sha256) for submission in report.submissions for old in submission.card.supersedes}
     for submission in report.submissions:
         name = submission.folder.name
-        live = {file: e for file, e in submission.entries.items() if f"{name}/{file}" not in superseded}
+        live = {
+            file: e
+            for file, e in submission.entries.items()
+            if (f"{name}/{file}", submission.sha256[file]) not in superseded
+        }
         for entry in list(live.values())[:1]:
             content = {key: entry.model_identity.get(key) for key in ("weights", "preprocessing", "layers")}
             other = models.setdefault(fingerprint(content), name)

@@ -174,6 +174,17 @@ def test_scores_alone_cannot_be_verified_and_are_not_ranked_with_the_others(root
         recompute.rebuilt(root, rows["timm:other"].card, rows["timm:other"].entry, {})
 
 
+def read_board_of(folder):
+    """The rows of a submission with a whole card; the card is put back."""
+    text = (folder / "model.toml").read_text()
+    given = {"title": "x", "family": "cnn", "supervision": "supervised", "training_data": ["x"], "submitter": "x"}
+    given |= {"trained_on_brain_data": False, "trained_on_benchmark_stimuli": False}
+    (folder / "model.toml").write_text("\n".join(f"{k} = {json.dumps(v)}" for k, v in given.items()) + "\n" + text)
+    rows = read_board(folder.parents[1]).rows
+    (folder / "model.toml").write_text(text)
+    return rows
+
+
 def test_a_submission_replaces_nothing_in_silence(tmp_path, made):
     run, to = tmp_path / "run", tmp_path / "L"
     api.save(made.entry(), run)
@@ -183,6 +194,8 @@ def test_a_submission_replaces_nothing_in_silence(tmp_path, made):
     with pytest.raises(UsageError, match="--supersede REASON"):
         submit(run, to, facts={})
     (folder,) = submit(run, to, facts={}, reason="better")
+    (row,) = read_board_of(folder)
+    assert row.unranked == "" and row.entry.raw == pytest.approx(0.45)  # what was replaced is superseded, not this
     assert 'reason = "better"' in (folder / "model.toml").read_text()
     left = "title family supervision training_data trained_on_brain_data trained_on_benchmark_stimuli submitter"
     assert missing(folder) == left.split()

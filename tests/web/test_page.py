@@ -156,6 +156,7 @@ def test_model_and_benchmark_pages(opened, six):
     page = opened(six, "#scores?q=made2")
     page.locator("#scores-table tbody tr a").first.click()
     body = page.inner_text("#model-body")
+    assert "null" not in body and "undefined" not in body
     assert "ImageNet-1k" in body and "self-reported" in body and page.locator("#model-body figure").count() == 3
     assert page.title().startswith("made2")
     page.locator("#model-body figcaption a").first.click()

@@ -104,6 +104,11 @@
     return made;
   }
 
+  function emptied(place) {
+    place.replaceChildren();
+    return place;
+  }
+
   /** A name that somebody else gave: its own direction, and no markup. */
   function named(text) {
     return el("bdi", null, text);
@@ -409,7 +414,7 @@
     const place = el("div", null);
     const told = own.flatMap((row) => row.verdicts.map((v) => el("li", null, row.benchmark.label + ": " + v[0] + " by ", named(v[1]), ", " + v[2], v[3] ? ": " : "", named(v[3]))));
     const failed = own.filter((row) => row.raw === null);
-    body.replaceChildren(
+    filled(emptied(body), null, [
       facts([["Name", model.id], ["Family", model.family], ["Training", model.supervision], ["Trained on", trained(model)],
         ["Brain data in training", model.brain_data ? "yes" : "no"], ["Benchmark stimuli in training", model.stimuli ? "yes" : "no"],
         ["Licence", model.licence], ["Division", model.division + " (" + model.submission + ")"], ["Submitted by", model.submitter],
@@ -424,7 +429,7 @@
       el("p", { class: "muted" }, "Choosing the layer on the test stimuli would have gained " + gaps(scored) + " on average."),
       told.length ? el("h3", null, "Verdicts") : null, told.length ? el("ul", null, told) : null,
       failed.length ? el("h3", null, "Not scored") : null,
-      failed.length ? el("ul", null, failed.map((row) => el("li", null, row.benchmark.label + ": ", named(row.reason)))) : null);
+      failed.length ? el("ul", null, failed.map((row) => el("li", null, row.benchmark.label + ": ", named(row.reason)))) : null]);
     const view = { ...START, sort: "benchmark", all: true };
     const again = () => table(place, sorted(own, view.sort, view.down), view, (key) => { view.down = view.sort === key && !view.down; view.sort = key; again(); }, ["model", "family", "trained"]);
     again();
@@ -446,7 +451,7 @@
     const ceiling = ceilings.length ? shown(Math.min(...ceilings)) + (Math.max(...ceilings) > Math.min(...ceilings) + 0.0005 ? " to " + shown(Math.max(...ceilings)) : "") +
       " on the scale " + benchmark.ceiling_scale + " (" + benchmark.ceiling_method + ")" : "cannot be had";
     const place = el("div", null);
-    body.replaceChildren(
+    filled(emptied(body), null, [
       benchmark.synthetic ? el("p", { class: "note" }, "A synthetic recording: it tests the method and says nothing about brains.") : null,
       benchmark.current ? null : el("p", { class: "note" }, "An earlier version of this benchmark: its scores are not ranked."),
       facts([["Recording", recording.title || "unknown"], ["Species", recording.species || ""], ["Modality", recording.modality || ""], ["Region", benchmark.region],
@@ -457,7 +462,7 @@
         ["Get the data", recording.synthetic ? "made by brainbench itself" : outside(recording.url, recording.url || "")],
         ["Run it", el("code", null, "brainbench score MODEL --benchmarks " + benchmark.id)]]),
       el("p", null, el("a", { href: "#scores?recording=" + encodeURIComponent(recording.id || "unknown") }, "All scores on this recording")),
-      el("h3", null, "Models"), place);
+      el("h3", null, "Models"), place]);
     const view = { ...START, sort: "rank", all: true };
     const again = () => table(place, sorted(sorted(own, "raw", true), view.sort, view.down), view, (key) => { view.down = view.sort === key && !view.down; view.sort = key; again(); }, ["benchmark", "region"]);
     again();
