@@ -178,7 +178,7 @@ def dirty(value: Any, field: str = "", *, longest: int = 300, depth: int = 12) -
         elif why := unclean(value):
             yield field, why
     elif isinstance(value, int | float) and not abs(value) < LARGEST:
-        yield field, f"is {value:.3g}, beyond any number that an entry has"
+        yield field, f"is {shown(str(value), 20)}, beyond any number that an entry has"
     elif isinstance(value, dict | list) and not depth:
         yield field, "nests too deep"
     elif isinstance(value, dict):

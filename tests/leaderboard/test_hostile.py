@@ -97,6 +97,7 @@ def test_json_that_is_a_weapon_is_refused_at_once(folder, content, says):
         ('"reason": ""', '"reason": "", "reason": ""', "the key 'reason' is given twice"),
         ('"threads": 1', '"threads": 1, "threads": 1', "the key 'threads' is given twice"),
         ('"threads": 1', '"threads": 1e999', "1e999 is beyond every number"),
+        ('"threads": 1', f'"threads": {"9" * 400}', "provenance.threads: is 99999999999999999999…, beyond"),
         ('"ceiling_upper": null', '"ceiling_upper": NaN', "NaN is no number of JSON"),
         ('"ceiling_upper": null', '"ceiling_upper": 1e999', "ceiling_upper: Input should be a finite number"),
         ('"ceiling_upper": null', '"ceiling_upper": 1e308', "ceiling_upper: is 1e+308"),
