@@ -369,15 +369,12 @@ def check_writable(folder: Path, option: str) -> None:
 def save(entry: Entry, folder: Path) -> Path:
     """Write one entry as `<folder>/<model>-<8 hex>/<benchmark>.json`, whole or not at all; gives the path.
 
-    The digits begin the model's fingerprint, so models of one name, or one model read at other layers, lie side by
-    side. A later entry of the same model replaces an earlier one, but one without a score never replaces a score.
+    A later entry of the same model replaces an earlier one, but one without a score never replaces a score.
     """
     import json
-    import re
     import uuid
 
-    label = re.sub(r"[^A-Za-z0-9._+@-]|^\.+", "_", entry.model)[:100]
-    path = folder / f"{label}-{entry.model_fingerprint[:8]}" / f"{entry.benchmark}.json"
+    path = folder / entry.path
     earlier = _scored_before(path)
     if earlier is not None and entry.status != "ok":
         log.warning("%s: this entry is %s and was not written, %s has a score", entry.label, entry.status, path)

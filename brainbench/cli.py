@@ -14,16 +14,13 @@ from typing import Annotated, Any
 
 import typer
 import typer.exceptions
-from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from brainbench import __version__, cli_train
-from brainbench.cli_options import DataRoot, roots
+from brainbench import __version__, cli_leaderboard, cli_train
 from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError, VerificationError, listed
+from brainbench.terminal import AsJson, DataRoot, ProgressBars, err, out, roots
 
 INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
 _MAY_BREAK = ("title", "description", "modality", "regions", "areas", "licence")  # columns of lists; names never do
@@ -36,39 +33,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(cli_train.app, name="train")
-TABLE_WIDTH = 160  # names are never cut, so a narrower terminal breaks lines rather than columns
-out = Console(width=max(TABLE_WIDTH, Console().width), soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
-
-
-class ProgressBars:
-    """A bar a stage on stderr; nothing where stderr is no terminal."""
-
-    def __init__(self) -> None:
-        self._bars = Bars(
-            TextColumn("{task.description}", markup=False),  # a model's name may hold [brackets]
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=err,
-            disable=not err.is_terminal,
-        )
-        self._bars.start()
-        self._task: Any = None
-
-    def stage(self, name: str, total: int) -> None:
-        """A new bar."""
-        self._task = self._bars.add_task(name, total=total)
-
-    def step(self, n: int = 1) -> None:
-        """The bar moves by n."""
-        self._bars.advance(self._task, n)
-
-    def stop(self) -> None:
-        """Leave the terminal as it was."""
-        self._bars.stop()
+app.command()(cli_leaderboard.submit)
+app.add_typer(cli_leaderboard.app, name="leaderboard")
 
 
 @app.callback()

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from brainbench.cli_options import DataRoot, roots
 from brainbench.errors import UsageError
+from brainbench.terminal import DataRoot, roots
 
 app = typer.Typer(help="Train networks of the suite's own.", no_args_is_help=True)
 

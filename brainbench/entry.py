@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from brainbench.errors import InputError
 
 SCHEMA_VERSION: Literal[1] = 1
+# How an entry's JSON of one version becomes that of the next: files are never rewritten, they are read forward.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 # NaN is how the engine says "undefined"; in a file that is null
 Number = Annotated[float | None, BeforeValidator(lambda v: None if isinstance(v, float) and math.isnan(v) else v)]
@@ -131,6 +135,20 @@ class Entry(Scored, _Head):
     baselines: dict[str, Baseline] = {}
     provenance: dict[str, Any] = {}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _forward(cls, content: Any) -> Any:
+        return migrated(content) if isinstance(content, dict) else content
+
+    @property
+    def path(self) -> Path:
+        """Where its file lies: `<model>-<8 hex>/<benchmark>.json`, the digits beginning the model's fingerprint.
+
+        So models of one name, or one model read at other layers, lie side by side.
+        """
+        label = re.sub(r"[^A-Za-z0-9._+@-]|^\.+", "_", self.model)[:100]
+        return Path(f"{label}-{self.model_fingerprint[:8]}") / f"{self.benchmark}.json"
+
     @property
     def label(self) -> str:
         """The benchmark's name as it is shown: never without saying that a recording is synthetic."""
@@ -139,6 +157,15 @@ class Entry(Scored, _Head):
     def as_json(self) -> dict[str, Any]:
         """The entry as plain JSON values."""
         return self.model_dump(mode="json")
+
+
+def migrated(content: dict[str, Any]) -> dict[str, Any]:
+    """An entry's JSON of an earlier version as one of this version. Raises ValueError for one of a later version."""
+    while type(version := content.get("schema_version", SCHEMA_VERSION)) is int and version in MIGRATIONS:
+        content = MIGRATIONS[version](content) | {"schema_version": version + 1}
+    if type(version) is int and version > SCHEMA_VERSION:
+        raise ValueError(f"is of schema version {version}, this brainbench reads up to {SCHEMA_VERSION}: update it")
+    return content
 
 
 def read(path: Path) -> list[Entry]:

@@ -206,6 +206,32 @@ def results(model: Model | FeatureTable, benchmarks: Sequence[Benchmark], settin
     return {b.id: found[b.id] for b in benchmarks}
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Exchanged(_Group):
+    """The same benchmarks on recordings whose stimuli are exchanged."""
+
+    seed: int
+
+    @cached_property
+    def asked(self) -> list[Target]:
+        return [target.exchanged(self.seed) for target in targets(self.dataset, self.benchmarks, self.scorer)]
+
+
+def control(
+    model: Model | FeatureTable, benchmarks: Sequence[Benchmark], setting: Setting, *, seed: int
+) -> dict[str, Scored]:
+    """What the model scores, by benchmark, on recordings whose stimuli are exchanged at random: nothing but luck.
+
+    Raises as `results` does. Nothing of it is kept but the model's features.
+    """
+    found: dict[str, Scored] = {}
+    with own_store(model, setting) as of_model:
+        for group in _groups(benchmarks, setting):
+            exchanged = _Exchanged(**vars(replace(group)), seed=seed)
+            found |= {name: summary(c) for name, c in _columns(model, exchanged, of_model, False).items()}
+    return found
+
+
 def _results(
     model: Model | FeatureTable, group: _Group, setting: Setting, *, every_layer: bool = False
 ) -> dict[str, Result]:

@@ -70,6 +70,19 @@ class Target:
         split, stimuli = self.split.restrict(kept), self.stimuli.select(kept)
         return replace(self, data=data, stimuli=stimuli, split=split, ceilings={})
 
+    def exchanged(self, seed: int) -> Target:
+        """The same recording with its stimuli exchanged at random, for a control: no model has anything to find in it.
+
+        Ceilings stay those of the recording. Targets of the same stimuli are exchanged alike.
+        """
+        order = np.random.default_rng(seed).permutation(len(self.data.stimulus_ids))
+        data: Block | RDMs | Labels
+        if isinstance(self.data, RDMs):
+            data = replace(self.data, values=self.data.values[:, order][:, :, order])
+        else:
+            data = replace(self.data, values=self.data.values[order])
+        return replace(self, data=data)
+
     def neuroids(self, at: np.ndarray) -> Target:
         """Only the columns with these numbers; without ceilings. Only a Block has neuroids to choose from."""
         return replace(self, ceilings={})._columns(at)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from brainbench import __version__, api, benchmarks, cli, extraction
+from brainbench import __version__, api, benchmarks, cli, extraction, terminal
 from brainbench.datasets.insilico import Insilico
 from brainbench.entry import Entry, read
 from brainbench.errors import UsageError
@@ -98,7 +98,7 @@ def test_names_are_no_markup(run, features, tmp_path, name):
 
 def test_names_are_no_markup_in_bars(monkeypatch):
     screen = io.StringIO()
-    monkeypatch.setattr(cli, "err", Console(file=screen, force_terminal=True, width=200))
+    monkeypatch.setattr(terminal, "err", Console(file=screen, force_terminal=True, width=200))
     bars = cli.ProgressBars()
     bars.stage("insilico: features of d[blue]mine", 3)
     bars.step(3)
@@ -108,7 +108,8 @@ def test_names_are_no_markup_in_bars(monkeypatch):
 
 def test_every_line_about_a_synthetic_recording_says_so(run, features, tmp_path, monkeypatch, caplog):
     screen = io.StringIO()
-    monkeypatch.setattr(cli, "err", Console(file=screen, force_terminal=True, width=200))
+    for module in (cli, terminal):
+        monkeypatch.setattr(module, "err", Console(file=screen, force_terminal=True, width=200))
     out = run("score", features(), "-b", V1, "--out", tmp_path / "runs")[1]
     (entry,) = read(tmp_path / "runs")
     api.save(entry.model_copy(update={"status": "failed"}), tmp_path / "runs")

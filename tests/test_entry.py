@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from brainbench import entry as entries
 from brainbench.entry import Entry, read
 from brainbench.errors import InputError
 
@@ -51,3 +52,28 @@ def test_an_entry_from_before_layers_had_their_geometry_still_reads(tmp_path):
     assert old.layers[0].geometry == {}
     path.write_text(json.dumps(ENTRY.as_json() | {"layers": [layer | {"geometry": {"n_units": 8.0, "alpha": None}}]}))
     assert read(path)[0].layers[0].geometry == {"n_units": 8.0, "alpha": None}
+
+
+def test_earlier_versions_are_read_forward_step_by_step_and_later_ones_refused(tmp_path, monkeypatch):
+    path = tmp_path / "entry.json"
+    old = {("score" if name == "raw" else name): value for name, value in ENTRY.as_json().items()}
+    steps = {
+        -1: lambda entry: {("value" if name == "score" else name): value for name, value in entry.items()},
+        0: lambda entry: {("raw" if name == "value" else name): value for name, value in entry.items()},
+    }
+    path.write_text(json.dumps(old | {"schema_version": -1}))
+    with pytest.raises(InputError, match="schema_version"):
+        read(path)
+    monkeypatch.setattr(entries, "MIGRATIONS", steps)
+    assert read(path) == [ENTRY]
+    path.write_text(json.dumps(ENTRY.as_json() | {"schema_version": 7}))
+    with pytest.raises(InputError, match="is of schema version 7, this brainbench reads up to 1: update it"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("model", "folder"),
+    [("timm:a/b@untrained", "timm_a_b@untrained-f"), ("../../x", "__.._x-f"), ("x" * 300, "x" * 100 + "-f")],
+)
+def test_a_file_lies_in_one_folder_whatever_the_model_is_called(model, folder):
+    assert ENTRY.model_copy(update={"model": model}).path.parts == (folder, "x.V1-ridge.json")

@@ -22,10 +22,11 @@ from brainbench.scorers import SCORERS
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 FENCED = re.compile(r"^```(\w*).*?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
 MAIN = typer.main.get_command(cli.app)
 COMMANDS = MAIN.commands
+PARTS = [MAIN, *COMMANDS.values(), *COMMANDS["leaderboard"].commands.values()]
 
 
 def blocks(text, language):
@@ -64,6 +65,13 @@ def test_command_lines_parse_and_name_what_exists(page):
         assert command in COMMANDS, line
         if not words and line in named:
             continue  # the command as such
+        if hasattr(COMMANDS[command], "commands"):
+            name, *words = words
+            of = COMMANDS[command].commands[name]
+            assert words or line in named, line
+            if words:
+                of.make_context(name, words)
+            continue
         given = COMMANDS[command].make_context(command, words).params
         assert given.get("kind", "models") in cli.KINDS, line
         for glob in [*(given.get("benchmarks") or ()), *(given.get("more") or ())]:
@@ -75,9 +83,7 @@ def test_command_lines_parse_and_name_what_exists(page):
 
 @pytest.mark.parametrize("page", TEXTS)
 def test_options_exist(page):
-    groups = [part for command in COMMANDS.values() for part in getattr(command, "commands", {}).values()]
-    parts = (MAIN, *COMMANDS.values(), *groups)
-    ours = {option for part in parts for parameter in part.params for option in parameter.opts}
+    ours = {option for part in PARTS for parameter in part.params for option in parameter.opts}
     assert {*re.findall(r"(?<![\w-])--[a-z][a-z-]*", TEXTS[page])} <= ours
 
 

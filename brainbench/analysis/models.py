@@ -15,7 +15,7 @@ import numpy as np
 
 from brainbench.entry import Entry
 from brainbench.errors import InputError, UsageError
-from brainbench.numerics.resampling import benjamini_hochberg, interval, two_sided
+from brainbench.numerics.resampling import benjamini_hochberg, interval, two_sided_each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +71,8 @@ def compare(entries: Sequence[Entry], *, level: float = 0.05) -> tuple[list[Stan
     labels = [e.model if named[e.model] == 1 else f"{e.model}-{e.model_fingerprint[:8]}" for e in scored]
     replicates = np.asarray([[np.nan if r is None else r for r in e.replicates] for e in scored])
     pairs = list(combinations(range(len(scored)), 2))
-    p = np.asarray([two_sided(replicates[i] - replicates[j]) for i, j in pairs])
-    q = benjamini_hochberg(p)
+    better, p, q = _better(np.asarray([e.raw or 0.0 for e in scored]), replicates, level)
     differences = []
-    better = np.zeros((len(scored), len(scored)), dtype=bool)
     for (i, j), p_value, q_value in zip(pairs, p, q):
         first, second = scored[i], scored[j]
         low, high = interval(replicates[i] - replicates[j])
@@ -91,8 +89,6 @@ def compare(entries: Sequence[Entry], *, level: float = 0.05) -> tuple[list[Stan
                 q=float(q_value),
             )
         )
-        if q_value < level:
-            better[(i, j) if value > 0 else (j, i)] = True
     ties = _letters(better | better.T)
     shares = _rank_shares(replicates)
     standings = [
@@ -110,6 +106,30 @@ def compare(entries: Sequence[Entry], *, level: float = 0.05) -> tuple[list[Stan
         for i, entry in enumerate(scored)
     ]
     return standings, differences
+
+
+def _better(raw: np.ndarray, replicates: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(m, m): whether a model scores higher than another with q below the level; p and q of all pairs i < j."""
+    p = np.concatenate([two_sided_each(replicates[i] - replicates[i + 1 :]) for i in range(len(raw))])
+    q = benjamini_hochberg(p)
+    better = np.zeros((len(raw), len(raw)), dtype=bool)
+    first, second = np.triu_indices(len(raw), k=1)
+    apart = q < level
+    higher = raw[first] > raw[second]
+    better[np.where(higher, first, second)[apart], np.where(higher, second, first)[apart]] = True
+    return better, p, q
+
+
+def ranks(entries: Sequence[Entry], *, level: float = 0.05) -> list[tuple[int, int, str]]:
+    """The best and worst rank that remain possible for each scored entry, and its ties: see `Standing`.
+
+    Entries are of one benchmark and come best first. Raises as `compare` does where they do not pair.
+    """
+    check_comparable(entries)
+    replicates = np.asarray([[np.nan if r is None else r for r in e.replicates] for e in entries])
+    better, _, _ = _better(np.asarray([e.raw or 0.0 for e in entries]), replicates, level)
+    letters = _letters(better | better.T)
+    return [(1 + int(better[:, i].sum()), len(entries) - int(better[i].sum()), letters[i]) for i in range(len(entries))]
 
 
 def check_comparable(entries: Sequence[Entry]) -> None:

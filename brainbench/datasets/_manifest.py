@@ -122,7 +122,7 @@ class Manifest(_Strict):
             raise ValueError(f"access {self.access!r} needs terms_url and terms_version")
         return self
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Hash of all paths and contents, in no order: the identity of the recording, as far as it is pinned."""
         hashes = {

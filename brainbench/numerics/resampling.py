@@ -37,12 +37,16 @@ def two_sided(differences: np.ndarray) -> float:
 
     Replicates that are NaN do not count; NaN where fewer than 20 are left.
     """
-    finite = differences[np.isfinite(differences)]
-    if len(finite) < 20:
-        return float("nan")
+    return float(two_sided_each(differences[None])[0])
+
+
+def two_sided_each(differences: np.ndarray) -> np.ndarray:
+    """`two_sided` of each row of (n, B) replicates, (n,)."""
+    count = np.isfinite(differences).sum(axis=1)
     # a replicate at exactly 0 counts half to each side
-    above = (finite > 0).sum() + 0.5 * (finite == 0).sum()
-    return float(min(1.0, 2 * (min(above, len(finite) - above) + 1) / (len(finite) + 1)))
+    above = (differences > 0).sum(axis=1) + 0.5 * (differences == 0).sum(axis=1)
+    p = np.minimum(1.0, 2 * (np.minimum(above, count - above) + 1) / (count + 1))
+    return np.where(count < 20, np.nan, p)
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:

@@ -1,0 +1,330 @@
+"""`brainbench submit` and `brainbench leaderboard ...`: parse, call, print."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Annotated, Any, cast, get_args
+
+import typer
+from rich.text import Text
+
+from brainbench.errors import InputError, UnknownNameError, UsageError, VerificationError, listed
+from brainbench.terminal import AsJson, DataRoot, ProgressBars, err, out, roots
+
+app = typer.Typer(help="Check, recompute, sign and show a leaderboard's entries.", no_args_is_help=True)
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Root = Annotated[Path, typer.Argument(metavar="LEADERBOARD", help="A leaderboard's folder: the one with results/.")]
+Attest = Annotated[
+    Path | None, typer.Option("--attest", metavar="KEY", help="If all holds, sign that with this ssh key.")
+]
+Signer = Annotated[str, typer.Option(help="Your name in allowed_signers.")]
+MOST_SHOWN = 20
+log = logging.getLogger("brainbench")
+
+
+def submit(
+    run: Annotated[Path, typer.Argument(help="A run's entries: a file, or a folder, as `score --out` writes them.")],
+    to: Annotated[Path, typer.Option("--to", help="The leaderboard's folder in your clone.")],
+    features: Annotated[
+        Path | None, typer.Option(help="The features file that was scored, to be submitted with the scores.")
+    ] = None,
+    scores_only: Annotated[
+        bool, typer.Option("--scores-only", help="For the open division: nobody can check these.")
+    ] = False,
+    title: Annotated[str | None, typer.Option(help="The model's name as it shall be shown.")] = None,
+    submitter: Annotated[str | None, typer.Option(help="Who answers for the submission.")] = None,
+    supersede: Annotated[
+        str, typer.Option(metavar="REASON", help="Take the place of earlier entries, for this reason.")
+    ] = "",
+) -> None:
+    """Prepare the entries of RUN for a leaderboard, and say what the pull request must hold."""
+    from brainbench.leaderboard import submit as submission
+    from brainbench.leaderboard.cards import CARD
+
+    facts = {name: value for name, value in (("title", title), ("submitter", submitter)) if value is not None}
+    folders = submission.submit(run, to, facts=facts, features=features, scores_only=scores_only, reason=supersede)
+    for folder in folders:
+        typer.echo(folder)
+        if fields := submission.missing(folder):
+            err.print(Text(f"Fill in {folder / CARD}: {', '.join(fields)}."))
+    err.print(
+        Text(
+            f"Then run `brainbench leaderboard validate {to}` and open a pull request with "
+            f"{'this folder' if len(folders) == 1 else 'these folders'} and nothing else. See docs/submitting.md."
+        )
+    )
+
+
+@app.command("validate")
+def validate_(
+    path: Annotated[Path, typer.Argument(help="A leaderboard's folder, or one submission.")],
+    against: Annotated[
+        Path | None, typer.Option(help="The leaderboard as it was: what stood there may not change in silence.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check files, schema, fingerprints, ranges and cards; nothing is run or written. Exit code 3: problems."""
+    from dataclasses import asdict
+
+    from brainbench.leaderboard.validate import validate
+
+    report = validate(path, against=against)
+    if as_json:
+        found = {"problems": report.problems, "notes": report.notes}
+        typer.echo(json.dumps({name: [asdict(p) for p in items] for name, items in found.items()}, indent=1))
+    else:
+        for note in report.notes:
+            err.print(Text(f"note: {note}"))
+        for problem in report.problems:
+            out.print(Text(str(problem)))
+    if report.problems:
+        raise InputError(f"{len(report.problems)} problems in {path}")
+    err.print(Text(f"{report.n_entries} entries in {len(report.submissions)} submissions: all valid"))
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(help="A submission's folder in results/.")],
+    sample: Annotated[
+        int | None, typer.Option(metavar="N", help="Recompute only what N cells, benchmark x subject, need.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Draws the cells and the control [a new one].")] = None,
+    attest: Attest = None,
+    signer: Signer = "",
+    device: Device = "auto",
+    data_root: DataRoot = None,
+) -> None:
+    """Recompute a submission and compare it field by field. Exit code 5: it is not what it says, with the field."""
+    import secrets
+
+    from brainbench import runner
+    from brainbench.leaderboard import recompute
+
+    submission = _submission(path)
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    entries = recompute.current([e for e in submission.entries.values() if e.status == "ok"])
+    cells: list[str] = []
+    if sample is not None:
+        entries, cells = recompute.sampled(entries, sample, seed)
+    found_roots, bars = roots(data_root), ProgressBars()
+    try:
+        setting = runner.make_setting(roots=found_roots, device=device, progress=lambda: bars)
+        model = recompute.rebuilt(path, submission.card, entries[0], found_roots)
+        computed = recompute.again(model, entries, setting, baselines=False)
+        exchanged = recompute.control(model, entries, setting, seed=seed)
+    finally:
+        bars.stop()
+    tolerance = recompute.TOLERANCE[submission.card.submission]
+    what = f"seed {seed}" + (f", cells {', '.join(cells)}" if cells else "")
+    err.print(Text(f"Recomputed {len(entries)} of {len(submission.entries)} entries, tolerance {tolerance:g}; {what}"))
+    failures = []
+    for entry in entries:
+        differences = list(recompute.differences(entry, computed[entry.benchmark], tolerance))
+        bad = [d for d in differences if d.fails]
+        null = exchanged[entry.benchmark]
+        verdict = "differs" if bad else "agrees"
+        out.print(Text(f"{entry.label}: {verdict}; control {_number(null.raw)} against {_number(entry.raw)}"))
+        failures += [f"{entry.benchmark}: {d.field}: claimed {d.claimed}, computed {d.computed}" for d in bad]
+        if recompute.control_fails(entry, null):
+            failures.append(f"{entry.benchmark}: control: {null.raw:.3f} with the stimuli exchanged is no less")
+    if failures:
+        for line in failures[:MOST_SHOWN]:
+            err.print(Text(line))
+        raise VerificationError(f"{submission.card.model} is not what it says in {len(failures)} fields: {failures[0]}")
+    if attest is not None:
+        verdict = "spot-checked" if sample is not None else "reproduced"
+        _sign(path, entries, verdict, attest, signer, computed, f"verify, {what}")
+
+
+@app.command()
+def reproduce(
+    path: Annotated[Path, typer.Argument(metavar="ENTRY", help="An entry's file in results/<model>/.")],
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the run of an entry again, baselines included: every number that differs, and what of the machine does."""
+    from dataclasses import asdict
+
+    from brainbench import runner
+    from brainbench.leaderboard import recompute
+
+    submission = _submission(path.parent)
+    if path.name not in submission.entries:
+        raise UnknownNameError("entry", path.name, submission.entries)
+    (entry,) = recompute.current([submission.entries[path.name]])
+    found_roots, bars = roots(data_root), ProgressBars()
+    try:
+        setting = runner.make_setting(roots=found_roots, device=device, progress=lambda: bars)
+        model = recompute.rebuilt(path.parent, submission.card, entry, found_roots)
+        computed = recompute.again(model, [entry], setting, baselines=True)[entry.benchmark]
+    finally:
+        bars.stop()
+    tolerance = recompute.TOLERANCE[submission.card.submission]
+    differences = list(recompute.differences(entry, computed, tolerance))
+    environments = recompute.environments(entry, computed)
+    if as_json:
+        found = {"differences": [asdict(d) for d in differences], "environment": environments}
+        typer.echo(json.dumps(found, indent=1, default=str))
+    else:
+        for d in differences[:MOST_SHOWN]:
+            mark = "beyond the tolerance" if d.fails else "within"
+            out.print(Text(f"{d.field}: claimed {d.claimed}, computed {d.computed} ({mark})"))
+        out.print(
+            Text(
+                f"{entry.label}: {len(differences)} fields differ, "
+                f"{sum(d.fails for d in differences)} beyond {tolerance:g}"
+            )
+        )
+        for name, (one, other) in environments.items():
+            out.print(Text(f"environment, {name}: {one} there, {other} here"))
+    bad = [d.field for d in differences if d.fails]
+    if bad:
+        raise VerificationError(f"{entry.label} is not reproduced: {listed(bad)}")
+
+
+@app.command("attest")
+def attest_(
+    entries: Annotated[list[Path], typer.Argument(help="Files of entries in results/<model>/.")],
+    verdict: Annotated[str, typer.Option(help="spot-checked, reproduced, disputed or withdrawn.")],
+    key: Annotated[Path, typer.Option(help="Your private ssh key, or the public one if an agent holds it.")],
+    signer: Signer,
+    reason: Annotated[str, typer.Option(help="Why, as it shall be shown.")] = "",
+) -> None:
+    """Sign a verdict on entries. A verdict that a recomputation gives is better signed by `verify --attest`."""
+    from brainbench.leaderboard.attestations import Verdict, attest
+
+    if verdict not in get_args(Verdict):
+        raise UnknownNameError("verdict", verdict, get_args(Verdict))
+    for path in entries:
+        typer.echo(
+            attest(
+                _root(path.parent),
+                f"{path.parent.resolve().name}/{path.name}",
+                cast(Any, verdict),
+                key=key,
+                signer=signer,
+                reason=reason,
+            )
+        )
+
+
+@app.command()
+def build(
+    root: Root,
+    merge: Annotated[
+        list[Path] | None,
+        typer.Option(help="Show your own unpublished entries beside the public ones; may be repeated."),
+    ] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="The file to write [LEADERBOARD/site/index.html].")] = None,
+) -> None:
+    """Write the leaderboard as one static page that works offline, from disk."""
+    from brainbench.leaderboard.board import read_board
+    from brainbench.leaderboard.pages import write
+
+    if merge and to is None:
+        raise UsageError("give a page with unpublished entries a place of its own, --to FILE: site/ is public")
+    board = read_board(root, merge or ())
+    for problem in board.problems:
+        log.warning("left out: %s", problem)
+    path = write(board, to or root / "site" / "index.html")
+    typer.echo(path)
+    err.print(Text(f"{len(board.rows)} entries, {path.stat().st_size:,} bytes"))
+
+
+@app.command()
+def schema(root: Root) -> None:
+    """Write the JSON Schemas of entries, cards and attestations to LEADERBOARD/schema."""
+    from brainbench.leaderboard.schema import write_schemas
+
+    for path in write_schemas(root / "schema"):
+        typer.echo(path)
+
+
+@app.command("fill")
+def fill_(
+    root: Root,
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="Only this model of the list; may be repeated.")
+    ] = None,
+    benchmarks: Annotated[
+        list[str] | None,
+        typer.Option("--benchmarks", "-b", help="Ids or globs instead of the list's; may be repeated."),
+    ] = None,
+    supersede: Annotated[
+        str, typer.Option(metavar="REASON", help="Take the place of earlier entries, for this reason.")
+    ] = "",
+    device: Device = "auto",
+    data_root: DataRoot = None,
+) -> None:
+    """Score and submit every model that LEADERBOARD/models.toml lists, then write the page."""
+    from brainbench.leaderboard.board import read_board
+    from brainbench.leaderboard.fill import fill
+    from brainbench.leaderboard.pages import write
+
+    bars = ProgressBars()
+    try:
+        for name, result in fill(
+            root,
+            only=models,
+            benchmarks=benchmarks,
+            data_root=roots(data_root),
+            device=device,
+            progress=lambda: bars,
+            reason=supersede,
+        ):
+            if isinstance(result, str):
+                err.print(Text(f"{name} was left out: {result}"))
+            else:
+                typer.echo("\n".join(map(str, result)))
+    finally:
+        bars.stop()
+    typer.echo(write(read_board(root), root / "site" / "index.html"))
+
+
+def _submission(folder: Path) -> Any:
+    """A submission without problems. Raises InputError with the first of them otherwise."""
+    from brainbench.leaderboard.validate import validate
+
+    report = validate(folder)
+    if report.problems or len(report.submissions) != 1:
+        raise InputError(f"not valid, so not recomputed: {listed(map(str, report.problems), 3)}")
+    return report.submissions[0]
+
+
+def _root(folder: Path) -> Path:
+    root = folder.resolve().parent.parent
+    if folder.resolve().parent.name != "results":
+        raise UsageError(f"{folder} does not lie in the results/ of a leaderboard, where attestations belong beside it")
+    return root
+
+
+def _sign(
+    folder: Path, entries: list[Any], verdict: str, key: Path, signer: str, computed: dict[str, Any], reason: str
+) -> None:
+    from brainbench.leaderboard.attestations import attest
+
+    if not signer:
+        raise UsageError("--attest goes with --signer: your name in allowed_signers")
+    for entry in entries:
+        here = computed[entry.benchmark]
+        environment = {
+            name: str(value)[:100] for name, value in here.provenance.items() if isinstance(value, str | int)
+        }
+        path = attest(
+            _root(folder),
+            entry.path.as_posix(),
+            cast(Any, verdict),
+            key=key,
+            signer=signer,
+            reason=reason[:1000],
+            largest_difference=abs((entry.raw or 0.0) - (here.raw or 0.0)),
+            environment=environment,
+        )
+        typer.echo(path)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,246 @@
+"""What a leaderboard shows: every entry as a row with its trust, rank and ties, and how models stand over benchmarks.
+
+Models are ranked within one fingerprint of a benchmark and one division. Ranks are ranges: models whose difference is
+not distinguishable (`analysis.models`) share a letter, not a place in an order that another draw of stimuli and
+subjects would undo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from brainbench.analysis.models import ranks
+from brainbench.core.specs import fingerprint
+from brainbench.datasets import DATASETS
+from brainbench.entry import Entry, read
+from brainbench.errors import InputError
+from brainbench.leaderboard.attestations import Attested, read_all
+from brainbench.leaderboard.cards import CARD, Card
+from brainbench.leaderboard.rules import stale
+from brainbench.leaderboard.untrusted import Problem
+from brainbench.leaderboard.validate import is_root, validate
+from brainbench.numerics.resampling import interval
+
+UNPUBLISHED = "unpublished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One entry as it is shown. `unranked` says why it has no rank; `best` to `worst` is what its rank may be."""
+
+    entry: Entry
+    card: Card
+    folder: str
+    attested: Attested = field(default_factory=Attested)
+    sha256: str = ""  # of its file, which is what another card may supersede
+    published: bool = True
+    unranked: str = ""
+    best: int | None = None
+    worst: int | None = None
+    ties: str = ""
+
+    @property
+    def trust(self) -> str:
+        """How far the score was checked."""
+        return self.attested.trust if self.published else UNPUBLISHED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a model stands over several benchmarks: its mean rank, 0 where it is first everywhere, 1 where last.
+
+    `low` and `high` are the 95 % interval of the mean rank over replicates, in which all models are ranked anew.
+    """
+
+    folder: str
+    mean_rank: float
+    low: float
+    high: float
+    n_benchmarks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """All rows, how models of the main division stand, and what was left out or not believed, and why."""
+
+    rows: tuple[Row, ...]
+    standings: tuple[Standing, ...]
+    n_benchmarks: int
+    problems: tuple[Problem, ...] = ()
+
+
+def read_board(root: Path, merge: Sequence[Path] = ()) -> Board:
+    """The board of a leaderboard folder, with the entries of other folders (`merge`) beside it, marked unpublished.
+
+    A submission with a problem is left out whole, and told. Raises InputError where `root` is no leaderboard, or
+    nothing in a merged folder is an entry.
+    """
+    if not is_root(root):
+        raise InputError(f"{root} is no leaderboard: it has no results/")
+    report = validate(root)
+    attested, _ = read_all(root)
+    # an entry of an earlier version of its benchmark is shown, unranked; whether it may come in, `validate` says
+    bad = {problem.file.split("/")[0] for problem in report.problems if problem.field != "benchmark_fingerprint"}
+    rows: list[Row] = []
+    for submission in report.submissions:
+        name = submission.folder.name
+        if name in bad:
+            continue
+        for file, entry in submission.entries.items():
+            found = attested.get(f"{name}/{file}", Attested())
+            rows.append(
+                Row(entry=entry, card=submission.card, folder=name, attested=found, sha256=submission.sha256[file])
+            )
+    for folder in merge:
+        rows += _unpublished(folder)
+    return board(rows, report.problems)
+
+
+def board(rows: Sequence[Row], problems: Sequence[Problem] = ()) -> Board:
+    """The board of these rows, ranked."""
+    superseded = {(old.path, old.sha256) for row in rows for old in row.card.supersedes}
+    told = [replace(row, unranked=_unranked(row, superseded)) for row in rows]
+    ranked = _ranked(told)
+    groups = _groups([row for row in ranked if row.card.division == "main" and not row.entry.synthetic])
+    return Board(
+        rows=tuple(ranked),
+        standings=tuple(_standings(groups)),
+        n_benchmarks=sum(len(group) > 1 for group in groups),
+        problems=tuple(problems),
+    )
+
+
+def _unpublished(folder: Path) -> list[Row]:
+    """The entries of a run or a prepared submission, with a card made of what they tell where there is none."""
+    found = []
+    for entry in read(folder):
+        place = entry.path.parts[0]
+        own = next(
+            (
+                path
+                for path in (folder / CARD, folder / place / CARD, folder / "results" / place / CARD)
+                if path.exists()
+            ),
+            None,
+        )
+        card = _own_card(own, entry)
+        found.append(Row(entry=entry, card=card, folder=f"{place} ({UNPUBLISHED})", published=False))
+    return found
+
+
+def _own_card(path: Path | None, entry: Entry) -> Card:
+    from brainbench.leaderboard.cards import read_card
+
+    if path is not None:
+        try:
+            return read_card(path)
+        except InputError:  # not filled in yet, which is no reason not to look at the scores
+            pass
+    tells = entry.model_identity
+    return Card.model_construct(
+        model=entry.model,
+        model_fingerprint=entry.model_fingerprint,
+        submission="rebuildable",
+        title=entry.model,
+        family="other",
+        supervision="other",
+        training_data=[str(tells.get("training_data", "unknown"))],
+        trained_on_brain_data=False,
+        trained_on_benchmark_stimuli=False,
+        licence=str(tells.get("licence", "unknown")),
+        submitter="this machine",
+        url="",
+        description="",
+        supersedes=[],
+    )
+
+
+def _unranked(row: Row, superseded: set[tuple[str, str]]) -> str:
+    if row.entry.status != "ok":
+        return row.entry.status.replace("_", " ")
+    if row.published and (f"{row.folder}/{row.entry.benchmark}.json", row.sha256) in superseded:
+        return "superseded"
+    if row.trust in ("disputed", "withdrawn"):
+        return row.trust
+    return "earlier version of the benchmark" if stale(row.entry) else ""
+
+
+def _groups(rows: Sequence[Row]) -> list[list[Row]]:
+    """Ranked rows by benchmark and division, best first; a model that is there twice is taken once."""
+    found: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in rows:
+        if not row.unranked:
+            group = found.setdefault((row.entry.benchmark_fingerprint, row.card.division), {})
+            group.setdefault(row.entry.model_fingerprint, row)
+    return [
+        sorted(group.values(), key=lambda row: (-(row.entry.raw or 0.0), row.entry.model))
+        for _, group in sorted(found.items())
+    ]
+
+
+def _ranked(rows: Sequence[Row]) -> list[Row]:
+    places: dict[tuple[str, str], tuple[int, int, str]] = {}
+    for group in _groups(rows):
+        if len(group) == 1:
+            places[group[0].folder, group[0].entry.benchmark] = (1, 1, "a")
+            continue
+        for row, place in zip(group, ranks([row.entry for row in group])):
+            places[row.folder, row.entry.benchmark] = place
+    found = []
+    for row in rows:
+        best, worst, ties = places.get((row.folder, row.entry.benchmark), (None, None, ""))
+        found.append(row if row.unranked else replace(row, best=best, worst=worst, ties=ties))
+    return found
+
+
+def _standings(groups: Sequence[list[Row]]) -> list[Standing]:
+    """Models with a score on at least half of the benchmarks that rank several, best mean rank first."""
+    several = [group for group in groups if len(group) > 1]
+    placed: dict[str, list[tuple[float, np.ndarray]]] = {}
+    for group in several:
+        raw = np.asarray([[row.entry.raw] for row in group], dtype=float)
+        replicates = np.asarray([[np.nan if r is None else r for r in row.entry.replicates] for row in group])
+        for row, place, places in zip(group, _places(raw), _places(replicates)):
+            placed.setdefault(row.folder, []).append((float(place[0]), places))
+    found = []
+    for folder, own in placed.items():
+        if 2 * len(own) < len(several):
+            continue
+        low, high = interval(np.mean([places for _, places in own], axis=0))
+        mean = float(np.mean([place for place, _ in own]))
+        found.append(Standing(folder=folder, mean_rank=mean, low=low, high=high, n_benchmarks=len(own)))
+    return sorted(found, key=lambda standing: (standing.mean_rank, standing.folder))
+
+
+def _places(scores: np.ndarray) -> np.ndarray:
+    """(m, B) scores -> the share of the other models that score higher, ties counted half; NaN for a NaN."""
+    from scipy.stats import rankdata
+
+    places = np.full(scores.shape, np.nan)
+    complete = np.isfinite(scores).all(axis=0)
+    if complete.any():
+        places[:, complete] = (rankdata(-scores[:, complete], axis=0) - 1) / (len(scores) - 1)
+    return places
+
+
+def recording_facts(entry: Entry) -> dict[str, object]:
+    """What the page tells of the recording behind an entry; empty for one that this brainbench does not have."""
+    name = str(entry.benchmark_identity.get("dataset", entry.benchmark.partition(".")[0]))
+    if name not in DATASETS:
+        return {}
+    spec = DATASETS[name].spec
+    return {
+        "id": spec.id,
+        "title": spec.title,
+        "species": spec.species,
+        "modality": spec.modality,
+        "citation": spec.citation,
+        "licence": spec.licence,
+        "url": spec.url,
+        "synthetic": spec.synthetic,
+        "content": fingerprint(entry.benchmark_identity.get("dataset_content", ""))[:12],
+    }

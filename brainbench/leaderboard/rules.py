@@ -1,0 +1,257 @@
+"""What must hold of one entry, by itself and beside the benchmark that it names: no model, no recording, no run.
+
+An entry's numbers hang together: means are means of what they average, intervals are those of the replicates, counts
+add up. Nothing is normalised or clipped into shape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from brainbench import scorers
+from brainbench.benchmarks import Benchmark, known
+from brainbench.core.specs import ModelSpec, fingerprint
+from brainbench.datasets import DATASETS
+from brainbench.entry import Entry
+from brainbench.errors import did_you_mean
+from brainbench.leaderboard.cards import Card
+from brainbench.leaderboard.untrusted import dirty, first_error, shown
+from brainbench.numerics.resampling import interval
+
+EXACT = 1e-9  # sums in another order
+ROUNDED = 2e-6  # replicates are rounded to six decimals
+BIASED = 0.1  # how far replicates may lie from the score that they resample, beside half their interval
+LONGEST_REASON = 1000
+Found = Iterator[tuple[str, str]]  # (field, what is wrong)
+
+
+class Provenance(BaseModel):
+    """Where and when a run was made, as `runner` writes it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    brainbench: str
+    python: str
+    packages: dict[str, str]
+    platform: str
+    device: str
+    threads: int
+    created: str
+
+
+def broken(entry: Entry, card: Card) -> Found:
+    """Each field that cannot be right, with the reason."""
+    text = list(dirty(entry.as_json() | {"reason": "", "baselines": {}}))
+    text += dirty({"reason": entry.reason}, longest=LONGEST_REASON)
+    text += dirty({name: b.model_dump() for name, b in entry.baselines.items()}, "baselines", longest=LONGEST_REASON)
+    if text:
+        yield from text
+        return
+    benchmark = known().get(entry.benchmark)
+    if benchmark is None:
+        yield "benchmark", f"there is no benchmark {shown(entry.benchmark)!r}.{did_you_mean(entry.benchmark, known())}"
+        return
+    identities = [*_of_the_model(entry, card), *_of_the_benchmark(entry, benchmark)]
+    yield from identities
+    if identities:  # what follows reads numbers by what these say
+        return
+    if entry.status == "ok":
+        yield from _beyond_reach(entry)
+        yield from _unlike_its_parts(entry, benchmark)
+    else:
+        yield from _without_a_score(entry)
+
+
+@cache
+def _now(benchmark: str) -> tuple[dict[str, Any], str]:
+    """Identity and fingerprint of a benchmark; making them takes milliseconds, and every entry asks."""
+    identity = known()[benchmark].identity
+    return identity, fingerprint(identity)
+
+
+def stale(entry: Entry) -> str:
+    """Empty for an entry of the benchmark as it is now; else how it differs: it is shown, and ranked no more."""
+    if entry.benchmark not in known():
+        return "this benchmark is no longer there"
+    now, digest = _now(entry.benchmark)
+    if entry.benchmark_fingerprint == digest:
+        return ""
+    mine = entry.benchmark_identity
+    changed = [name for name in sorted(now) if mine.get(name) != now[name]]
+    return f"the benchmark is another one now: {', '.join(changed) or 'its fingerprint'} changed"
+
+
+@cache
+def _spec() -> TypeAdapter[ModelSpec]:
+    return TypeAdapter(ModelSpec)
+
+
+def _of_the_model(entry: Entry, card: Card) -> Found:
+    identity = entry.model_identity
+    try:
+        spec = _spec().validate_python(identity)
+        if fingerprint(spec) != fingerprint(identity):
+            yield "model_identity", "has fields, or types, that no model has"
+    except ValidationError as error:
+        yield "model_identity", first_error(error)
+        return
+    except (TypeError, ValueError) as error:
+        yield "model_identity", shown(str(error), 200)
+        return
+    if fingerprint(identity) != entry.model_fingerprint:
+        yield "model_fingerprint", "is not the fingerprint of model_identity"
+    for field, value, right in (
+        ("model", entry.model, spec.id),
+        ("model", entry.model, card.model),
+        ("model_fingerprint", entry.model_fingerprint, card.model_fingerprint),
+        ("model_identity.source", spec.source.partition(",")[0], entry.model.partition(":")[0]),
+    ):
+        if value != right:
+            yield field, f"is {shown(value)!r} here and {shown(right)!r} in the card or the identity"
+    if card.weights_sha256 is not None and card.weights_sha256 != spec.weights:
+        yield "model_identity.weights", "is not the weights_sha256 of the card"
+    if card.submission == "features" and spec.source != "features":
+        yield "model_identity.source", f"is {spec.source!r}: score features:FILE itself, so that it can be recomputed"
+    try:
+        Provenance.model_validate(entry.provenance)
+    except ValidationError as error:
+        yield "provenance", first_error(error)
+
+
+def _of_the_benchmark(entry: Entry, benchmark: Benchmark) -> Found:
+    spec, of_data = scorers.SCORERS[benchmark.scorer].spec, DATASETS[benchmark.dataset].spec
+    if why := stale(entry):
+        yield "benchmark_fingerprint", why
+        return
+    for field, value, right in (
+        ("benchmark_identity", entry.benchmark_identity, _now(benchmark.id)[0]),
+        ("synthetic", entry.synthetic, of_data.synthetic),
+        ("scorer", entry.scorer, f"{spec.name} {spec.version}"),
+        ("scale", entry.scale, spec.scale),
+    ):
+        if value != right:
+            yield field, f"must be {shown(str(right), 100)}"
+    for name in entry.baselines.keys() - {*benchmark.baselines, f"{entry.model}@untrained"}:
+        yield f"baselines.{name}", f"is none of the benchmark's: {', '.join(benchmark.baselines) or 'it has none'}"
+    if extra := entry.per_subject.keys() - set(benchmark.subjects or of_data.subjects):
+        yield "per_subject", f"{of_data.id} has no subject {shown(min(extra))!r}"
+
+
+def _beyond_reach(entry: Entry) -> Found:
+    """Scores that no model can have."""
+    if entry.raw is None:
+        yield "raw", "is null, so the status is not ok"
+    floor = -1.0 if entry.scale == "r" else -100.0  # a share of variance has no lower bound, but a score has a sense
+    raws = {f"per_subject.{name}.raw": s.raw for name, s in entry.per_subject.items()}
+    raws |= {f"layers.{number}.raw": layer.raw for number, layer in enumerate(entry.layers)}
+    raws |= {f"baselines.{name}.raw": b.raw for name, b in entry.baselines.items()}
+    raws |= {"raw": entry.raw, "low": entry.low, "high": entry.high}
+    raws |= {f"replicates.{number}": r for number, r in enumerate(entry.replicates)}
+    for field, value in raws.items():
+        # an interval is stretched by the luck of the training stimuli, so its ends may pass 1 a little
+        most = 1.5 if field in ("low", "high") or field.startswith("replicates") else 1 + ROUNDED
+        if value is not None and not floor - (most - 1) <= value <= most:
+            yield field, f"is {value:g}; the scale {entry.scale!r} ends at {floor:g} and 1"
+    ceilings = {"ceiling": entry.ceiling, "ceiling_upper": entry.ceiling_upper}
+    ceilings |= {f"per_subject.{name}.ceiling": s.ceiling for name, s in entry.per_subject.items()}
+    for field, value in ceilings.items():
+        if value is not None and not -1 - EXACT <= value <= 1 + ROUNDED:
+            yield field, f"is {value:g}; a ceiling is at most 1"
+    reach = max((value for value in map(_reach, [entry] * 2, (entry.ceiling, entry.ceiling_upper)) if value), default=1)
+    if entry.low is not None and entry.ceiling is not None and entry.low > reach + ROUNDED:
+        yield "raw", f"all of its interval, from {entry.low:g}, lies above the ceiling, {reach:.3f} on its scale"
+
+
+def _reach(entry: Entry, ceiling: float | None) -> float | None:
+    """What a ceiling is on the scale of the score."""
+    if ceiling is None or ceiling <= 0:
+        return None
+    return math.sqrt(ceiling) if (entry.scale, entry.ceiling_scale) == ("r", "r2") else ceiling
+
+
+def _unlike_its_parts(entry: Entry, benchmark: Benchmark) -> Found:
+    """Numbers that are not what the entry's other numbers make them."""
+    split, asked = benchmark.split, entry.benchmark_identity["replicates"]
+    if len(entry.replicates) != asked:
+        yield "replicates", f"has {len(entry.replicates)} numbers; the benchmark has {asked}"
+    replicates = np.asarray([math.nan if r is None else r for r in entry.replicates])
+    low, high = interval(replicates)
+    for field, value, right, within in (
+        ("low", entry.low, low, ROUNDED),
+        ("high", entry.high, high, ROUNDED),
+        *(
+            (name, getattr(entry, name), _mean([getattr(s, name) for s in entry.per_subject.values()]), EXACT)
+            for name in ("raw", "ceiling", "normalized")
+            if entry.per_subject
+        ),
+    ):
+        if not _same(value, right, within):
+            yield field, f"is {_told(value)}; the entry's own parts make it {_told(right)}"
+    if entry.raw is not None and math.isfinite(low) and not _near(entry.raw, low, high):
+        yield "raw", f"is {entry.raw:g}, and its replicates lie around {np.nanmean(replicates):.3f}"
+    layers = [layer.layer for layer in entry.layers]
+    named = [(spec["name"], spec["pooling"], spec["depth"]) for spec in entry.model_identity["layers"]]
+    if [(layer.layer, layer.pooling, layer.depth) for layer in entry.layers] != named:
+        yield "layers", "are not those of model_identity"
+    if len(entry.layer_by_fold) != split.n_folds * split.n_repeats:
+        n = split.n_folds * split.n_repeats
+        yield "layer_by_fold", f"has {len(entry.layer_by_fold)} folds; the benchmark has {n}, and none may be left out"
+    elif unknown := set(entry.layer_by_fold) - set(layers):
+        yield "layer_by_fold", f"names {shown(min(unknown))!r}, which is no layer of the model"
+    else:
+        times = Counter(entry.layer_by_fold)
+        if times.get(entry.layer or "", 0) != max(times.values()):
+            yield "layer", "is not the layer that most folds chose"
+    best = max((layer.raw for layer in entry.layers if layer.raw is not None), default=None)
+    if entry.optimistic is not None and not _same(entry.optimistic.raw, best, EXACT):
+        yield "optimistic.raw", "is not that of the best layer"
+    if entry.optimistic is not None and not _same(entry.optimistic.gap, _minus(entry.optimistic.raw, entry.raw), EXACT):
+        yield "optimistic.gap", "is not optimistic.raw minus raw"
+    for name, other in entry.baselines.items():
+        if not _same(other.difference, _minus(entry.raw, other.raw), EXACT):
+            yield f"baselines.{name}.difference", "is not raw minus the baseline's raw"
+    if entry.n_excluded != sum(entry.excluded.values()) or min([0, *entry.excluded.values()]) < 0:
+        yield "n_excluded", "is not the sum of excluded"
+    if entry.per_subject and entry.n_neuroids != sum(s.n_neuroids for s in entry.per_subject.values()):
+        yield "n_neuroids", "is not the sum over per_subject"
+    if min(entry.n_neuroids, entry.n_stimuli) < 1:
+        yield "n_stimuli", "and n_neuroids are 1 or more where there is a score"
+    if benchmark.subjects is not None and entry.per_subject and set(entry.per_subject) != set(benchmark.subjects):
+        yield "per_subject", f"must have {', '.join(benchmark.subjects)}: none may be left out"
+
+
+def _without_a_score(entry: Entry) -> Found:
+    if not entry.reason:
+        yield "reason", f"must say why the entry is {entry.status}"
+    if entry.raw is not None or any(r is not None for r in entry.replicates):
+        yield "raw", f"and replicates are null where the status is {entry.status}"
+
+
+def _mean(values: list[float | None]) -> float:
+    some = [value for value in values if value is not None]
+    return sum(some) / len(some) if some else math.nan
+
+
+def _minus(value: float | None, other: float | None) -> float | None:
+    return None if value is None or other is None else value - other
+
+
+def _same(value: Any, right: Any, within: float) -> bool:
+    value, right = (math.nan if x is None else x for x in (value, right))
+    return (math.isnan(value) and math.isnan(right)) or abs(value - right) <= within
+
+
+def _near(raw: float, low: float, high: float) -> bool:
+    slack = BIASED + (high - low) / 2
+    return low - slack <= raw <= high + slack
+
+
+def _told(value: float | None) -> str:
+    return "null" if value is None or math.isnan(value) else f"{value:.6g}"

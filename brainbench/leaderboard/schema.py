@@ -1,0 +1,29 @@
+"""The JSON Schemas of what a leaderboard holds, for tools that are not Python: `leaderboard/schema/*.json`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from brainbench.entry import Entry
+from brainbench.leaderboard.attestations import Attestation
+from brainbench.leaderboard.cards import Card
+
+SCHEMAS: dict[str, type[BaseModel]] = {"entry": Entry, "card": Card, "attestation": Attestation}
+
+
+def schema(name: str) -> dict[str, Any]:
+    """The JSON Schema of an entry, a card or an attestation."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **SCHEMAS[name].model_json_schema()}
+
+
+def write_schemas(folder: Path) -> list[Path]:
+    """Writes all of them; gives the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.json" for name in SCHEMAS]
+    for path in paths:
+        path.write_text(json.dumps(schema(path.stem), indent=1) + "\n", encoding="utf-8")
+    return paths

@@ -1,0 +1,131 @@
+"""From a run to a folder that a pull request can bring: the entries, the model card, and the features where asked."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from brainbench.entry import Entry, read
+from brainbench.errors import InputError, ResourceError, UsageError
+from brainbench.leaderboard.cards import CARD, FEATURES, REBUILT_FROM, Card, as_toml
+from brainbench.leaderboard.untrusted import FEATURES_BYTES
+from brainbench.leaderboard.validate import RESULTS
+
+
+def submit(
+    run: Path,
+    to: Path,
+    *,
+    facts: dict[str, Any],
+    features: Path | None = None,
+    scores_only: bool = False,
+    reason: str = "",
+    keep: Sequence[str] | None = None,
+) -> list[Path]:
+    """Writes each model of a run as a folder of `to/results`; gives these folders.
+
+    `facts` are fields of the card; what nobody gave is left open in it, for the submitter. `features` is the file that
+    the run scored. `reason` allows entries to take the place of earlier ones, and is why. `keep` names the benchmarks
+    that are submitted, all if None. Raises InputError where the run has no entries with a score, UsageError where
+    features are missing, superfluous or too large, or an earlier entry differs and no reason was given.
+    """
+    entries = [entry for entry in read(run) if keep is None or entry.benchmark in keep]
+    if not any(entry.status == "ok" for entry in entries):
+        raise InputError(f"no entry in {run} has a score to submit")
+    by_model: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_model.setdefault(entry.path.parts[0], []).append(entry)
+    if features is not None and len(by_model) > 1:
+        raise UsageError(f"{run} has entries of {len(by_model)} models, and --features is one file: name one folder")
+    done = []
+    for name, own in sorted(by_model.items()):
+        folder = to / RESULTS / name
+        card = {**_known(own[0], features, scores_only), **facts}
+        card["supersedes"] = _earlier(folder) + _superseded(folder, own, reason)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if features is not None:
+                shutil.copyfile(features, folder / FEATURES)
+            for entry in own:
+                (to / RESULTS / entry.path).write_text(text_of(entry), encoding="utf-8")
+            (folder / CARD).write_text(as_toml(card), encoding="utf-8")
+        except OSError as error:
+            raise ResourceError(f"cannot write {folder}: {error.strerror}. Give another --to folder.") from None
+        done.append(folder)
+    return done
+
+
+def text_of(entry: Entry) -> str:
+    """An entry as its file holds it: one value a line, the same text for the same entry."""
+    import json
+
+    return json.dumps(entry.as_json(), indent=1) + "\n"
+
+
+def _known(entry: Entry, features: Path | None, scores_only: bool) -> dict[str, Any]:
+    """What the entry itself tells of its card."""
+    source, identity = entry.model.partition(":")[0], entry.model_identity
+    card: dict[str, Any] = {"schema_version": 1, "model": entry.model, "model_fingerprint": entry.model_fingerprint}
+    if features is not None:
+        if source != "features":
+            raise UsageError(f"{entry.model} was not scored from a file of features: score features:FILE, then submit")
+        if features.stat().st_size > FEATURES_BYTES:
+            raise UsageError(
+                f"{features} has {features.stat().st_size:,} bytes; {FEATURES_BYTES:,} can be submitted. Pool layers, "
+                "or project them (`--layers NAME:sparse1000`), and score the smaller file."
+            )
+        digest = hashlib.sha256(features.read_bytes()).hexdigest()
+        card |= {"submission": "features", "features_sha256": digest}
+    elif scores_only:
+        card |= {"submission": "scores"}
+    elif source in REBUILT_FROM:
+        card |= {"submission": "rebuildable", "weights_sha256": identity["weights"]}
+    elif source == "features":
+        raise UsageError(f"give the file that {entry.model} was scored from, --features FILE, or say --scores-only")
+    else:
+        raise UsageError(
+            f"nobody can rebuild {entry.model} by its name: submit its features (write them with "
+            "brainbench.models.features_file.write_features, score features:FILE), or say --scores-only for the open "
+            "division, which is not ranked with the others"
+        )
+    card["licence"] = "not stated" if identity["licence"] == "unknown" else identity["licence"]
+    if identity.get("training_data") == "none":
+        card |= {
+            "supervision": "none",
+            "training_data": [],
+            "trained_on_brain_data": False,
+            "trained_on_benchmark_stimuli": False,
+        }
+    return card
+
+
+def _earlier(folder: Path) -> list[dict[str, str]]:
+    if not (folder / CARD).exists():
+        return []
+    found: list[dict[str, str]] = tomllib.loads((folder / CARD).read_text(encoding="utf-8")).get("supersedes", [])
+    return found
+
+
+def _superseded(folder: Path, entries: Sequence[Entry], reason: str) -> list[dict[str, str]]:
+    found = []
+    for entry in entries:
+        path = folder / entry.path.name
+        if not path.exists() or path.read_text(encoding="utf-8") == text_of(entry):
+            continue
+        if not reason:
+            raise UsageError(
+                f"{path} is there already, and is another entry: say why this one supersedes it, --supersede REASON"
+            )
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        found.append({"path": entry.path.as_posix(), "sha256": digest, "reason": reason})
+    return found
+
+
+def missing(folder: Path) -> list[str]:
+    """The fields that a card still leaves open."""
+    given = tomllib.loads((folder / CARD).read_text(encoding="utf-8"))
+    return [name for name, field in Card.model_fields.items() if field.is_required() and name not in given]

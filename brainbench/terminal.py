@@ -1,0 +1,74 @@
+"""What every group of commands writes with and takes: the consoles, progress bars, and the options that they share.
+
+stdout carries results only; bars and messages go to stderr.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from brainbench.errors import UsageError
+
+TABLE_WIDTH = 160  # names are never cut, so a narrower terminal breaks lines rather than columns
+out = Console(width=max(TABLE_WIDTH, Console().width), soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+DataRoot = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data-root",
+        metavar="[ID=]PATH",
+        help="Folder with one folder a dataset, or ID=PATH for one dataset's own folder. May be repeated.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
+
+
+class ProgressBars:
+    """A bar a stage on stderr; nothing where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        self._bars = Bars(
+            TextColumn("{task.description}", markup=False),  # a model's name may hold [brackets]
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=err,
+            disable=not err.is_terminal,
+        )
+        self._bars.start()
+        self._task: Any = None
+
+    def stage(self, name: str, total: int) -> None:
+        """A new bar."""
+        self._task = self._bars.add_task(name, total=total)
+
+    def step(self, n: int = 1) -> None:
+        """The bar moves by n."""
+        self._bars.advance(self._task, n)
+
+    def stop(self) -> None:
+        """Leave the terminal as it was."""
+        self._bars.stop()
+
+
+def roots(given: list[str] | None) -> dict[str, Path]:
+    """`[ID=]PATH` options as a mapping; the parent folder of all has the name ''."""
+    from brainbench.api import checked_roots
+    from brainbench.datasets import DATASETS
+
+    found: dict[str, Path] = {}
+    for item in given or []:
+        name, equals, path = item.partition("=")
+        if not equals or "/" in name or (name not in DATASETS and Path(item).is_dir()):  # the = belongs to a path
+            name, path = "", item
+        if name in found:
+            raise UsageError(f"--data-root is given twice for {name or 'all datasets'}")
+        found[name] = Path(path)
+    return checked_roots(found)

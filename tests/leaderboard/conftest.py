@@ -1,0 +1,26 @@
+"""A leaderboard with one valid submission."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+_spec = importlib.util.spec_from_file_location("made", Path(__file__).with_name("made.py"))
+made_ = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(made_)
+
+
+@pytest.fixture(scope="session")
+def made():
+    return made_
+
+
+@pytest.fixture
+def root(tmp_path, made):
+    made.submitted(tmp_path / "L", made.entry(), made.entry(benchmark="cowley2023.V4-ridge"))
+    return tmp_path / "L"
+
+
+@pytest.fixture
+def folder(root):
+    return next((root / "results").iterdir())

@@ -1,0 +1,277 @@
+"""FAULTS L1 to L8: files that somebody made to get a score, or more, that is not theirs; each is refused by name."""
+
+import json
+import os
+import pickle
+import shutil
+import struct
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from brainbench.leaderboard.untrusted import safetensors_problem
+from brainbench.leaderboard.validate import validate
+from brainbench.models.features_file import write_features
+
+V4 = "insilico.V4-ridge.json"
+
+
+def problems(path, **options):
+    return [str(problem) for problem in validate(path, **options).problems]
+
+
+def test_what_the_tests_begin_with_is_valid(root, folder):
+    assert problems(root) == problems(folder) == []
+    assert validate(root).n_entries == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"raw": 1.5}, "raw: is 1.5"),
+        ({"raw": 40.0, "low": 39.0}, "raw: is 40"),
+        ({"raw": 0.42}, "raw: is 0.42; the entry's own parts make it 0.4"),
+        ({"low": 0.1}, "low: is 0.1; the entry's own parts make it"),
+        ({"ceiling": 3.0}, "ceiling: is 3"),
+        ({"replicates": [0.4] * 10}, "replicates: has 10 numbers"),
+        ({"layer_by_fold": ["blocks.5"] * 4}, "layer_by_fold: has 4 folds; the benchmark has 5"),
+        ({"layer_by_fold": ["blocks.5"] * 4 + ["x"]}, "layer_by_fold: names 'x'"),
+        ({"layer": "blocks.1"}, "layer: is not the layer that most folds chose"),
+        ({"n_excluded": 3}, "n_excluded: is not the sum"),
+        ({"synthetic": False}, "synthetic: must be True"),
+        ({"benchmark_fingerprint": "0" * 64}, "benchmark_fingerprint: the benchmark is another one now"),
+        ({"model_fingerprint": "0" * 64}, "model_fingerprint: is not the fingerprint of model_identity"),
+        ({"scorer": "ridge 0"}, "scorer: must be ridge 1"),
+        ({"provenance": {}}, "provenance: brainbench: Field required"),
+        ({"benchmark": "../../x"}, "there is no benchmark '../../x'"),
+        ({"synthetic": 1}, "synthetic: Input should be a valid boolean"),
+        ({"raw": True}, "raw: Input should be a valid number"),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"reason": "a\u202eb"}, "reason: holds the character U+202E, which does not show"),
+        ({"resampled": "x" * 5000}, "resampled: has 5000 characters"),
+        ({"schema_version": 2}, "is of schema version 2, this brainbench reads up to 1"),
+    ],
+)
+def test_a_forged_field_is_named(folder, made, fields, says):
+    made.edited(folder / V4, **fields)
+    assert any(says in problem for problem in problems(folder)), problems(folder)
+
+
+def test_a_score_above_its_ceiling_is_refused(root, made):
+    too_good = made.entry("timm:good", raw=0.95)
+    folder = made.submitted(root, too_good)
+    assert "lies above the ceiling, 0.800" in problems(folder)[0]
+
+
+def test_a_subject_may_not_be_swapped_or_left_out(folder, made):
+    per_subject = json.loads((folder / V4).read_text())["per_subject"]
+    made.edited(folder / V4, per_subject={("s9" if k == "s3" else k): v for k, v in per_subject.items()})
+    assert "insilico has no subject 's9'" in problems(folder)[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b" " * 10_000_000, "has 10,000,000 bytes; 262,144 are the most"),
+        (b"[" * 100_000, "the file: "),
+        (b"\xef\xbb\xbf{}", "begins with a byte order mark"),
+        (b'{"raw": "\xff"}', "is not UTF-8: byte 9 is 0xff"),
+        (b'{"n_stimuli": ' + b"9" * 5000 + b"}", "insilico.V4-ridge.json"),
+        (b"", "the file: "),
+    ],
+)
+def test_json_that_is_a_weapon_is_refused_at_once(folder, content, says):
+    (folder / V4).write_bytes(content)
+    start = time.perf_counter()
+    assert says in problems(folder)[0]
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"reason": ""', '"reason": "", "reason": ""', "the key 'reason' is given twice"),
+        ('"threads": 1', '"threads": 1, "threads": 1', "the key 'threads' is given twice"),
+        ('"threads": 1', '"threads": 1e999', "1e999 is beyond every number"),
+        ('"threads": 1', f'"threads": {"9" * 400}', "provenance.threads: is 99999999999999999999…, beyond"),
+        ('"ceiling_upper": null', '"ceiling_upper": NaN', "NaN is no number of JSON"),
+        ('"ceiling_upper": null', '"ceiling_upper": 1e999', "ceiling_upper: Input should be a finite number"),
+        ('"ceiling_upper": null', '"ceiling_upper": 1e308', "ceiling_upper: is 1e+308"),
+    ],
+)
+def test_json_that_two_readers_would_read_differently_is_refused(folder, old, new, says):
+    text = (folder / V4).read_text()
+    assert old in text
+    (folder / V4).write_text(text.replace(old, new, 1))
+    assert says in " ".join(problems(folder))
+
+
+# L4: what stood there stays
+
+
+def test_history_changes_only_where_the_card_says_so(tmp_path, root, folder, made):
+    before = tmp_path / "before"
+    shutil.copytree(root, before)
+    assert problems(root, against=before) == []
+    changed = made.entry(raw=0.45)
+    made.submitted(root, changed)
+    (problem,) = problems(root, against=before)
+    assert "was changed since it was accepted: name it in [[supersedes]]" in problem
+    digest = problem.split("sha256 ")[1].split(" ")[0]
+    old = {"path": f"{folder.name}/{V4}", "sha256": digest, "reason": "a bug in preprocessing"}
+    made.submitted(root, changed, supersedes=[old])
+    assert problems(root, against=before) == []
+    (folder / "cowley2023.V4-ridge.json").unlink()
+    assert "was removed since it was accepted" in problems(root, against=before)[0]
+
+
+def test_the_same_model_under_another_name_is_refused(root, made):
+    made.submitted(root, made.entry("timm:other", weights=json.loads(_any(root))["model_identity"]["weights"]))
+    assert "is the model of timm_made-" in problems(root)[0]
+
+
+def _any(root):
+    return next(root.glob("results/*/insilico*.json")).read_text()
+
+
+def test_entries_of_one_benchmark_agree_on_what_it_fixes(root, made):
+    made.submitted(root, made.entry("timm:other", n_stimuli=300))
+    assert "n_stimuli: is 30" in " ".join(problems(root)) or "n_stimuli: is 400" in " ".join(problems(root))
+
+
+# L5, L7: names and kinds of files
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.json", ".hidden.json", "x" * 200 + ".json", "con.json", "COM1.json", "-rf.json", "a\u202e.json"]
+)
+def test_names_that_are_no_names_are_refused(folder, name):
+    (folder / name).write_text("{}")
+    assert any("a name has 1 to 120" in p or "cannot be a file's" in p for p in problems(folder))
+
+
+def test_names_that_differ_by_case_alone_are_refused(folder):
+    shutil.copy(folder / V4, folder / V4.upper().replace(".JSON", ".json"))
+    assert any("but for upper and lower case" in problem for problem in problems(folder))
+
+
+def test_links_lead_nowhere(tmp_path, root, folder):
+    secret = tmp_path / "secret.json"
+    shutil.move(folder / V4, secret)
+    (folder / V4).symlink_to(secret)
+    assert "is a link" in problems(folder)[0]
+    (root / "results" / "other").symlink_to(tmp_path)
+    assert any("results/other: is a link" in problem for problem in problems(root))
+    os.mkfifo(folder / "pipe.json")
+    assert any("is no plain file" in problem for problem in problems(folder))
+
+
+class _Bomb:
+    def __reduce__(self):
+        return (Path.touch, (Path("canary"),))
+
+
+@pytest.mark.parametrize("name", ["w.pkl", "w.pt", "w.npy", "w.h5", "w.zip", "w.yaml", "w.py", "w.tar.gz", "w.html"])
+def test_files_that_could_run_are_never_opened(folder, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    if name.endswith("zip"):
+        with zipfile.ZipFile(folder / name, "w") as file:
+            file.writestr("../../canary", "x")
+    else:
+        (folder / name).write_bytes(pickle.dumps(_Bomb()))
+    (folder / name).chmod(0)
+    assert "may not be part of a submission, and was not opened" in problems(folder)[0]
+    assert not list(tmp_path.rglob("canary"))
+
+
+# L8: safetensors
+
+
+def _packed(header, body=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+ONE = {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (struct.pack("<Q", 2**63) + b"{}", "its header would have"),
+        (b"abc", "its header would have"),
+        (_packed({"a": ONE, "b": ONE}, b"\0" * 8), "does not lie where"),
+        (_packed({"a": {**ONE, "data_offsets": [0, 2**50]}}, b"\0" * 8), "does not lie where"),
+        (_packed({"a": {**ONE, "shape": [2**30, 2**9], "data_offsets": [0, 2**41]}}, b"\0" * 8), "its 1 tensors take"),
+        (_packed({"a": {**ONE, "shape": [8]}}, b"\0" * 8), "is no matrix"),
+        (_packed({"a": {**ONE, "shape": [True, 2]}}, b"\0" * 8), "is no matrix"),
+        (_packed({"a": {**ONE, "dtype": "I64"}}, b"\0" * 8), "is no matrix"),
+        (_packed({"a": ONE}, b"\0" * 9), "its 1 tensors take 8 bytes, the file holds 9"),
+        (_packed(b'{"a":1,"a":2}'), "is given twice"),
+        (_packed(b"[" * 90_000), "its header"),
+        (_packed({"a": 3}), "lacks dtype"),
+        (_packed({}), "its 0 tensors"),
+    ],
+)
+def test_a_features_file_is_judged_by_its_header(tmp_path, content, says):
+    path = tmp_path / "features.safetensors"
+    path.write_bytes(content)
+    assert says in safetensors_problem(path)
+
+
+def test_a_whole_features_file_is_fine(tmp_path, made):
+    import numpy as np
+
+    path = tmp_path / "features.safetensors"
+    write_features(path, {"a": np.ones((3, 2)), "b": np.ones((3, 5))}, ["x", "y", "z"])
+    assert safetensors_problem(path) == ""
+
+
+# cards
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"training_data": []}, "training_data lists what the model was trained on"),
+        ({"training_data": ["Unknown"]}, "'unknown' does not"),
+        ({"url": "javascript:alert(1)"}, "url: "),
+        ({"url": 'https://x.org/"onclick='}, "url: "),
+        ({"title": "a\u202eb"}, "title: "),
+        ({"title": "x" * 5000}, "title: "),
+        ({"family": "magic"}, "family: "),
+        ({"weights_sha256": "1" * 64}, "model_identity.weights: is not the weights_sha256"),
+        ({"submission": "features", "features_sha256": "1" * 64}, "features.safetensors: is missing"),
+    ],
+)
+def test_a_card_is_whole_and_shows_what_it_is(root, made, facts, says):
+    folder = made.submitted(root, made.entry(), **facts)
+    assert any(says in problem for problem in problems(folder)), problems(folder)
+
+
+def test_the_open_division_takes_scores_of_any_model(root, made):
+    folder = made.submitted(root, made.entry("module:mine"), submission="scores", weights_sha256="0" * 64)
+    assert "weights" in problems(folder)[0]
+    (folder / "model.toml").write_text((folder / "model.toml").read_text().replace("weights_sha256", "# "))
+    assert problems(folder) == []
+
+
+# mutated submissions: no crash, no hang, nothing outside is touched
+
+
+@settings(max_examples=150, deadline=2000, suppress_health_check=list(HealthCheck))
+@given(
+    at=st.floats(0, 1), cut=st.integers(0, 40), put=st.binary(max_size=40), which=st.sampled_from([V4, "model.toml"])
+)
+def test_mutated_files_are_read_or_refused(tmp_path_factory, made, at, cut, put, which):
+    root = tmp_path_factory.mktemp("fuzz")
+    folder = made.submitted(root, made.entry())
+    content = (folder / which).read_bytes()
+    place = int(at * len(content))
+    (folder / which).write_bytes(content[:place] + put + content[place + cut :])
+    validate(folder)
+    assert sorted(p.name for p in folder.iterdir()) == [V4, "model.toml"]

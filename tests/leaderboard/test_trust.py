@@ -1,0 +1,206 @@
+"""Attestations, recomputation and submission: what a badge rests on (FAULTS L3), and a run's way into the board."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brainbench import api, cli, models, runner
+from brainbench.benchmarks import known
+from brainbench.datasets.insilico import Insilico
+from brainbench.entry import read
+from brainbench.errors import UsageError, VerificationError
+from brainbench.leaderboard import recompute
+from brainbench.leaderboard.attestations import attest, read_all
+from brainbench.leaderboard.board import read_board
+from brainbench.leaderboard.schema import SCHEMAS, schema
+from brainbench.leaderboard.submit import missing, submit
+from brainbench.leaderboard.validate import validate
+from brainbench.models.features_file import write_features
+
+ENTRY = "insilico.V4-ridge.json"
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def key(tmp_path):
+    """A verifier's key, and how to let it into a leaderboard."""
+    path = tmp_path / "id"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+
+    def allowed(root, signer="host@lab"):
+        (root / "allowed_signers").write_text(f"{signer} {path.with_suffix('.pub').read_text()}")
+        return path
+
+    return allowed
+
+
+def signed(root, folder, key, verdict="reproduced", **facts):
+    return attest(root, f"{folder.name}/{ENTRY}", verdict, key=key(root), signer="host@lab", **facts)
+
+
+def trust(root):
+    return {row.entry.benchmark: row.trust for row in read_board(root).rows}
+
+
+def test_a_badge_is_a_signature_over_the_very_file(root, folder, key, made):
+    path = signed(root, folder, key)
+    assert trust(root)["insilico.V4-ridge"] == "reproduced" and validate(root).problems == []
+    text = path.read_text()
+    path.write_text(text.replace("reproduced", "spot-checked"))
+    assert "signer: this is no signature of host@lab" in str(validate(root).problems[0])
+    assert trust(root)["insilico.V4-ridge"] == "self-reported"
+    path.write_text(text)
+    made.submitted(root, made.entry(raw=0.45))
+    assert "entry_sha256: " in str(validate(root).problems[0]) and trust(root)["insilico.V4-ridge"] == "self-reported"
+
+
+def test_unknown_signers_and_missing_signatures_give_no_badge(tmp_path, root, folder, key):
+    path = signed(root, folder, key)
+    (root / "allowed_signers").write_text((root / "allowed_signers").read_text().replace("host@lab", "other@lab"))
+    assert trust(root)["insilico.V4-ridge"] == "self-reported"
+    path.with_name(f"{path.name}.sig").unlink()
+    assert "has no signature" in str(validate(root).problems[0])
+    with pytest.raises(UsageError, match="nothing was attested: signer"):
+        attest(root, f"{folder.name}/{ENTRY}", "reproduced", key=tmp_path / "id", signer="nobody@lab")
+
+
+def test_nobody_lets_himself_in(tmp_path, root, folder, key):
+    import shutil
+
+    before = tmp_path / "before"
+    shutil.copytree(root, before)
+    signed(root, folder, key)
+    report = validate(root, against=before)
+    assert "nobody's signature counts" in str(report.problems[0]) and "was changed" in str(report.notes[0])
+
+
+def test_disputed_and_withdrawn_entries_stay_with_their_history(root, folder, key):
+    signed(root, folder, key)
+    with pytest.raises(UsageError, match="for a reason"):
+        signed(root, folder, key, "disputed")
+    signed(root, folder, key, "disputed", reason="the weights are others")
+    (row,) = (row for row in read_board(root).rows if row.entry.benchmark == "insilico.V4-ridge")
+    assert (row.trust, row.unranked, row.best) == ("disputed", "disputed", None)
+    assert [a.verdict for a in row.attested.verdicts] == ["reproduced", "disputed"]
+    attested, _ = read_all(root)
+    assert attested[f"{folder.name}/{ENTRY}"].trust == "disputed"
+
+
+# recomputation
+
+
+@pytest.fixture
+def run_of_features(tmp_path, monkeypatch):
+    """A run of random features on one synthetic benchmark, submitted with the features."""
+    monkeypatch.setenv("BRAINBENCH_CACHE", str(tmp_path / "cache"))
+    ids = Insilico().stimuli().ids
+    file = tmp_path / "f.safetensors"
+    pixels = np.stack([np.asarray(Insilico().stimuli().image(i).resize((6, 6))).ravel() for i in ids])
+    write_features(file, {"a": pixels.astype(np.float32)}, ids, model="mine")
+    bare = {name: b.model_copy(update={"baselines": ()}) for name, b in known().items()}
+    monkeypatch.setattr("brainbench.benchmarks.known", lambda: bare)
+    api.score(f"features:{file}", "insilico.V1-ridge", out=tmp_path / "run")
+    facts = {
+        "title": "Mine",
+        "family": "other",
+        "supervision": "none",
+        "training_data": [],
+        "trained_on_brain_data": False,
+        "trained_on_benchmark_stimuli": False,
+        "submitter": "tests",
+    }
+    (folder,) = submit(tmp_path / "run", tmp_path / "L", facts=facts, features=file)
+    assert missing(folder) == [] and validate(tmp_path / "L").problems == []
+    return folder
+
+
+def command(monkeypatch, *words):
+    monkeypatch.setattr("sys.argv", ["brainbench", *map(str, words)])
+    with pytest.raises(SystemExit) as exit:
+        cli.main()
+    return exit.value.code or 0
+
+
+def test_features_are_recomputed_and_a_forged_region_is_named(run_of_features, monkeypatch, capsys, key, made):
+    folder, root = run_of_features, run_of_features.parents[1]
+    pen = key(root)
+    assert command(monkeypatch, "leaderboard", "verify", folder, "--attest", pen, "--signer", "host@lab") == 0
+    assert "insilico.V1-ridge (synthetic): agrees" in capsys.readouterr().out
+    assert trust(root) == {"insilico.V1-ridge": "reproduced"}
+    path = folder / "insilico.V1-ridge.json"
+    assert command(monkeypatch, "leaderboard", "reproduce", path) == 0
+    assert "0 fields differ" in capsys.readouterr().out
+    # everything of the region up by .02, and consistently so: only a recomputation can tell
+    forged = json.loads(path.read_text())
+    for name in ("raw", "low", "high"):
+        forged[name] += 0.02
+    for subject in forged["per_subject"].values():
+        subject["raw"] += 0.02
+    forged["replicates"] = [round(r + 0.02, 6) for r in forged["replicates"]]
+    forged["optimistic"]["gap"] -= 0.02
+    made.edited(path, **forged)
+    assert [p for p in validate(folder).problems if p.field != "low"] == []
+    assert command(monkeypatch, "leaderboard", "verify", folder, "--sample", 2, "--seed", 1) == 5
+    assert "insilico.V1-ridge: raw: claimed" in " ".join(capsys.readouterr().err.split())
+    assert trust(root) == {"insilico.V1-ridge": "self-reported"}
+
+
+def test_other_weights_are_another_model(run_of_features, made):
+    (entry,) = read(run_of_features / "insilico.V1-ridge.json")
+    card = validate(run_of_features).submissions[0].card
+    forged = entry.model_copy(update={"model_identity": entry.model_identity | {"weights": "0" * 64}})
+    with pytest.raises(VerificationError, match=r"model_identity\.weights: "):
+        recompute.rebuilt(run_of_features, card, forged, {})
+
+
+def test_a_control_finds_nothing(tmp_path):
+    setting, model = runner.make_setting(cache_folder=tmp_path), models.load("insilico:cascade")
+    bare = [known()["insilico.V1-ridge"].model_copy(update={"baselines": ()})]
+    (entry,) = runner.run(model, bare, setting)
+    null = recompute.control(model, [entry], setting, seed=0)["insilico.V1-ridge"]
+    assert abs(null.raw) < 0.05 < entry.low and not recompute.control_fails(entry, null)
+    leaky = null.model_copy(update={"raw": entry.raw, "low": entry.low})
+    assert recompute.control_fails(entry, leaky)
+
+
+def test_scores_alone_cannot_be_verified_and_are_not_ranked_with_the_others(root, made):
+    made.submitted(root, made.entry("timm:other", raw=0.7), submission="scores")
+    rows = {row.entry.model: row for row in read_board(root).rows if row.entry.benchmark == "insilico.V4-ridge"}
+    assert [(row.best, row.worst) for row in rows.values()] == [(1, 1), (1, 1)]
+    with pytest.raises(UsageError, match="scores alone"):
+        recompute.rebuilt(root, rows["timm:other"].card, rows["timm:other"].entry, {})
+
+
+def read_board_of(folder):
+    """The rows of a submission with a whole card; the card is put back."""
+    text = (folder / "model.toml").read_text()
+    given = {"title": "x", "family": "cnn", "supervision": "supervised", "training_data": ["x"], "submitter": "x"}
+    given |= {"trained_on_brain_data": False, "trained_on_benchmark_stimuli": False}
+    (folder / "model.toml").write_text("\n".join(f"{k} = {json.dumps(v)}" for k, v in given.items()) + "\n" + text)
+    rows = read_board(folder.parents[1]).rows
+    (folder / "model.toml").write_text(text)
+    return rows
+
+
+def test_a_submission_replaces_nothing_in_silence(tmp_path, made):
+    run, to = tmp_path / "run", tmp_path / "L"
+    api.save(made.entry(), run)
+    submit(run, to, facts={})
+    submit(run, to, facts={})  # the same again
+    api.save(made.entry(raw=0.45), run)
+    with pytest.raises(UsageError, match="--supersede REASON"):
+        submit(run, to, facts={})
+    (folder,) = submit(run, to, facts={}, reason="better")
+    (row,) = read_board_of(folder)
+    assert row.unranked == "" and row.entry.raw == pytest.approx(0.45)  # what was replaced is superseded, not this
+    assert 'reason = "better"' in (folder / "model.toml").read_text()
+    left = "title family supervision training_data trained_on_brain_data trained_on_benchmark_stimuli submitter"
+    assert missing(folder) == left.split()
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_schemas_in_the_repository_are_those_of_the_code(name):
+    assert json.loads((REPOSITORY / "leaderboard" / "schema" / f"{name}.json").read_text()) == schema(name)

@@ -1,0 +1,328 @@
+"""The page in a real browser: every control, hostile names inert, no request, clean console, no serious axe finding."""
+
+import csv
+import importlib.util
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brainbench.analysis.models import compare
+from brainbench.leaderboard import pages
+from brainbench.leaderboard.board import Row, board
+from brainbench.leaderboard.cards import Card
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[web-test]'")
+CHROMIUM = next((p for p in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if p.exists()), None)
+pytestmark = [pytest.mark.web, pytest.mark.enable_socket]
+if CHROMIUM is None:
+    pytestmark.append(pytest.mark.skip(reason="Chromium is not installed: apt-get install chromium"))
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+_spec = importlib.util.spec_from_file_location("made", Path(__file__).parents[1] / "leaderboard" / "made.py")
+made = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(made)
+NAMES = ("kriegeskorte2008.humanIT-rsa", "cowley2023.V4-ridge", "insilico.V4-ridge")
+HOSTILE = [
+    "<img src=x onerror=alert(1)>",
+    "</script><script>alert(1)</script>",
+    "=cmd|'/c calc'!A0",
+    "\u202egnp.exe",
+    "x" * 5000,
+]
+HOSTILE += ["javascript:alert(1)", "{{ 7*7 }}", "'\"><svg onload=alert(1)>", "&lt;b&gt;", "\u2028alert(1)//"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Opens a board's page, and afterwards holds that nothing left it and nothing was said on the console."""
+    context = browser.new_context(accept_downloads=True, viewport={"width": 1200, "height": 800})
+    said, asked = [], []
+
+    def use(rows, view="", **size):
+        path = pages.write(board(rows), tmp_path / "index.html")
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: (said.append("a dialog"), dialog.dismiss()))
+        page.on("request", lambda request: asked.append(request.url))
+        page.said = said
+        page.goto(f"file://{path}{view}")
+        return page
+
+    yield use
+    context.close()
+    assert said == []
+    assert [url for url in asked if not url.startswith(("file://", "data:", "blob:"))] == []
+    assert len({url.partition("#")[0] for url in asked if url.startswith("file://")}) == 1
+
+
+@pytest.fixture(scope="module")
+def six():
+    return made.rows(6, NAMES)
+
+
+def titles(page):
+    return page.locator("#scores-table tbody tr td:nth-child(1)").all_inner_texts()
+
+
+def test_search_filters_sort_and_reset(opened, six):
+    page = opened(six, "#scores")
+    assert page.inner_text("#count") == "12 of 18 scores"  # without the synthetic ones
+    page.check("[name=synthetic]")
+    assert page.inner_text("#count") == "18 of 18 scores"
+    page.select_option("[name=family]", "cnn")
+    page.select_option("[name=species]", "macaque")
+    page.fill("[name=q]", "MADE4")
+    assert {title.strip() for title in titles(page)} == {"made4"}
+    page.click("#reset")
+    page.click("[data-sort=raw]")
+    raw = [
+        float(text.split()[0])
+        for text in page.locator("#scores-table td.x, #scores-table .score > span").all_inner_texts()
+    ]
+    assert raw == sorted(raw, reverse=True)
+    assert page.locator("th[aria-sort=descending]").count() == 1
+    page.keyboard.press("Enter")  # the header keeps the focus
+    assert page.locator("th[aria-sort=ascending]").count() == 1
+    for key in (
+        "species",
+        "modality",
+        "region",
+        "scorer",
+        "recording",
+        "family",
+        "supervision",
+        "training",
+        "division",
+        "trust",
+    ):
+        values = page.locator(f"[name={key}] option").evaluate_all("all => all.map(o => o.value)")
+        assert len(values) > 1
+        page.select_option(f"[name={key}]", values[1])
+        assert int(page.inner_text("#count").split()[0]) > 0
+        page.select_option(f"[name={key}]", "")
+
+
+def test_a_view_is_an_address(opened, six):
+    page = opened(six, "#scores?q=made3&synthetic=1&sort=-normalized&region=V4")
+    assert {title.strip() for title in titles(page)} == {"made3"}
+    assert page.input_value("[name=region]") == "V4" and page.is_checked("[name=synthetic]")
+    address = page.get_attribute("#permalink", "href")
+    assert "sort=-normalized" in address and "q=made3" in address
+    page.select_option("[name=region]", "humanIT")
+    assert "region=humanIT" in page.url
+    page.evaluate("location.hash = '#scores?sort=nonsense&species=nobody'")
+    assert "No score fits" in page.inner_text("#scores-table")
+
+
+def test_ties_nulls_and_failures_are_shown_as_what_they_are(opened):
+    rows = made.rows(3, NAMES[:1])
+    rows += [
+        Row(entry=made.entry("timm:tied", NAMES[0], raw=rows[0].entry.raw, seed=9), card=rows[0].card, folder="tied")
+    ]
+    failed = {
+        "raw": None,
+        "low": None,
+        "high": None,
+        "normalized": None,
+        "ceiling": None,
+        "status": "failed",
+        "reason": "a layer is dead",
+    }
+    bad = made.entry("timm:bad", NAMES[0]).model_copy(update=failed | {"replicates": [], "layer": None})
+    rows.append(Row(entry=bad, card=rows[0].card, folder="bad"))
+    page = opened(rows, "#scores?unranked=1&sort=raw")
+    for _ in range(2):
+        assert "failed" in page.locator("#scores-table tbody tr").last.inner_text()  # nulls last, either way
+        page.click("[data-sort=raw]")
+    ranks = page.locator("#scores-table td[data-label=Rank]").all_inner_texts()
+    assert "3–4" in ranks or "1–2" in ranks
+    page.evaluate("location.hash = '#model=bad'")
+    assert "a layer is dead" in page.inner_text("#model-body")
+
+
+def test_model_and_benchmark_pages(opened, six):
+    page = opened(six, "#scores?q=made2")
+    page.locator("#scores-table tbody tr a").first.click()
+    body = page.inner_text("#model-body")
+    assert "null" not in body and "undefined" not in body
+    assert "ImageNet-1k" in body and "self-reported" in body and page.locator("#model-body figure").count() == 3
+    assert page.title().startswith("made2")
+    page.locator("#model-body figcaption a").first.click()
+    body = page.inner_text("#benchmark-body")
+    assert all(
+        word in body for word in ("Data licence", "Get the data", "Ceiling", "Stimuli", "brainbench score MODEL")
+    )
+    assert page.locator("#benchmark-body tbody tr").count() == 6
+    page.go_back()
+    assert page.is_visible("#model")
+    page.click("nav >> text=How to read this")
+    assert page.is_visible("#about") and not page.is_visible("#model")
+
+
+def test_two_models_are_compared_as_the_library_compares_them(opened, six):
+    first, second = six[0], six[-1]
+    page = opened(six, f"#compare={first.folder},{second.folder}")
+    lines = {line.split("\t")[0]: line for line in page.locator("#compare-body tbody tr").all_inner_texts()}
+    for a, b in zip(six[:3], six[-3:]):
+        _, (d,) = compare([a.entry, b.entry])
+        cells = page.locator("#compare-body tbody tr", has_text=a.entry.benchmark).locator(".score > span").inner_text()
+        value, low, high = (float(part.strip("[],+").replace("−", "-")) for part in cells.split())
+        flip = -1 if d.model == a.entry.model else 1
+        expected = sorted([-flip * d.low, -flip * d.high])
+        assert value == pytest.approx(-flip * d.difference, abs=6e-4)
+        assert [low, high] == pytest.approx(expected, abs=0.03 * (d.high - d.low) + 6e-4)
+    assert len(lines) == 3
+    page.select_option("[name=second]", six[3].folder)
+    assert six[3].folder in page.url
+
+
+def test_downloads_are_what_is_shown_and_no_formulas(opened):
+    rows = hostile_rows()
+    page = opened(rows, "#scores?synthetic=1&unranked=1")
+    with page.expect_download() as waiting:
+        page.click("#csv")
+    text = waiting.value.path().read_bytes().decode()
+    lines = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert len(lines) == len(rows)
+    assert not any(cell.startswith(("=", "+", "@")) for line in lines for cell in line.values() if cell)
+    assert any(line["title"].startswith("'=cmd") for line in lines)
+    assert {float(line["raw"]) for line in lines} == {round(row.entry.raw, 4) for row in rows}
+    with page.expect_download() as waiting:
+        page.click("#json")
+    assert {line["title"] for line in json.loads(waiting.value.path().read_text())} == set(HOSTILE)
+
+
+def hostile_rows():
+    rows = []
+    for number, name in enumerate(HOSTILE):
+        entry = made.entry(f"timm:made{number}", NAMES[2])
+        layers = [layer.model_copy(update={"layer": name + str(n)}) for n, layer in enumerate(entry.layers)]
+        entry = entry.model_copy(update={"model": name, "layers": layers, "layer": name + "5"})
+        facts = made.card(made.entry()) | {
+            "title": name,
+            "submitter": name,
+            "description": name,
+            "url": name,
+            "licence": name,
+        }
+        card = Card.model_construct(**facts | {"training_data": [name], "family": "cnn", "supersedes": []})
+        rows.append(Row(entry=entry, card=card, folder=name))
+    return rows
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def test_hostile_names_are_text(opened, number):
+    rows = hostile_rows()
+    page = opened(rows, "#scores?synthetic=1")
+    assert page.locator("img, script[src], iframe, object, b:not(#about b)").count() == 0
+    page.locator("#scores-table tbody tr").nth(number).locator("a").first.click()
+    assert page.is_visible("#model")
+    hrefs = page.locator("a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
+    assert all(href.startswith(("#", "https://")) for href in hrefs)
+    assert page.locator("#model-title bdi").count() == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+    policy = page.get_attribute("meta[http-equiv]", "content")
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+
+
+def test_the_policy_stops_what_is_not_the_pages_own(opened, six):
+    page = opened(six)
+    page.evaluate(
+        "const s = document.createElement('script'); s.textContent = 'window.broken = 1'; document.body.append(s)"
+    )
+    assert page.evaluate("window.broken") is None
+    assert "Content Security Policy" in page.said.pop()
+
+
+def test_dark_mode_is_kept(opened, six):
+    page = opened(six)
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    page.click("#theme")
+    assert page.get_attribute("#theme", "aria-pressed") == "true"
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+@pytest.mark.parametrize(
+    "view", ["overview", "scores?synthetic=1", "compare", "about", f"benchmark={NAMES[1]}", "model"]
+)
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_nothing_serious(opened, six, view, dark):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page = opened(six, f"#model={six[0].folder}" if view == "model" else f"#{view}")
+    if dark:
+        page.click("#theme")
+    found = axe.Axe().run(page).response["violations"]
+    assert [(f["id"], f["nodes"][0]["html"]) for f in found if f["impact"] in ("serious", "critical")] == []
+
+
+def test_by_keyboard_alone(opened, six):
+    page = opened(six)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main-content"
+    page.focus("nav a[data-view=scores]")
+    page.keyboard.press("Enter")
+    assert page.is_visible("#scores")
+    page.focus("[data-sort=ceiling]")
+    page.keyboard.press("Space")
+    assert page.locator("th[aria-sort=descending]").inner_text().startswith("Ceiling")
+
+
+@pytest.mark.parametrize("view", ["overview", "scores?synthetic=1", "compare", f"benchmark={NAMES[1]}"])
+def test_nothing_is_wider_than_a_phone(opened, six, view):
+    page = opened(six, f"#{view}")
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_board_of_nothing_or_one_entry_renders(opened, n):
+    page = opened(made.rows(n, NAMES[:1]), "#scores")
+    assert page.inner_text("#count") == f"{n} of {n} scores"
+    for view in ("overview", "compare", "model=x", "benchmark=x", "%E0%A4%A", "constructor"):
+        page.evaluate(f"location.hash = '#{view}'")
+    assert page.is_visible("#overview")
+
+
+@pytest.mark.slow
+def test_two_thousand_rows_are_below_a_megabyte_and_quick(opened, tmp_path):
+    import time
+
+    from brainbench.benchmarks import known
+
+    rows = made.rows(100, sorted(known())[:20])
+    start = time.perf_counter()
+    page = opened(rows, "#scores?synthetic=1")
+    assert page.inner_text("#count") == "2000 of 2000 scores"
+    assert (tmp_path / "index.html").stat().st_size < 1_000_000
+    page.click("text=Show all 2000 rows")
+    assert page.locator("#scores-table tbody tr").count() == 2000 and time.perf_counter() - start < 120
+    page.evaluate("location.hash = '#compare'")
+    assert "resamplings" in page.inner_text("#compare-body")
+
+
+def test_replicates_survive_their_packing():
+    rows = made.rows(4, NAMES[:1])
+    held = pages.replicates(rows, 1000)
+    back = [
+        np.asarray([held[str(n)][0] + held[str(n)][1] * pages.ALPHABET.index(c) for c in held[str(n)][2]])
+        for n in range(4)
+    ]
+    true = [np.asarray(row.entry.replicates) for row in rows]
+    step = max(held[str(n)][1] for n in range(4))
+    assert np.abs((back[0] - back[3]) - (true[0] - true[3])).max() <= 1.01 * step
+    assert pages.replicates(rows, 10) == {} and pages.replicates(rows[:1], 1000) == {}
