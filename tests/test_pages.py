@@ -26,7 +26,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *so
 TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
 MAIN = typer.main.get_command(cli.app)
 COMMANDS = MAIN.commands
-PARTS = [MAIN, *COMMANDS.values(), *COMMANDS["leaderboard"].commands.values()]
+GROUPS = [command.commands for command in COMMANDS.values() if hasattr(command, "commands")]
+PARTS = [MAIN, *COMMANDS.values(), *(command for group in GROUPS for command in group.values())]
 
 
 def blocks(text, language):
