@@ -48,6 +48,19 @@ class Net(nn.Module):
 
 
 @pytest.fixture(autouse=True)
+def no_layer_has_few_units(monkeypatch):
+    """So that layers as small as these are kept as their Gram matrix, too."""
+    monkeypatch.setattr(extraction, "FEW_UNITS", 0)
+
+
+def test_layers_of_few_units_keep_their_features(store, monkeypatch):
+    monkeypatch.setattr(extraction, "FEW_UNITS", 144)
+    model, stimuli = wrapped(), pictures()
+    extract(model, stimuli, store)
+    assert rows_of(model, "wide", stimuli, store).features.shape == (len(IDS), 144)
+
+
+@pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
     monkeypatch.setattr(extraction, "SHARD", 4)
 
