@@ -9,8 +9,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from brainbench.errors import AccessError
-from brainbench.terminal import AsJson, DataRoot, err, out, roots
+from brainbench.errors import AccessError, UsageError, VerificationError, listed
+from brainbench.terminal import AsJson, DataRoot, DownloadBar, ProgressBars, err, out, roots
 
 app = typer.Typer(help="Find, check, fetch and describe the files of recordings.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="A dataset: see `brainbench data list`.")]
@@ -65,6 +65,81 @@ def locate(id: Id, data_root: DataRoot = None, as_json: AsJson = False) -> None:
             err.print(Text(f"\n{step}"))
     if found.state in ("partial", "missing"):
         raise typer.Exit(AccessError.exit_code)
+
+
+@app.command()
+def fetch(
+    id: Id,
+    group: Annotated[
+        list[str] | None, typer.Option(help="Only this group or part; may be repeated. See `brainbench data locate`.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that a server may be silent.")] = 30.0,
+    data_root: DataRoot = None,
+) -> None:
+    """Download the files of ID that are not here, if they are open to all; run again to go on. Prints their folder.
+
+    Exit code 4: some could not be had; 5: what came was not what the manifest says; 6: the disk is full.
+    """
+    from brainbench.holdings import fetching
+
+    if not timeout > 0:
+        raise UsageError(f"--timeout is a number of seconds above 0, got {timeout}")
+    bar = DownloadBar()
+    try:
+        report = fetching.fetch(id, roots(data_root), groups=group or (), timeout=timeout, bar=bar)
+    finally:
+        bar.stop()
+    typer.echo(str(report.root))
+    err.print(Text(f"{id}: {report.fetched} files fetched, {report.kept} were here, {len(report.failed)} failed"))
+    for failure in report.failed[:MOST_SHOWN]:
+        err.print(Text(f"{failure.path} {failure.why}"))
+    if report.elsewhere:
+        err.print(Text(f"Without an address of their own: {listed(report.elsewhere)}. {report.how_to_get}"))
+    if different := [failure.path for failure in report.failed if failure.outcome == "differs"]:
+        raise VerificationError(f"{len(different)} files that came were not what they should be, and were not kept")
+    if report.failed or report.elsewhere:
+        raise AccessError(f"not all files of {id} could be had; those that came are whole")
+
+
+@app.command()
+def verify(
+    id: Id,
+    quick: Annotated[bool, typer.Option("--quick", help="Compare sizes only; hash nothing.")] = False,
+    pin: Annotated[
+        bool, typer.Option("--pin", help="Lock the sha256 of unpinned files as they are now, for this user.")
+    ] = False,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold every file of ID that is here against its manifest. Exit code 5: one differs; 4: too few are here."""
+    from dataclasses import asdict
+
+    from brainbench.holdings import checking
+
+    bars = ProgressBars()
+    try:
+        report = checking.verify(
+            id, roots(data_root), quick=quick, pin=pin, start=lambda n: bars.stage(f"verifying {id}", n), step=bars.step
+        )
+    finally:
+        bars.stop()
+    bad = report.of("differs", "unreadable")
+    if as_json:
+        typer.echo(json.dumps([asdict(file) for file in report.files], indent=1))
+    else:
+        for file in bad:
+            out.print(Text(f"{file.outcome}: {file.path} {file.why}"))
+        if missing := [file.path for file in report.of("missing")]:
+            out.print(Text(f"missing: {listed(missing, MOST_SHOWN)}"))
+        out.print(Text(str(report)))
+    if report.lock:
+        err.print(Text(f"Locked: {report.lock}"))
+    elif report.of("unpinned") and not quick:
+        err.print(Text(f"Unpinned files were not checked: `brainbench data verify {id} --pin` locks them as they are."))
+    if report.of("differs"):
+        raise VerificationError(f"{len(report.of('differs'))} files of {id} are not what they should be")
+    if bad or not report.usable:
+        raise AccessError(f"{id} cannot be used as it is here: `brainbench data locate {id}` says what to do")
 
 
 def _table(rows: list[dict[str, Any]], breaks: tuple[str, ...] = ()) -> Table:

@@ -136,7 +136,9 @@ def overview(roots: Roots) -> list[dict[str, Any]]:
         found = locate(id, roots)
         here = _fetch.manifest(id) if found.places else None
         place = found.used or found.nearest
-        terms = "" if here is None or here.access == "open" else ", accepted" if _terms.accepted(here) else ", to accept"
+        terms = (
+            "" if here is None or here.access == "open" else ", accepted" if _terms.accepted(here) else ", to accept"
+        )
         rows.append(
             {
                 "dataset": id,
