@@ -142,6 +142,51 @@ def verify(
         raise AccessError(f"{id} cannot be used as it is here: `brainbench data locate {id}` says what to do")
 
 
+@app.command()
+def accept(
+    id: Id, yes: Annotated[bool, typer.Option("--yes", help="I have read the terms and agree; do not ask.")] = False
+) -> None:
+    """Agree to the terms of use of ID, once and for this version of them. Exit code 4: not agreed."""
+    import sys
+
+    from brainbench.datasets import _terms
+    from brainbench.holdings import locating
+
+    here = locating.manifest_of(id)
+    if here.access == "open":
+        err.print(Text(f"{id} is open: there are no terms to accept. Its licence: {here.licence}"))
+        return
+    if _terms.accepted(here):
+        err.print(Text(f"The terms of {id} (version {here.terms_version}) were accepted before"))
+        return
+    err.print(Text(f"{here.title}\n{here.citation}\nLicence: {here.licence}\nTerms: {here.terms_url}"))
+    if not yes and not sys.stdin.isatty():
+        raise AccessError(
+            f"nobody can be asked here: read {here.terms_url}, then say `brainbench data accept {id} --yes`, or set "
+            f"{_terms.VARIABLE}={id}"
+        )
+    if not yes and not typer.confirm("Have you read these terms, and do you agree to them?", err=True):
+        raise AccessError(f"the terms of {id} were not accepted")
+    out.print(Text(str(_terms.accept(here))))
+
+
+@app.command()
+def croissant(id: Id) -> None:
+    """Describe the files of ID as Croissant JSON-LD, on stdout."""
+    from brainbench.holdings import croissants
+
+    described = croissants.described(id)
+    typer.echo(json.dumps(described, indent=1, ensure_ascii=False))
+    bare = [part for part in described["distribution"] if part["@type"] == "cr:FileObject" and "sha256" not in part]
+    if bare:
+        err.print(
+            Text(
+                f"{len(bare)} files have no sha256, which Croissant asks for: nobody pinned them. "
+                f"`brainbench data verify {id} --pin` locks those that are here."
+            )
+        )
+
+
 def _table(rows: list[dict[str, Any]], breaks: tuple[str, ...] = ()) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in rows[0]:

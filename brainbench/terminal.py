@@ -87,7 +87,8 @@ class DownloadBar:
     @property
     def total(self) -> float | None:
         """Bytes of the file, as the server says."""
-        return self._bars.tasks[self._task].total
+        found: float | None = self._bars.tasks[self._task].total
+        return found
 
     @total.setter
     def total(self, n: int) -> None:

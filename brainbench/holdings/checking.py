@@ -61,8 +61,9 @@ def verify(
 ) -> Report:
     """Every file of dataset `id` in the folder that is read, or that lacks least, held against manifest and lock.
 
-    `quick` hashes nothing. `pin` locks the files that were unpinned and are there; what differs is never locked. `start`
-    hears how many files there are, `step` of each. Raises UsageError for both at once, AccessError where no file is here.
+    `quick` hashes nothing. `pin` locks the files that were unpinned and are there; what differs is never locked.
+    `start` hears how many files there are, `step` of each. Raises UsageError for both at once, AccessError where no
+    file is here.
     """
     if quick and pin:
         raise UsageError("--pin needs the hashes that --quick leaves out: give one of them")

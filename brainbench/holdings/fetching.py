@@ -1,8 +1,8 @@
 """Downloading the files of open recordings: each is whole and right under its name, or not there.
 
-A file comes down under a hidden name, is checked against manifest and lock, synced and moved into place, so a second run
-only fetches what is left. A fault of one file (not found, another content) does not keep the others from coming; a fault
-of the line (silence, a cut, a server in trouble) stops the run, as it would hit every file.
+A file comes down under a hidden name, is checked against manifest and lock, synced and moved into place, so a second
+run only fetches what is left. A fault of one file (not found, another content) does not keep the others from coming; a
+fault of the line (silence, a cut, a server in trouble) stops the run, as it would hit every file.
 """
 
 from __future__ import annotations
@@ -128,12 +128,12 @@ def _fetch_all(here: Manifest, files: Sequence[File], root: Path, timeout: float
             if why:
                 failed.append(Failure(file.path, "differs", f"{why}. It came from {url}"))
         except RequestException as error:
-            status = error.response.status_code if isinstance(error, HTTPError) else 0
+            status = error.response.status_code if isinstance(error, HTTPError) and error.response is not None else 0
             said = f"the server answered {status}" if status else f"{type(error).__name__}: {error}"
             if status in _OF_THE_LINE or isinstance(error, (ConnectionError, Timeout, ChunkedEncodingError)):
                 raise AccessError(
-                    f"{url}: {said}. {n - len(failed)} of {len(files)} files came and are whole in {root}; run again to "
-                    "go on"
+                    f"{url}: {said}. {n - len(failed)} of {len(files)} files came and are whole in {root}; run "
+                    "again to go on"
                 ) from None
             failed.append(Failure(file.path, "absent", f"could not be had from {url}: {said}"))
     return failed

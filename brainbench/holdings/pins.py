@@ -1,7 +1,7 @@
 """The local lock: sha256 of files that no manifest could pin, as this user first saw them.
 
-It lies in the user's configuration, not beside the files, which may be a lab's and read-only. A manifest's own hash goes
-before the lock's, and a new version of a manifest starts a new lock.
+It lies in the user's configuration, not beside the files, which may be a lab's and read-only. A manifest's own hash
+goes before the lock's, and a new version of a manifest starts a new lock.
 """
 
 from __future__ import annotations
