@@ -187,6 +187,29 @@ def croissant(id: Id) -> None:
         )
 
 
+@app.command()
+def where(
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="[ID=]PATH", help="From now on look here, for ID or for all; may be repeated."),
+    ] = None,
+    unset: Annotated[list[str] | None, typer.Option(metavar="ID|all", help="Forget a folder that was set.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which folders recordings are looked for in, in order, and what was set for this user."""
+    from brainbench.holdings import places
+
+    if set_ or unset:
+        path = places.change(roots(set_), unset or [])
+        err.print(Text(f"Written: {path}"))
+    rows = places.shown()
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    out.print(_table(rows))
+    err.print(Text("\nThe first that holds enough of a recording is used: `brainbench data locate ID` shows which."))
+
+
 def _table(rows: list[dict[str, Any]], breaks: tuple[str, ...] = ()) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in rows[0]:

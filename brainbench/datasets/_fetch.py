@@ -14,10 +14,12 @@ import platformdirs
 from pydantic import ValidationError
 
 from brainbench._resources import tomls
+from brainbench.datasets import _settings
 from brainbench.datasets._manifest import UNPINNED, File, Manifest
 from brainbench.errors import AccessError, InputError, UnknownNameError, listed
 
 _HASHED_BELOW_BYTES = 256_000_000  # larger files are known by their size alone: hashing them would stall every start
+ROOTS, EVERY = "roots", "all"  # the name of the user's settings, and the key in them of the folder of all recordings
 _hashed: set[tuple[Path, int, int]] = set()  # (path, size, mtime) whose sha256 was right in this process
 
 
@@ -43,8 +45,8 @@ def root(id: str, roots: Mapping[str, Path]) -> Path:
 
     A folder given for this id is the only place looked at: what was asked for by name is used or refused. Otherwise
     the first that holds enough of: `id` inside the folder given as "", the environment's BRAINBENCH_DATA_<ID>, `id`
-    inside BRAINBENCH_DATA, `id` inside the user's data folder. Raises AccessError, naming each place and what it
-    lacks, part by part, where none does.
+    inside BRAINBENCH_DATA, what `brainbench data where --set` named for this id or for all, `id` inside the user's
+    data folder. Raises AccessError, naming each place and what it lacks, part by part, where none does.
     """
     found = []
     for _, place in places(id, roots):
@@ -81,15 +83,18 @@ def places(id: str, roots: Mapping[str, Path]) -> list[tuple[str, Path]]:
     """Where dataset `id` is looked for, in order: what names the folder, and the folder."""
     if id in roots:
         return [("--data-root", Path(roots[id]).expanduser())]
-    own = f"BRAINBENCH_DATA_{id.upper()}"
+    own, set_ = f"BRAINBENCH_DATA_{id.upper()}", _settings.kept(ROOTS)
     parents = {
         "--data-root": roots.get(""),
         "BRAINBENCH_DATA": os.environ.get("BRAINBENCH_DATA"),
+        "data where": set_.get(EVERY),
         "the user's data folder": platformdirs.user_data_path("brainbench"),
     }
     below = [(name, Path(parent) / id) for name, parent in parents.items() if parent]
     if os.environ.get(own):
         below.insert("--data-root" in dict(below), (own, Path(os.environ[own])))
+    if id in set_:
+        below.insert(-1 - (EVERY in set_), ("data where", Path(set_[id])))
     return [(name, place.expanduser()) for name, place in below]
 
 

@@ -13,8 +13,9 @@ from brainbench.datasets._manifest import UNPINNED, File, Folder, Manifest
 from brainbench.holdings import pins
 from brainbench.holdings.locating import manifest_of
 
-_TERMS = """citeAs column conformsTo extract field fileProperty fileObject fileSet format includes isLiveDataset
-jsonPath key md5 parentField path recordSet references regex repeated replace separator source subField transform"""
+_TERMS = """citeAs column conformsTo equivalentProperty extract field fileProperty fileObject fileSet format includes
+isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator
+source subField transform"""
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
