@@ -133,3 +133,13 @@ def test_what_cannot_be_asked_for_is_a_usage_error(run):
     assert run("verify", "made200")[0] == 2
     code, _, err = run("verify", "insilico")
     assert code == 3 and "made by code" in err
+
+
+def test_what_is_missing_or_a_stub_is_never_locked(outcomes, put, made, user):
+    made(unpinned=["one/a.npy", "one/b #1.npy", "two/c.npy"])
+    root = put("here")
+    (root / "one/a.npy").unlink()
+    (root / "one/b #1.npy").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    code, found, _ = outcomes("--pin")
+    assert code == 5 and [found[name] for name in ("one/a.npy", "one/b #1.npy")] == ["missing", "differs"]
+    assert json.loads((user / "pins/made2000.json").read_text())["files"].keys() == {"two/c.npy"}
