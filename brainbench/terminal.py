@@ -22,6 +22,7 @@ from rich.progress import Progress as Bars
 
 from brainbench.errors import UsageError
 
+_NAME_WIDTH = 32  # of a file beside its bar, of which the end tells more
 TABLE_WIDTH = 160  # names are never cut, so a narrower terminal breaks lines rather than columns
 out = Console(width=max(TABLE_WIDTH, Console().width), soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -81,14 +82,16 @@ class DownloadBar:
         self._task: Any = None
 
     def start(self, name: str) -> None:
-        """A new file."""
-        self._task = self._bars.add_task(name, total=None)
+        """A new file, whose bar takes the place of the last one's."""
+        if self._task is not None:
+            self._bars.remove_task(self._task)
+        shown = name if len(name) <= _NAME_WIDTH else f"…{name[1 - _NAME_WIDTH :]}"
+        self._task = self._bars.add_task(shown, total=None)
 
     @property
     def total(self) -> float | None:
         """Bytes of the file, as the server says."""
-        found: float | None = self._bars.tasks[self._task].total
-        return found
+        return next((task.total for task in self._bars.tasks if task.id == self._task), None)
 
     @total.setter
     def total(self, n: int) -> None:

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Protocol
 
 from brainbench.datasets import _fetch
@@ -123,7 +123,7 @@ def _fetch_all(here: Manifest, files: Sequence[File], root: Path, timeout: float
     for n, file in enumerate(files):
         url, why = here.url(file), ""
         try:
-            bar.start(file.path)
+            bar.start(f"{n + 1}/{len(files)} {PurePosixPath(file.path).name}")
             why = _fetch_one(url, file, root / file.path, timeout, bar)
             if why:
                 failed.append(Failure(file.path, "differs", f"{why}. It came from {url}"))

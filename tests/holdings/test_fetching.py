@@ -202,3 +202,18 @@ def test_a_run_that_is_ended_leaves_nothing_under_the_name(made, server, here, f
     assert how == "kill" or here() == ["table.csv"]
     server.faults.clear()
     assert fetch()[0] == 0 and here() == NAMES
+
+
+def test_the_bar_counts_files_and_bytes_on_stderr_where_it_is_a_terminal(fetch, monkeypatch):
+    from io import StringIO
+
+    from rich.console import Console
+
+    from brainbench import terminal
+
+    screen = Console(file=StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr(terminal, "err", screen)
+    code, printed, _ = fetch()
+    shown = screen.file.getvalue()
+    assert code == 0 and printed.count("\n") == 1
+    assert "/4 " in shown and "c.npy" in shown and "3.0/3.0 kB" in shown
