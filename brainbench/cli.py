@@ -18,7 +18,7 @@ from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
-from brainbench import __version__, cli_leaderboard, cli_train
+from brainbench import __version__, cli_data, cli_leaderboard, cli_train
 from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError, VerificationError, listed
 from brainbench.terminal import AsJson, DataRoot, ProgressBars, err, out, roots
 
@@ -32,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_train.app, name="train")
 app.command()(cli_leaderboard.submit)
 app.add_typer(cli_leaderboard.app, name="leaderboard")

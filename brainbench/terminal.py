@@ -10,11 +10,19 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
 from rich.progress import Progress as Bars
 
 from brainbench.errors import UsageError
 
+_NAME_WIDTH = 32  # of a file beside its bar, of which the end tells more
 TABLE_WIDTH = 160  # names are never cut, so a narrower terminal breaks lines rather than columns
 out = Console(width=max(TABLE_WIDTH, Console().width), soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -52,6 +60,53 @@ class ProgressBars:
     def step(self, n: int = 1) -> None:
         """The bar moves by n."""
         self._bars.advance(self._task, n)
+
+    def stop(self) -> None:
+        """Leave the terminal as it was."""
+        self._bars.stop()
+
+
+class DownloadBar:
+    """The bar of one file after another, as pooch's downloader moves it; nothing where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        self._bars = Bars(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            console=err,
+            disable=not err.is_terminal,
+        )
+        self._bars.start()
+        self._task: Any = None
+
+    def start(self, name: str) -> None:
+        """A new file, whose bar takes the place of the last one's."""
+        if self._task is not None:
+            self._bars.remove_task(self._task)
+        shown = name if len(name) <= _NAME_WIDTH else f"…{name[1 - _NAME_WIDTH :]}"
+        self._task = self._bars.add_task(shown, total=None)
+
+    @property
+    def total(self) -> float | None:
+        """Bytes of the file, as the server says."""
+        return next((task.total for task in self._bars.tasks if task.id == self._task), None)
+
+    @total.setter
+    def total(self, n: int) -> None:
+        self._bars.update(self._task, total=n or None)
+
+    def update(self, n: int) -> None:
+        """n bytes more have come."""
+        self._bars.advance(self._task, n)
+
+    def reset(self) -> None:
+        """Back to none."""
+        self._bars.update(self._task, completed=0)
+
+    def close(self) -> None:
+        """This file is whole; the next may start."""
 
     def stop(self) -> None:
         """Leave the terminal as it was."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -13,10 +14,12 @@ import platformdirs
 from pydantic import ValidationError
 
 from brainbench._resources import tomls
+from brainbench.datasets import _settings
 from brainbench.datasets._manifest import UNPINNED, File, Manifest
 from brainbench.errors import AccessError, InputError, UnknownNameError, listed
 
 _HASHED_BELOW_BYTES = 256_000_000  # larger files are known by their size alone: hashing them would stall every start
+ROOTS, EVERY = "roots", "all"  # the name of the user's settings, and the key in them of the folder of all recordings
 _hashed: set[tuple[Path, int, int]] = set()  # (path, size, mtime) whose sha256 was right in this process
 
 
@@ -42,16 +45,16 @@ def root(id: str, roots: Mapping[str, Path]) -> Path:
 
     A folder given for this id is the only place looked at: what was asked for by name is used or refused. Otherwise
     the first that holds enough of: `id` inside the folder given as "", the environment's BRAINBENCH_DATA_<ID>, `id`
-    inside BRAINBENCH_DATA, `id` inside the user's data folder. Raises AccessError, naming each place and what it
-    lacks, part by part, where none does.
+    inside BRAINBENCH_DATA, what `brainbench data where --set` named for this id or for all, `id` inside the user's
+    data folder. Raises AccessError, naming each place and what it lacks, part by part, where none does.
     """
     found = []
-    for place in _places(id, roots):
+    for _, place in places(id, roots):
         if not missing(id, place):
             return place
         found.append(_lacking(id, place) if place.is_dir() else f"{place} does not exist")
     lines = "\n  ".join(found)
-    raise AccessError(f"{id} is not on this machine; looked at\n  {lines}\n{_how_to_get(id)}")
+    raise AccessError(f"{id} is not on this machine; looked at\n  {lines}\n{how_to_get(id)}")
 
 
 def _lacking(id: str, place: Path) -> str:
@@ -59,32 +62,44 @@ def _lacking(id: str, place: Path) -> str:
     here, lacking = manifest(id), missing(id, place)
     lines = [f"{place} lacks {len(lacking)} of {_needed(here)} files, such as {listed(lacking, 2)}"]
     for part, paths in parts(id, place).items():
-        n = _counted(here, here.parts[part])
+        n = counted(here, here.parts[part])
         if 0 < len(paths) < n:
             lines.append(f"{part}: lacks {len(paths)} of {n} files, such as {listed(paths, 2)}")
     return "\n    ".join(lines)
 
 
 def _needed(here: Manifest) -> int:
-    smallest = min(here.parts.values(), key=lambda groups: _counted(here, groups), default=[])
-    return _counted(here, {*here.required, *smallest})
+    smallest = min(here.parts.values(), key=lambda groups: counted(here, groups), default=[])
+    return counted(here, {*here.required, *smallest})
 
 
-def _counted(here: Manifest, groups: Iterable[str]) -> int:
+def counted(here: Manifest, groups: Iterable[str]) -> int:
+    """How many files these groups have; a folder, whose files are not known by name, counts once."""
+    groups = set(groups)
     return sum(entry.group in groups for entry in (*here.files, *here.folders))
 
 
-def _places(id: str, roots: Mapping[str, Path]) -> list[Path]:
+def places(id: str, roots: Mapping[str, Path]) -> list[tuple[str, Path]]:
+    """Where dataset `id` is looked for, in order: what names the folder, and the folder."""
     if id in roots:
-        return [Path(roots[id]).expanduser()]
-    own = os.environ.get(f"BRAINBENCH_DATA_{id.upper()}")
-    parents = [roots.get(""), os.environ.get("BRAINBENCH_DATA"), platformdirs.user_data_path("brainbench")]
-    below = [Path(parent) / id if parent else None for parent in parents]
-    places = [below[0], Path(own) if own else None, *below[1:]]
-    return [place.expanduser() for place in places if place]
+        return [("--data-root", Path(roots[id]).expanduser())]
+    own, set_ = f"BRAINBENCH_DATA_{id.upper()}", _settings.kept(ROOTS)
+    parents = {
+        "--data-root": roots.get(""),
+        "BRAINBENCH_DATA": os.environ.get("BRAINBENCH_DATA"),
+        "data where": set_.get(EVERY),
+        "the user's data folder": platformdirs.user_data_path("brainbench"),
+    }
+    below = [(name, Path(parent) / id) for name, parent in parents.items() if parent]
+    if os.environ.get(own):
+        below.insert("--data-root" in dict(below), (own, Path(os.environ[own])))
+    if id in set_:
+        below.insert(-1 - (EVERY in set_), ("data where", Path(set_[id])))
+    return [(name, place.expanduser()) for name, place in below]
 
 
-def _how_to_get(id: str) -> str:
+def how_to_get(id: str) -> str:
+    """Where the files of dataset `id` are published, and how to say where they lie."""
     here = manifest(id)
     first = f"first file: {here.first_url}" if here.direct and here.files else here.base_url
     return (
@@ -100,17 +115,18 @@ def missing(id: str, root: Path) -> list[str]:
     permitted.
     """
     here = manifest(id)
-    core = _absent(here, root, here.required)
+    core = absent(here, root, here.required)
     return core + min(parts(id, root).values(), key=len, default=[])
 
 
 def parts(id: str, root: Path) -> dict[str, list[str]]:
     """For each part of dataset `id` that can be used alone, the paths that it lacks in `root`."""
     here = manifest(id)
-    return {part: _absent(here, root, groups) for part, groups in here.parts.items()}
+    return {part: absent(here, root, groups) for part, groups in here.parts.items()}
 
 
-def _absent(here: Manifest, root: Path, groups: Iterable[str]) -> list[str]:
+def absent(here: Manifest, root: Path, groups: Iterable[str]) -> list[str]:
+    """Paths of these groups that are not in `root`. Raises AccessError where looking is not permitted."""
     wanted = set(groups)
     try:
         absent = [file.path for file in here.files if file.group in wanted and not _exists(root / file.path)]
@@ -153,32 +169,41 @@ def verified(root: Path, id: str, path: str) -> Path:
     full = root / path
     try:
         facts = full.stat()
-        odd = facts.st_size != expected.bytes if expected.bytes is not None else _is_stub(full, facts.st_size)
-        if odd:
-            raise InputError(f"{full} is {_oddity(full, facts.st_size, expected.bytes)}. {_how_to_get(id)}")
         seen = (full.absolute(), facts.st_size, facts.st_mtime_ns)
-        name, right = _pin(expected)
-        if name and facts.st_size < _HASHED_BELOW_BYTES and seen not in _hashed:
-            with full.open("rb") as stream:
-                found = hashlib.file_digest(stream, name).hexdigest()
-            if found != right:
-                raise InputError(
-                    f"{full} has {'the right size but' if expected.bytes is not None else ''} another content: "
-                    f"expected {name} {right}, found {found}. {_how_to_get(id)}"
-                )
-            _hashed.add(seen)
+        why = difference(full, expected, hashed_below=0 if seen in _hashed else _HASHED_BELOW_BYTES)
+        if why:
+            raise InputError(f"{full} {why}. {how_to_get(id)}")
+        _hashed.add(seen)
     except (FileNotFoundError, NotADirectoryError):
         if full.is_symlink():
             raise InputError(
                 f"{full} is a link to {full.readlink()}, which is not here: a git-annex stub, perhaps "
-                f"(git annex get {path}). Expected {_sized(expected.bytes)}. {_how_to_get(id)}"
+                f"(git annex get {path}). Expected {_sized(expected.bytes)}. {how_to_get(id)}"
             ) from None
-        raise AccessError(f"{full} is missing. {_how_to_get(id)}") from None
+        raise AccessError(f"{full} is missing. {how_to_get(id)}") from None
     except PermissionError:
         raise AccessError(f"no permission to read {full}: it is there, but not for this user") from None
     except OSError as error:
-        raise InputError(f"{full} cannot be read: {error}. {_how_to_get(id)}") from None
+        raise InputError(f"{full} cannot be read: {error}. {how_to_get(id)}") from None
     return full
+
+
+def difference(full: Path, expected: File, *, hashed_below: float = math.inf) -> str:
+    """What about a file is not as its entry says, such as "is truncated: ..."; empty where nothing is.
+
+    Its hash is taken where it has fewer bytes than `hashed_below`. Raises OSError where it is not there or unreadable.
+    """
+    size = full.stat().st_size
+    if size != expected.bytes if expected.bytes is not None else _is_stub(full, size):
+        return f"is {_oddity(full, size, expected.bytes)}"
+    name, right = _pin(expected)
+    if name and size < hashed_below:
+        with full.open("rb") as stream:
+            found = hashlib.file_digest(stream, name).hexdigest()
+        if found != right:
+            sized = "the right size but " if expected.bytes is not None else ""
+            return f"has {sized}another content: expected {name} {right}, found {found}"
+    return ""
 
 
 def _pin(expected: File) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Literal, Self
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -143,7 +144,7 @@ class Manifest(_Strict):
 
     def url(self, file: File) -> str:
         """The public address of one of its files, or of the page where they are had."""
-        return file.url or (self.base_url + file.path if self.direct else self.base_url)
+        return file.url or (self.base_url + quote(file.path) if self.direct else self.base_url)
 
     @property
     def first_url(self) -> str:

@@ -7,15 +7,14 @@ New terms have to be accepted anew.
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 
-import platformdirs
-
+from brainbench.datasets import _settings
 from brainbench.datasets._manifest import Manifest
-from brainbench.errors import AccessError, InputError
+from brainbench.errors import AccessError
 
 VARIABLE = "BRAINBENCH_ACCEPT_TERMS"
+_NAME = "accepted_terms"
 
 
 def accepted(manifest: Manifest) -> bool:
@@ -23,7 +22,7 @@ def accepted(manifest: Manifest) -> bool:
     if manifest.access == "open":
         return True
     named = {name.strip() for name in os.environ.get(VARIABLE, "").split(",")}
-    return manifest.id in named or _kept().get(manifest.id) == manifest.terms_version
+    return manifest.id in named or _settings.kept(_NAME).get(manifest.id) == manifest.terms_version
 
 
 def demand(manifest: Manifest) -> None:
@@ -38,24 +37,5 @@ def demand(manifest: Manifest) -> None:
 
 def accept(manifest: Manifest) -> Path:
     """The file that now says that this user accepts the terms. Raises AccessError if it cannot be written."""
-    path = _file()
-    lines = [f'{id} = "{version}"\n' for id, version in (_kept() | {manifest.id: manifest.terms_version}).items()]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(lines), encoding="utf-8")
-    except OSError as error:
-        raise AccessError(f"{path} cannot be written: {error}; set {VARIABLE}={manifest.id} instead") from None
-    return path
-
-
-def _file() -> Path:
-    return platformdirs.user_config_path("brainbench") / "accepted_terms.toml"
-
-
-def _kept() -> dict[str, str]:
-    try:
-        return tomllib.loads(_file().read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{_file()} cannot be read: {error}. Delete it and accept again") from None
+    now = _settings.kept(_NAME) | {manifest.id: manifest.terms_version}
+    return _settings.keep(_NAME, now, otherwise=f"set {VARIABLE}={manifest.id} instead")

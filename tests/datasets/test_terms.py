@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from brainbench import datasets
-from brainbench.datasets import DATASETS, _fetch, _terms
+from brainbench.datasets import DATASETS, _fetch, _settings, _terms
 from brainbench.errors import AccessError, InputError
 
 NEW = [name for name in DATASETS.own if _fetch.has_manifest(name)]
@@ -15,7 +15,7 @@ NEW = [name for name in DATASETS.own if _fetch.has_manifest(name)]
 def nobody(monkeypatch, tmp_path):
     """A user who has accepted nothing."""
     monkeypatch.delenv(_terms.VARIABLE, raising=False)
-    monkeypatch.setattr(_terms.platformdirs, "user_config_path", lambda app: tmp_path / "config" / app)
+    monkeypatch.setattr(_settings.platformdirs, "user_config_path", lambda app: tmp_path / "config" / app)
     return tmp_path / "config" / "brainbench" / "accepted_terms.toml"
 
 

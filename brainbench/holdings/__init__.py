@@ -1,0 +1,1 @@
+"""What this machine holds of each recording: where its files lie, whether they are right, how to get them."""
