@@ -18,7 +18,7 @@ from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
-from brainbench import __version__, cli_leaderboard, cli_train
+from brainbench import __version__, cli_leaderboard, cli_query, cli_train
 from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError, VerificationError, listed
 from brainbench.terminal import AsJson, DataRoot, ProgressBars, err, out, roots
 
@@ -33,6 +33,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(cli_train.app, name="train")
+app.command()(cli_query.query)
 app.command()(cli_leaderboard.submit)
 app.add_typer(cli_leaderboard.app, name="leaderboard")
 
