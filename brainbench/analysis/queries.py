@@ -89,7 +89,7 @@ def query(
     fits, units, left_out = [], [], 0
     for target in targets:
         x = _embedded(joint, target, setting)
-        fitted, dropped = _fitted(x, target, benchmark.region, setting.device)
+        fitted, dropped = _fitted(x, target, setting.device)
         left_out += dropped
         if fitted is not None:
             fits.append(fitted)
@@ -152,13 +152,13 @@ def _embedded(joint: Joint, target: Target, setting: Setting) -> Tensor:
     return found.features[torch.as_tensor(rows)].to(setting.device)
 
 
-def _fitted(x: Tensor, target: Target, region: str, device: str) -> tuple[Readouts | None, int]:
-    """Readouts of the target's neuroids in the region, None where there are none, and how many are left out."""
+def _fitted(x: Tensor, target: Target, device: str) -> tuple[Readouts | None, int]:
+    """Readouts of the target's neuroids, None where there are none, and how many are left out."""
     assert isinstance(target.data, Block)
     mean = target.data.mean()
     if mean.ndim != 2:
         raise InputError("responses with a time axis have no readout here: select a time bin first")
-    y = torch.as_tensor(mean[:, [own == region for own in target.regions]], device=device)
+    y = torch.as_tensor(mean, device=device)
     usable = y.isfinite().all(dim=0) & ~constant(y.nan_to_num())
     kept = y[:, usable]
     return (readouts(x, kept) if kept.shape[1] else None), int((~usable).sum())

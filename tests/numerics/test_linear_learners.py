@@ -120,7 +120,7 @@ def test_what_the_softmax_pair_is_off_by_is_the_fourth_joint_cumulant(seed):
     cumulant = float((z * s**3).mean() - 3 * (z * s).mean() * s.square().mean())
     rate = 3.7 * 6 / abs(cumulant)
     step = rate / 30 * query @ x.T @ (y - y.mean(dim=0))
-    off = [float((ll.softmax_pair(x, y, query, sharpness=w, rate=rate) - step)) for w in (0.001, 0.01, 0.1)]
+    off = [float(ll.softmax_pair(x, y, query, sharpness=w, rate=rate) - step) for w in (0.001, 0.01, 0.1)]
     assert off[0] == pytest.approx(rate * 0.001**2 * cumulant / 6, rel=1e-3)
     assert abs(off[0]) == pytest.approx(3.7e-6, rel=1e-3)
     assert abs(off[1]) == pytest.approx(3.7e-4, rel=1e-2)

@@ -25,13 +25,13 @@ def test_without_noise_it_is_the_projection_of_the_true_weights_whatever_the_len
 
 @pytest.mark.parametrize("n", [40, 8])
 def test_weights_and_penalties_are_those_of_sklearn(n):
-    x, y = normal(n, 12), normal(n, 3, seed=1) + 2
-    y = y + x @ normal(12, 3, seed=2)
+    x, y = normal(n, 12), 4 * normal(n, 9, seed=1) + 2
+    y = y + x @ normal(12, 9, seed=2)
     fitted = readouts(x, y)
     z = ((y - y.mean(dim=0)) / y.std(dim=0, correction=0)).numpy()
     scale = float((x - x.mean(dim=0)).square().sum()) / n
     found = selectivity(fitted, torch.eye(12, dtype=torch.float64))
-    for v in range(3):
+    for v in range(9):
         errors = {
             g: float(((cross_val_predict(Ridge(alpha=g * scale), x, z[:, v], cv=LeaveOneOut()) - z[:, v]) ** 2).sum())
             for g in GRID
