@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from brainbench.analysis.confounds import FEWEST, Association, Confounded, Panel, few_components
+from brainbench.analysis.few_shot import Point
 from brainbench.analysis.queries import Region
 from brainbench.analysis.recording import Described
 from brainbench.analysis.robustness import AXES, Level, Robustness
@@ -242,3 +243,16 @@ QUERIED = (
     "per unit of length. Intervals and first in (share of replicates in which the prompt leads) are over stimuli and "
     "neuroids drawn anew."
 )
+
+
+def few_shot_table(title: str, points: Sequence[Point]) -> Table:
+    """A line for each size and readout."""
+    table = titled(title)
+    table.add_column("readout", no_wrap=True)
+    for heading in ("support", "mean r", "share of explainable", "95 % interval", "less ridge", "95 % interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for p in points:
+        share = (number(p.share), f"[{number(p.share_low)}, {number(p.share_high)}]")
+        less = (signed(p.difference), f"[{signed(p.low)}, {signed(p.high)}]")
+        table.add_row(*map(Text, (p.readout, str(p.size), number(p.mean_r), *share, *less)))
+    return table

@@ -26,7 +26,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *so
 TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
 MAIN = typer.main.get_command(cli.app)
 COMMANDS = MAIN.commands
-PARTS = [MAIN, *COMMANDS.values(), *COMMANDS["leaderboard"].commands.values()]
+PARTS = [MAIN, *COMMANDS.values(), *COMMANDS["leaderboard"].commands.values(), *COMMANDS["train"].commands.values()]
 
 
 def blocks(text, language):
