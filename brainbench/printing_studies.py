@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from brainbench.analysis.confounds import FEWEST, Association, Confounded, Panel, few_components
+from brainbench.analysis.few_shot import Point
+from brainbench.analysis.queries import Region
 from brainbench.analysis.recording import Described
 from brainbench.analysis.robustness import AXES, Level, Robustness
 from brainbench.entry import Entry
@@ -207,3 +209,50 @@ DESCRIBED = (
     "that is seen again in the other half of them. α-ReQ: exponent of the spectrum's decay, of the means and "
     "of the cross-validated spectrum, over so many points. They depend on the numbers of stimuli and neuroids."
 )
+
+
+def print_queried(out: Console, found: Sequence[Region]) -> None:
+    """For each region its prompts from most to least selective, its label, and whether readouts say anything."""
+    for one in found:
+        name = f"{one.benchmark} (synthetic)" if one.synthetic else one.benchmark
+        excluded = f" ({one.left_out} excl.)" if one.left_out else ""
+        table = titled(f"{name}: {one.n_neuroids} neuroids{excluded}, {one.n_stimuli} stimuli, {one.model}")
+        table.add_column("prompt", no_wrap=True)
+        for heading in ("selectivity", "95 % interval", "first in", "preferred by", "95 % interval"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for p in one.prompts:
+            cells = (
+                p.prompt,
+                signed(p.selectivity),
+                f"[{signed(p.low)}, {signed(p.high)}]",
+                f"{p.first:.0%}",
+                f"{p.share:.0%}",
+                f"[{p.share_low:.0%}, {p.share_high:.0%}]",
+            )
+            table.add_row(*map(Text, cells))
+        out.print(table)
+        out.print(Text(f"Most neuroids prefer: {one.label}. Readouts: leave-one-out R² {number(one.r2)} (median)."))
+        if not one.r2 > 0:
+            out.print(Text("The network explains nothing of these neuroids: the order of the prompts means nothing."))
+        out.print()
+    out.print(Text(QUERIED))
+
+
+QUERIED = (
+    "Selectivity: mean over neuroids of the readout's projection on the prompt, in standard deviations of the response "
+    "per unit of length. Intervals and first in (share of replicates in which the prompt leads) are over stimuli and "
+    "neuroids drawn anew."
+)
+
+
+def few_shot_table(title: str, points: Sequence[Point]) -> Table:
+    """A line for each size and readout."""
+    table = titled(title)
+    table.add_column("readout", no_wrap=True)
+    for heading in ("support", "mean r", "share of explainable", "95 % interval", "less ridge", "95 % interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for p in points:
+        share = (number(p.share), f"[{number(p.share_low)}, {number(p.share_high)}]")
+        less = (signed(p.difference), f"[{signed(p.low)}, {signed(p.high)}]")
+        table.add_row(*map(Text, (p.readout, str(p.size), number(p.mean_r), *share, *less)))
+    return table

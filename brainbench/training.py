@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ log = logging.getLogger("brainbench")
 EVERY = 100  # steps between two states on disk, and two lines of progress
 HELD_OUT = 5  # every fifth neuroid is learned nothing from: its explained variance is the progress
 N_COMPONENTS = 384
+FEWEST = 128  # stimuli of a session: contexts and queries, and what progress is told of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,21 +64,13 @@ def in_context(order: Order, out: Path, setting: Setting, *, tell: Callable[[str
     grid = _features(order, stimuli, setting)
     learned, held, names = _neuroids(found, dataset.stimuli(), stimuli)
     stuff, projection, variance, noise = material(grid, side, order.components, learned)
-    short, long, real = order.steps
-    plan = Plan(
-        stages=(
-            Stage(kind="synthetic", steps=short, context=(8, 200)),
-            Stage(kind="synthetic", steps=long, context=(8, 400)),
-            Stage(kind="real", steps=real, context=(8, 400)),
-        ),
-        seed=order.seed,
-        precision=order.precision,  # type: ignore[arg-type]
-    )
+    plan = _plan(order, len(stimuli.ids), min(len(part.rows) for part in learned))
     torch.manual_seed(order.seed)
     reader = Reader(preset(order.preset), order.components, fields=between_axes(projection.axes, side))
     with torch.no_grad():
         reader.log_variance.copy_(variance.log())
         reader.log_noise.fill_(float(np.log(noise)))
+    reader.to(setting.device)
     optimizer = optimizer_of(reader, plan)
     seen = {
         "dataset": order.dataset,
@@ -98,7 +91,10 @@ def in_context(order: Order, out: Path, setting: Setting, *, tell: Callable[[str
             resume.store(state, reader, optimizer, step + 1, identity)
 
     train(reader, optimizer, stuff, plan, start=start, after=after)
-    ev = {str(size): held_out_ev(reader, stuff.views, held, size=size) for size in (20, 50, 100, 400)}
+    fewest = min(len(part.rows) for part in held)
+    ev = {
+        str(size): held_out_ev(reader, stuff.views, held, size=size) for size in (20, 50, 100, 400) if size < fewest - 1
+    }
     card: dict[str, Any] = {
         "model": order.model,
         "layer": order.layer,
@@ -129,6 +125,24 @@ def refuse_seen(order: Order, shas: set[str], setting: Setting) -> None:
                     f"{benchmark.id} is to stay unseen, but the training has its subjects {sorted(people)} and "
                     f"{len(pictures)} of its pictures: train on other --subjects"
                 )
+
+
+def _plan(order: Order, n: int, fewest: int) -> Plan:
+    """The stages, with contexts no longer than leaves queries among n stimuli, or the `fewest` of a real session.
+
+    Raises InputError where that leaves no context of a useful length.
+    """
+    plan = Plan(stages=(), seed=order.seed, precision=order.precision)  # type: ignore[arg-type]
+    if min(n, fewest) < FEWEST:
+        raise InputError(f"a session has {min(n, fewest)} training stimuli: at least {FEWEST} are needed")
+    short, long, real = order.steps
+    most, most_real = n - plan.n_queries, fewest - plan.n_queries
+    stages = (
+        Stage(kind="synthetic", steps=short, context=(8, min(200, most))),
+        Stage(kind="synthetic", steps=long, context=(8, min(400, most))),
+        Stage(kind="real", steps=real, context=(8, min(400, most_real))),
+    )
+    return replace(plan, stages=stages)
 
 
 def _side(layer: str) -> int:

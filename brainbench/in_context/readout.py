@@ -52,8 +52,9 @@ class Reader(nn.Module):
         """
         x, y, undo = self._seen(features, responses)
         first = None
-        if self.anchored:
-            first = anchor(x, y, self.log_variance.exp(), self.log_noise.exp())
+        with torch.autocast(x.device.type, enabled=False):  # a Gram matrix of 8 bits may have no Cholesky factor
+            if self.anchored:
+                first = anchor(x, y, self.log_variance.exp(), self.log_noise.exp())
         return undo(self._added(x, y, first))
 
     def shared(self, features: Float[Tensor, "s e"], responses: Float[Tensor, "s b"]) -> Float[Tensor, "b e_1"]:
@@ -61,10 +62,11 @@ class Reader(nn.Module):
         b = responses.shape[1]
         x, y, undo = self._seen(features.expand(b, -1, -1), responses.T)
         first = None
-        if self.anchored and self.fields is not None:
-            first = estimate(x[0], y.T, self.log_variance.exp(), self.log_noise.exp(), self.fields)
-        elif self.anchored:
-            first = anchor(x, y, self.log_variance.exp(), self.log_noise.exp())
+        with torch.autocast(x.device.type, enabled=False):
+            if self.anchored and self.fields is not None:
+                first = estimate(x[0], y.T, self.log_variance.exp(), self.log_noise.exp(), self.fields)
+            elif self.anchored:
+                first = anchor(x, y, self.log_variance.exp(), self.log_noise.exp())
         return undo(self._added(x, y, first))
 
     def _seen(self, features: Tensor, responses: Tensor) -> tuple[Tensor, Tensor, _Undo]:

@@ -72,6 +72,12 @@ class Batch:
     responses: Float[Tensor, "b s"]
     targets: Float[Tensor, "b u"]
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device; random numbers are drawn on the CPU, so all devices learn from the same neuroids."""
+        return Batch(
+            features=self.features.to(device), responses=self.responses.to(device), targets=self.targets.to(device)
+        )
+
 
 def synthetic_batch(
     views: Float[Tensor, "a n e"], prior: Prior, *, b: int, s: int, u: int, generator: torch.Generator

@@ -102,12 +102,16 @@ def train(
     start: int = 0,
     after: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
-    """Bring `reader` from step `start` to the end of the plan; `after` is told each step's number and loss."""
+    """Bring `reader` from step `start` to the end of the plan; `after` is told each step's number and loss.
+
+    It is trained where it lies: batches are moved to its device.
+    """
     reader.train()
+    device = reader.log_noise.device
     for step in range(start, plan.steps):
         for group in optimizer.param_groups:
             group["lr"] = plan.rate_at(step)
-        batch = batch_of(material, plan, step)
+        batch = batch_of(material, plan, step).to(device)
         loss = loss_of(reader, batch, plan.precision, shared=plan.stage(step).kind == "real")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -148,13 +152,14 @@ def held_out_ev(
     """Mean explained variance of neuroids that nothing was learned from, on stimuli outside contexts of `size`."""
     was_training = reader.training
     reader.eval()
+    device = reader.log_noise.device
     found = []
     for part in sessions:
         for draw in range(n_draws):
             order = torch.randperm(len(part.rows), generator=torch.Generator().manual_seed(seed + draw))
             context, query = order[:size], order[size:][-300:]
-            x = views[0][part.rows]
-            y = part.responses.T
+            x = views[0][part.rows].to(device)
+            y = part.responses.T.to(device)
             weights = reader.shared(x[context], y[:, context].T)
             off = y[:, query] - predicted(weights, x[query].expand(len(y), -1, -1))
             found.append(1 - off.var(dim=1) / y[:, query].var(dim=1))

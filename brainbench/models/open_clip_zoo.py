@@ -1,4 +1,4 @@
-"""The image towers of open_clip: trained, from the user's own cache or file, or their untrained twins."""
+"""open_clip: its image towers, or both towers as a joint space; trained, from the user's cache or file, or twins."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from brainbench.core.specs import Preprocessing
 from brainbench.errors import UnknownNameError, UsageError, listed
 from brainbench.models._torchvision import prepare
 from brainbench.models._weights import in_cache, loading, not_here, split_twin, untrained
+from brainbench.models.joint import Joint
 from brainbench.models.module import Network, network
 
 
@@ -25,6 +27,79 @@ def load(name: str, *, layers: Sequence[str] | None = None, weights: Path | None
     that open_clip does not have, AccessError where the trained weights are not on this machine, InputError where
     `weights` does not fit, UsageError for a tag that is missing or what cannot be built without a download.
     """
+    whole, training_data = _whole(name, weights)
+    tower = whole.visual.eval()
+    return network(
+        tower,
+        id=f"open_clip:{name}",
+        source="open_clip",
+        preprocess=_preprocessing(tower),
+        layers=layers,
+        training_data=training_data,
+    )
+
+
+def joint(name: str, *, weights: Path | None = None) -> Joint:
+    """Both towers of open_clip's "ARCH/TAG": pictures and prompts as points of length 1 in one space.
+
+    Raises as `load` does, and UsageError where open_clip would fetch the words' tokens from the Hugging Face hub.
+    """
+    architecture = split_twin(name)[0].partition("/")[0]
+    whole, training_data = _whole(name, weights)
+    import open_clip
+
+    if "hf_tokenizer_name" in open_clip.get_model_config(architecture)["text_cfg"]:
+        raise UsageError(
+            f"open_clip takes the tokens of {architecture!r} from the Hugging Face hub, and brainbench does not "
+            "download any: take an architecture with open_clip's own, such as ViT-B-32"
+        )
+    tokenizer = open_clip.get_tokenizer(architecture)
+    module = _Embedded(whole).eval()
+
+    @torch.no_grad()
+    def texts(prompts: Sequence[str]) -> Tensor:
+        _refuse_long(prompts, tokenizer)
+        device = next(whole.parameters()).device
+        found: Tensor = whole.encode_text(tokenizer(list(prompts)).to(device), normalize=True)
+        return found.float().cpu()
+
+    model = network(
+        module,
+        id=f"open_clip:{name}",
+        source="open_clip, joint space",
+        preprocess=_preprocessing(whole.visual),
+        layers=["embedding:flatten"],
+        training_data=training_data,
+    )
+    return Joint(model=model, texts=texts)
+
+
+class _Embedded(nn.Module):
+    """Pictures to their points in the joint space; the text tower is held, so it is part of the weights' hash."""
+
+    def __init__(self, whole: Any):
+        super().__init__()
+        self.whole = whole
+        self.embedding = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.embedding(self.whole.encode_image(x, normalize=True))
+        return found
+
+
+def _refuse_long(prompts: Sequence[str], tokenizer: Any) -> None:
+    """Raises UsageError for a prompt whose end open_clip would cut off in silence."""
+    for prompt in prompts:
+        n = len(tokenizer.encode(prompt))
+        if n > tokenizer.context_length - 2:  # it begins and ends with a token of its own
+            raise UsageError(
+                f"the prompt {prompt[:40]!r}... has {n} tokens, and the text tower reads "
+                f"{tokenizer.context_length - 2}: shorten it"
+            )
+
+
+def _whole(name: str, weights: Path | None) -> tuple[Any, str]:
+    """Both towers, and what they were trained on. Raises as `load` does."""
     prepare()
     import open_clip
 
@@ -56,24 +131,15 @@ def load(name: str, *, layers: Sequence[str] | None = None, weights: Path | None
                 pretrained_text=False,
                 force_quick_gelu=config.get("quick_gelu", False),
                 force_preprocess_cfg={key: config[key] for key in _SEEN_AS if key in config},
-            ).visual
+            )
 
     if seed is not None:
-        tower = untrained(build, seed)
-    else:
-        path = weights or cached(config)
-        if path is None:
-            raise not_here(f"open_clip:{base}", config.get("hf_hub") or config.get("url", ""))
-        with loading(path, f"open_clip:{base}"):
-            tower = build(str(path))
-    return network(
-        tower.eval(),
-        id=f"open_clip:{name}",
-        source="open_clip",
-        preprocess=_preprocessing(tower),
-        layers=layers,
-        training_data="none" if seed is not None else "unknown" if weights else f"open_clip tag {tag!r}",
-    )
+        return untrained(build, seed), "none"
+    path = weights or cached(config)
+    if path is None:
+        raise not_here(f"open_clip:{base}", config.get("hf_hub") or config.get("url", ""))
+    with loading(path, f"open_clip:{base}"):
+        return build(str(path)), "unknown" if weights else f"open_clip tag {tag!r}"
 
 
 _SEEN_AS = ("mean", "std", "interpolation", "resize_mode")

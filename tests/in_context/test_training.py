@@ -12,7 +12,7 @@ from brainbench.in_context.material import material, principal
 from brainbench.in_context.network import PRESETS
 from brainbench.in_context.readout import Reader, anchor, normalized
 from brainbench.in_context.tasks import Recorded, symmetries
-from brainbench.in_context.training import Plan, Stage, batch_of, loss_of, optimizer_of, train
+from brainbench.in_context.training import Plan, Stage, batch_of, held_out_ev, loss_of, optimizer_of, train
 from brainbench.numerics.linear_learners import posterior_weights
 
 PLAN = Plan(
@@ -190,3 +190,41 @@ def test_a_context_of_one_or_of_another_width_is_refused(stuff):
         reader(torch.zeros(2, 5, 9), torch.zeros(2, 5))
     weights = reader.shared(torch.zeros(0, 10), torch.zeros(0, 4))
     assert torch.equal(weights, weights[:1].expand(4, -1))
+
+
+def test_half_precision_trains_as_well_and_stays_near(stuff):
+    plan = replace(PLAN, precision="bf16")
+    half, full = reader_of(stuff), reader_of(stuff)
+    losses = {"half": [], "full": []}
+    train(half, optimizer_of(half, plan), stuff[0], plan, after=lambda step, loss: losses["half"].append(loss))
+    train(full, optimizer_of(full, PLAN), stuff[0], PLAN, after=lambda step, loss: losses["full"].append(loss))
+    assert all(p.dtype == torch.float32 and p.isfinite().all() for p in half.parameters())
+    assert losses["half"] == pytest.approx(losses["full"], rel=0.02) and losses["half"] != losses["full"]
+    assert losses["half"][0] == losses["full"][0]  # the anchor is in full precision, and nothing is added to it yet
+
+
+def test_batches_go_where_the_reader_lies(stuff):
+    batch = batch_of(stuff[0], PLAN, 0).to(torch.device("meta"))
+    assert {batch.features.device.type, batch.responses.device.type, batch.targets.device.type} == {"meta"}
+    with torch.device("meta"):
+        reader = Reader(PRESETS["tiny"], 10).to("meta")
+    told = []
+    with pytest.raises((NotImplementedError, RuntimeError), match="meta"):  # the loss is a number, which meta has not
+        train(reader, optimizer_of(reader, PLAN), stuff[0], PLAN, after=lambda *step: told.append(step))
+    assert not told
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_trains_to_the_same(stuff, tmp_path):
+    here, there = reader_of(stuff), reader_of(stuff).cuda()
+    losses = {"here": [], "there": []}
+    train(here, optimizer_of(here, PLAN), stuff[0], PLAN, after=lambda step, loss: losses["here"].append(loss))
+    optimizer = optimizer_of(there, PLAN)
+    train(there, optimizer, stuff[0], PLAN, after=lambda step, loss: losses["there"].append(loss))
+    assert losses["there"] == pytest.approx(losses["here"], rel=1e-3)
+    ev = [held_out_ev(reader, stuff[0].views, stuff[0].sessions, size=20) for reader in (here, there)]
+    assert ev[0] == pytest.approx(ev[1], abs=1e-3)
+    resume.store(tmp_path / "it.state", there, optimizer, 8, "this")
+    again = reader_of(stuff).cuda()
+    assert resume.restore(tmp_path / "it.state", again, optimizer_of(again, PLAN), "this") == 8
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), there.parameters()))

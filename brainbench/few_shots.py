@@ -1,0 +1,108 @@
+"""`brainbench few-shot`: the readouts from few stimuli of one benchmark, size by size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brainbench.api import available, load_model
+from brainbench.benchmarks import select
+from brainbench.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from brainbench.analysis.few_shot import Point
+    from brainbench.runner import Progress
+
+REFERENCE = "ridge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curves:
+    """Points of every readout at every size, and `full`: the share of ridge on all training stimuli."""
+
+    benchmark: str
+    model: str
+    synthetic: bool
+    points: list[Point]
+    full: float
+
+
+def few_shots(
+    model: str,
+    benchmark: str,
+    sizes: Sequence[int],
+    *,
+    subject: str | None = None,
+    layer: str | None = None,
+    roots: dict[str, Path],
+    device: str = "auto",
+    progress: Callable[[], Progress],
+) -> Curves:
+    """Ridge and fold-averaged ridge on a layer of `model`; of `in_context:NAME` on the layer that it projects, with
+    the encoder and ridge on the projected features beside them. Differences are from ridge.
+
+    Raises UsageError for a benchmark that is not one subject's and session's responses, and for a model with several
+    layers of which none is named; LeakageError where the encoder saw the subject or a picture.
+    """
+    import numpy as np
+
+    from brainbench import datasets, extraction, runner
+    from brainbench.analysis.few_shot import few_shot
+    from brainbench.core.score import normalized
+    from brainbench.in_context import checkpoint
+    from brainbench.scorers.few_shot import FewShotRidge, InContext
+    from brainbench.scorers.ridge import Ridge
+    from brainbench.targets import targets
+
+    chosen, _ = available(select((benchmark,)), roots, required=(benchmark,))
+    if len(chosen) != 1:
+        raise UsageError(f"{benchmark!r} stands for {len(chosen)} benchmarks: name one")
+    asked = chosen[0].model_copy(update={"ceiling": "split_half"} | ({"subjects": (subject,)} if subject else {}))
+    source, _, name = model.partition(":")
+    encoder = InContext(checkpoint=name) if source == "in_context" else None
+    dataset: Any = datasets.load(asked.dataset, roots)
+    found = targets(dataset, [asked], encoder or FewShotRidge())
+    if len(found) != 1:
+        raise UsageError(
+            f"{asked.id} has {len(found)} sets of neuroids with stimuli of their own: name one --subject of "
+            f"{', '.join(dataset.spec.subjects)}, or a benchmark of one session"
+        )
+    (target,) = found
+    setting = runner.make_setting(roots=roots, device=device, progress=progress)
+
+    def features(name: str, layer: str | None) -> Any:
+        loaded = load_model(name, layers=layer, roots=roots)
+        if len(loaded.spec.layers) != 1:
+            raise UsageError(f"{name} has {len(loaded.spec.layers)} layers: name one, --layer NAME")
+        setting.progress.stage(f"features of {name}", len(target.stimuli.ids))
+        extraction.extract(
+            loaded,
+            target.stimuli,
+            setting.store,
+            device=setting.device,
+            provenance=runner.environment(setting.device),
+            progress=setting.progress.step,
+            max_bytes=setting.max_bytes // 4,
+        )
+        stored = extraction.representation(loaded, loaded.spec.layers[0], target.stimuli, setting.store)
+        if stored is None:
+            raise InputError("a stored layer was damaged during the run; run again to compute it anew")
+        return stored.to(setting.device)
+
+    own = base = features(model, layer)
+    if encoder is not None:
+        card = checkpoint.load(name).card
+        base = features(card["model"], card["layer"])
+    readouts: dict[str, Any] = {
+        REFERENCE: (FewShotRidge(), base),
+        "fold-averaged": (FewShotRidge(variant="fold_averaged"), base),
+    }
+    if encoder is not None:
+        readouts |= {"ridge, same features": (FewShotRidge(), own), "in-context": (encoder, own)}
+    points = few_shot(readouts, target, sizes, reference=REFERENCE, device=setting.device)
+    whole: Any = target.data
+    everything = Ridge().score(base, whole, target.split, seed=0, device=setting.device)
+    full = float(np.nanmedian(normalized(everything.raw, "r", target.ceilings["split_half"])))
+    return Curves(benchmark=asked.id, model=model, synthetic=dataset.spec.synthetic, points=points, full=full)
