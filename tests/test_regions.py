@@ -110,7 +110,8 @@ def test_regions_that_make_no_comparison(cache, monkeypatch, regions, error, say
 
 
 def test_a_region_of_several_recordings_is_a_choice_to_make(cache, monkeypatch):
-    monkeypatch.setattr(api, "present", lambda name, roots: "")
+    here = ("henaff2021", "insilico")
+    monkeypatch.setattr(api, "present", lambda name, roots: "" if name in here else "not here")
     with pytest.raises(
         UsageError, match=r"'V1' has 2 benchmarks here: henaff2021.V1-ridge, insilico.V1-ridge. Name one"
     ):
