@@ -45,11 +45,13 @@ def test_the_training_share_is_that_of_inner_folds_and_does_not_see_the_test_sti
 
 def test_versions_of_a_stimulus_are_in_one_inner_fold(make):
     """In noise of which a third are near-copies, inner folds that tore versions apart would tell categories."""
-    case = make(strength=0.0, n_versions=60)
-    torn = make(strength=0.0, n_versions=60)
-    torn.split.unit.update({i: i for i in torn.target.stimulus_ids})
-    assert case.score(SVM()).train.mean() < 0.35
-    assert torn.score(SVM()).train.mean() > case.score(SVM()).train.mean() + 0.1
+    whole, torn = [], []
+    for seed in range(4):  # one of them reads .29 to .35 by chance, and another processor rounds to another machine
+        case = make(strength=0.0, n_versions=60, seed=seed)
+        whole.append(case.score(SVM()).train.mean())
+        case.split.unit.update({i: i for i in case.target.stimulus_ids})
+        torn.append(case.score(SVM()).train.mean())
+    assert np.mean(whole) < 0.37 and np.mean(torn) > 0.7
 
 
 def test_replicates_are_weighted_shares_of_the_same_answers(categories):
