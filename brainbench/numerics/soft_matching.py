@@ -8,15 +8,13 @@ the units lowers it.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from brainbench.errors import InputError
 from brainbench.numerics._shapes import Float
 
-COPIES = 3000  # up to this many copies a side, splitting every unit into equal parts and assigning them is faster
+STEPS = 100_000_000  # more than any layer takes: POT's own limit ends large problems early, with a warning
 
 
 def correlations(x: Float[Tensor, "n p"], y: Float[Tensor, "n q"]) -> Float[Tensor, "p q"]:
@@ -32,16 +30,17 @@ def correlations(x: Float[Tensor, "n p"], y: Float[Tensor, "n q"]) -> Float[Tens
 def transport_plan(similarity: Float[Tensor, "p q"]) -> Float[Tensor, "p q"]:
     """The plan (rows sum to 1/p, columns to 1/q) with the largest Σ T * similarity, exact, float64.
 
-    An assignment for p = q or where few copies make it one, else a linear programme of p q variables. Negative
-    similarities count as they are. Raises InputError where one is not finite: leave constant units out before.
+    By the network simplex method of POT (Bonneel et al. 2011). Negative similarities count as they are. Raises
+    InputError where one is not finite: leave constant units out before.
     """
+    import numpy as np
+    from ot import emd
+
     if not torch.isfinite(similarity).all():
         raise InputError("similarities hold NaN or infinity: leave out units that are constant")
     p, q = similarity.shape
-    parts = math.lcm(p, q)
-    solve = _assignment if parts <= COPIES or p == q else _programme
-    plan = solve(similarity.double().cpu(), parts)
-    return plan.to(similarity.device)
+    plan = emd(np.full(p, 1 / p), np.full(q, 1 / q), -similarity.double().cpu().numpy(), numItermax=STEPS)
+    return torch.as_tensor(plan).to(similarity.device)
 
 
 def soft_matching(x: Float[Tensor, "n p"], y: Float[Tensor, "n q"]) -> Float[Tensor, ""]:
@@ -57,32 +56,3 @@ def soft_matching(x: Float[Tensor, "n p"], y: Float[Tensor, "n q"]) -> Float[Ten
 def soft_matching_distance(x: Float[Tensor, "n p"], y: Float[Tensor, "n q"]) -> Float[Tensor, ""]:
     """√(min over plans of Σ T_ij |x_i - y_j|²), units centred and of norm 1: √(2 - 2 `soft_matching`), a metric."""
     return (2 - 2 * soft_matching(x, y)).clamp_min(0).sqrt()
-
-
-def _assignment(similarity: Tensor, parts: int) -> Float[Tensor, "p q"]:
-    from scipy.optimize import linear_sum_assignment
-
-    p, q = similarity.shape
-    copies = similarity.repeat_interleave(parts // p, dim=0).repeat_interleave(parts // q, dim=1)
-    rows, columns = linear_sum_assignment(copies.numpy(), maximize=True)
-    whole = torch.zeros(parts, parts, dtype=torch.float64)
-    whole[torch.as_tensor(rows), torch.as_tensor(columns)] = 1 / parts
-    return whole.reshape(p, parts // p, q, parts // q).sum(dim=(1, 3))
-
-
-def _programme(similarity: Tensor, parts: int) -> Float[Tensor, "p q"]:
-    """As a sparse linear programme with integer masses parts / p and parts / q; one of its p + q equations is spare."""
-    import numpy as np
-    from scipy.optimize import linprog
-    from scipy.sparse import eye_array, kron, vstack
-
-    p, q = similarity.shape
-    rows = kron(eye_array(p), np.ones((1, q)))
-    columns = kron(np.ones((1, p)), eye_array(q)).tocsr()[:-1]
-    masses = np.concatenate([np.full(p, parts / p), np.full(q - 1, parts / q)])
-    found = linprog(
-        -similarity.numpy().ravel(), A_eq=vstack([rows, columns]).tocsr(), b_eq=masses, method="highs", bounds=(0, None)
-    )
-    if found.x is None:
-        raise InputError(f"no transport plan was found: {found.message}")
-    return torch.as_tensor(found.x / parts, dtype=torch.float64).reshape(p, q)
