@@ -85,7 +85,8 @@ class Representation:
             return self._stored[0]
         reference = self._kept.mean(dim=0)
         offset = offsets(self._kept, reference)
-        return cross_gram(self._kept, self._kept, reference) + offset[:, None] + offset
+        # In float64: there are few units, and the smallest penalties ask for components that float32 would drown.
+        return cross_gram(self._kept, self._kept, reference, precision=torch.float64) + offset[:, None] + offset
 
     @cached_property
     def unit_mean(self) -> Float[Tensor, " n"]:
@@ -138,18 +139,22 @@ class Representation:
         """The eigenbasis of the Gram matrix of `rows`, centred on their mean; decomposed once per set of rows.
 
         Primal (p x p) where the features are kept and have fewer units than rows, else dual (m x m): the same basis.
-        Components beyond the rank, or below 1e-10 of the largest eigenvalue, are rounding and left out.
+        Components beyond the rank, or below 1e-10 of the largest eigenvalue, are rounding and left out; so are all of
+        them where the largest is below 1e-12 of the largest row's squared length, which is a layer that says the same
+        of every stimulus.
         """
         key = rows.cpu().numpy().tobytes()
         if key not in self._bases:
             rank = min(self.n_units, len(rows) - 1)  # what centred features can have; the rest is rounding
             if self.features is not None and self.n_units < len(rows):
                 x = self.features[rows].double()
+                longest = x.square().sum(dim=1).max()
                 x = x - x.mean(dim=0)
-                values, axes = _leading(x.T @ x, rank)
+                values, axes = _leading(x.T @ x, rank, longest)
                 self._bases[key] = Eigenbasis(rows=rows, vectors=x @ axes / values.sqrt(), values=values, axes=axes)
             else:
-                values, vectors = _leading(_centre(self.gram[rows][:, rows]), rank)
+                gram = self.gram[rows][:, rows]
+                values, vectors = _leading(_centre(gram), rank, gram.diagonal().max())
                 self._bases[key] = Eigenbasis(rows=rows, vectors=vectors, values=values)
         return self._bases[key]
 
@@ -186,18 +191,23 @@ class Representation:
 
 
 def cross_gram(
-    x: Float[Tensor, "n p"], y: Float[Tensor, "m p"], reference: Float[Tensor, " p"]
+    x: Float[Tensor, "n p"],
+    y: Float[Tensor, "m p"],
+    reference: Float[Tensor, " p"],
+    *,
+    precision: torch.dtype = torch.float32,
 ) -> Float[Tensor, "n m"]:
-    """(x - reference) (y - reference)ᵀ in float64, multiplied in the inputs' precision over blocks of units.
+    """(x - reference) (y - reference)ᵀ in float64, multiplied in `precision` over blocks of units.
 
-    That is float32's speed with an error near 1e-7 of what varies between stimuli, where `reference` is any typical
+    float32 has its speed with an error near 1e-7 of what varies between stimuli, where `reference` is any typical
     row: what all stimuli share would otherwise take the digits. xyᵀ itself is this plus `offsets` of both sides.
     """
     out = torch.zeros(len(x), len(y), dtype=torch.float64, device=x.device)
     for start in range(0, x.shape[1], GRAM_COLUMNS):
         units = slice(start, start + GRAM_COLUMNS)
-        left = x[:, units] - reference[units]
-        out += left @ (left if y is x else y[:, units] - reference[units]).T
+        typical = reference[units].to(precision)
+        left = x[:, units].to(precision) - typical
+        out += left @ (left if y is x else y[:, units].to(precision) - typical).T
     return out
 
 
@@ -207,14 +217,16 @@ def offsets(x: Float[Tensor, "n p"], reference: Float[Tensor, " p"]) -> Float[Te
     for start in range(0, x.shape[1], GRAM_COLUMNS):
         units = slice(start, start + GRAM_COLUMNS)
         typical = reference[units].double()
-        out += (x[:, units] - reference[units]).double() @ typical + typical.square().sum() / 2
+        out += (x[:, units].double() - typical) @ typical + typical.square().sum() / 2
     return out
 
 
-def _leading(matrix: Float[Tensor, "n n"], rank: int) -> tuple[Float[Tensor, " k"], Float[Tensor, "n k"]]:
+def _leading(
+    matrix: Float[Tensor, "n n"], rank: int, longest: Float[Tensor, ""]
+) -> tuple[Float[Tensor, " k"], Float[Tensor, "n k"]]:
     values, vectors = torch.linalg.eigh(matrix)
     values, vectors = values.flip(0)[:rank], vectors.flip(1)[:, :rank]
-    keep = values > 1e-10 * values[0].clamp_min(1e-300)
+    keep = (values > 1e-10 * values[0]) & (values[0] > 1e-12 * longest)
     return values[keep], vectors[:, keep]
 
 

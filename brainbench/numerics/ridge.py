@@ -38,6 +38,11 @@ class Coordinates:
     z: Float[Tensor, "k v"]
     z2: Float[Tensor, "k v"]
 
+    @property
+    def spans_all(self) -> bool:
+        """Whether the features could fit any responses: as many components as n centred stimuli have."""
+        return self.basis.vectors.shape[1] == self.basis.n - 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
@@ -64,9 +69,14 @@ def coordinates(basis: Eigenbasis, y: Float[Tensor, "n v"]) -> Coordinates:
 
 def predict(fit: Coordinates, penalty: Float[Tensor, " v"], cross: Float[Tensor, "m k"]) -> Float[Tensor, "m v"]:
     """Predictions for m stimuli, each neuroid with its own penalty; `cross` is `Representation.cross(basis, rows)`."""
+    return fit.mean + deviations(fit, penalty, cross)
+
+
+def deviations(fit: Coordinates, penalty: Float[Tensor, " v"], cross: Float[Tensor, "m k"]) -> Float[Tensor, "m v"]:
+    """Predictions less the training mean, which beside a large penalty would take all their digits."""
     dtype = fit.z.dtype  # a sum of positive numbers loses nothing in float32
     shrunk = fit.z / (fit.basis.values.to(dtype)[:, None] + penalty.to(dtype))
-    return torch.addmm(fit.mean, cross.to(dtype), shrunk)
+    return cross.to(dtype) @ shrunk
 
 
 def select_gcv(fit: Coordinates, alphas: Float[Tensor, " a"]) -> Selection:
@@ -77,21 +87,35 @@ def select_gcv(fit: Coordinates, alphas: Float[Tensor, " a"]) -> Selection:
     free = (n - 1 - k + keep.sum(dim=1)) / n  # 1 - df/n, without cancellation at small penalties
     rows = torch.cat([keep.square(), torch.ones_like(keep[:1])]).to(fit.z2.dtype)
     sums = rows @ fit.z2  # residuals inside the span for each penalty, and |z|²
-    outside = (total - sums[-1]).clamp_min(0)
     scale = (n * free.square()).to(total.dtype)
-    return choose((sums[:-1] + outside) / scale[:, None], total * n / (n - 1) ** 2)
+    return choose((sums[:-1] + _outside(fit, sums[-1])) / scale[:, None], total * n / (n - 1) ** 2)
+
+
+def _outside(fit: Coordinates, inside: Float[Tensor, " v"]) -> Float[Tensor, " v"]:
+    """What of each neuroid's sum of squares lies outside the span of the features, `inside` being |z|².
+
+    Exactly 0 where they span all that varies: the difference would be rounding, and no penalty takes it away.
+    """
+    return torch.zeros_like(inside) if fit.spans_all else (fit.total - inside).clamp_min(0)
 
 
 def select_loo(fit: Coordinates, alphas: Float[Tensor, " a"]) -> Selection:
     """The penalty with the least exact leave-one-out error, for each neuroid."""
     n = fit.basis.n
     u = fit.basis.vectors.to(fit.z.dtype)
+    u2 = u.double().square()
+    room = 0 if fit.spans_all else (1 - 1 / n - u2.sum(dim=1)).clamp_min(0)
     errors = []
     for alpha in alphas:
-        shrink = (fit.basis.values / (fit.basis.values + alpha)).to(u.dtype)
-        weight = 1 / (1 - 1 / n - u.square() @ shrink)[:, None]
-        fitted = (u * weight * shrink) @ fit.z  # weighted where the matrix is small
-        errors.append(mse_loss(fitted, fit.centred * weight, reduction="none").sum(dim=0) / n)  # squared in one pass
+        keep = alpha / (fit.basis.values + alpha)  # the share of each component left unexplained
+        weight = (1 / (u2 @ keep + room)).to(u.dtype)[:, None]  # 1 / (1 - leverage), a sum of positive numbers
+        if fit.spans_all:
+            residual = (u * weight * keep.to(u.dtype)) @ fit.z  # nothing cancels, however small the penalty
+            errors.append(residual.square().sum(dim=0) / n)
+        else:
+            fitted = (u * weight * (1 - keep).to(u.dtype)) @ fit.z  # weighted where the matrix is small
+            off = mse_loss(fitted, fit.centred * weight, reduction="none")  # squared in one pass
+            errors.append(off.sum(dim=0) / n)
     return choose(torch.stack(errors), fit.total * n / (n - 1) ** 2)
 
 
@@ -106,8 +130,7 @@ def luck(fit: Coordinates, alphas: Float[Tensor, " a"], index: Int[Tensor, " v"]
     z2 = fit.z2
     rows = torch.cat([shrink.square(), (1 - shrink).square(), torch.ones_like(shrink[:1])]).to(z2.dtype)
     fitted, within, (inside,) = (rows @ z2).split([len(alphas), len(alphas), 1])
-    outside = (fit.total - inside).clamp_min(0)
-    residual = within.gather(0, index[None])[0] + outside
+    residual = within.gather(0, index[None])[0] + _outside(fit, inside)
     noise = residual / (n - 1 - shrink.sum(dim=1)).to(z2.dtype)[index].clamp_min(1)
     expected = noise * shrink.square().sum(dim=1).to(z2.dtype)[index]
     return (expected / fitted.gather(0, index[None])[0]).clamp(0, 1).nan_to_num(1.0)

@@ -20,7 +20,8 @@ from brainbench.numerics.correlation import agreement, constant, weighted_pearso
 from brainbench.numerics.representation import Eigenbasis, Representation
 
 SELECTIONS = ("gcv", "loo", "kfold")
-COLUMNS = 2048  # neuroids solved at a time: keeps the blocks of a solve in cache and its memory in bounds
+COLUMNS = 2048  # most neuroids solved at a time, which keeps the blocks of a solve in cache
+BLOCK = 2**24  # most numbers in a block of responses, which bounds its memory however many stimuli there are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class Ridge:
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
         name="ridge",
-        version=1,
+        version=2,
         scale="r",
         requires="responses",
         trains=True,
@@ -72,7 +73,8 @@ class Ridge:
         index = torch.empty(n_folds, v, dtype=torch.long, device=device)
         train, luck, *metrics = torch.empty(5, n_folds, v, device=device)
         complete, varies = np.empty(v, dtype=bool), torch.empty(v, dtype=torch.bool, device=device)
-        solves = [slice(start, start + COLUMNS) for start in range(0, v, COLUMNS)]
+        width = max(1, min(COLUMNS, BLOCK // len(target.stimulus_ids)))
+        solves = [slice(start, start + width) for start in range(0, v, width)]
         for columns in solves:
             y = _responses(target, columns, device)
             complete[columns] = y[0].isfinite().cpu()  # a gap anywhere makes the mean, and so the whole column, NaN
@@ -82,9 +84,9 @@ class Ridge:
             for number, fold in enumerate(folds):
                 fit = ridge.coordinates(fold.basis, y.index_select(0, fold.train))
                 choice = self._choose(fit, fold, held_out.get(number))
-                truth = y[fold.test]
+                truth = y[fold.test] - fit.mean  # no metric minds what both sides are less by
                 flat |= constant(fit.centred) | constant(truth)
-                guess = ridge.predict(fit, fold.alphas[choice.index], fold.cross)
+                guess = ridge.deviations(fit, fold.alphas[choice.index], fold.cross)
                 index[number, columns], train[number, columns] = choice.index, choice.cv_r2
                 luck[number, columns] = ridge.luck(fit, fold.alphas, choice.index)
                 for out, values in zip(metrics, agreement(guess, truth)):
@@ -106,8 +108,8 @@ class Ridge:
         def resample(weights: np.ndarray, wanted: Sequence[int], columns: np.ndarray) -> np.ndarray:
             w = torch.as_tensor(weights, dtype=torch.float32, device=device)
             out = torch.empty(len(w), len(wanted), len(columns), device=device)
-            for start in range(0, len(columns), COLUMNS):
-                some = columns[start : start + COLUMNS]
+            for start in range(0, len(columns), width):
+                some = columns[start : start + width]
                 y = _responses(target, some, device).nan_to_num()
                 for place, f in enumerate(wanted):
                     guess = predicted[f][:, torch.as_tensor(some, device=device)]
@@ -150,10 +152,12 @@ class Ridge:
         """For k-fold selection: every set of stimuli that some fold's penalties are fitted on without an inner fold.
 
         Leaving out folds i and j leaves the same stimuli whichever of them is the test and whichever the inner fold:
-        one decomposition and one set of coordinates serve both. Raises UsageError where no two stimuli are left.
+        one decomposition and one set of coordinates serve both. Raises UsageError where no two stimuli are left, and
+        where a fold has no inner fold at all.
         """
         shared: dict[bytes, _Inner] = {}
         for number, fold in enumerate(folds):
+            used = False
             in_train = torch.zeros(len(at), dtype=torch.bool, device=at.device)
             in_train[fold.train] = True
             for other in folds:
@@ -175,6 +179,13 @@ class Ridge:
                     shared[key] = _Inner(rows=rows, basis=basis, uses=[])
                 cross = scaled.cross(shared[key].basis, at[left_out])
                 shared[key].uses.append((number, left_out, cross))
+                used = True
+            if not used:
+                raise UsageError(
+                    "ridge with select='kfold' leaves out the test stimuli of other folds, and none of them are among "
+                    f"the training stimuli of fold {number + 1} of {len(folds)}. Set select to gcv or loo, or give "
+                    "folds that take turns."
+                )
         return list(shared.values())
 
     def _held_out_errors(

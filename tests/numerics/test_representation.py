@@ -55,3 +55,27 @@ def test_what_all_stimuli_share_takes_no_digits():
     centred = exact[:50] - exact[:50].mean(dim=0)
     values = torch.linalg.eigvalsh(centred @ centred.T).flip(0)[:49]
     np.testing.assert_allclose(made.eigh(torch.arange(50)).values, values, rtol=1e-5)
+
+
+@pytest.mark.parametrize("n, p", [(60, 200), (60, 20)])
+@pytest.mark.parametrize("offset", [0.0, 3e4])
+def test_a_layer_that_says_the_same_of_every_stimulus_has_no_component(n, p, offset):
+    """Also where it is the same but for the last digit of float32; a layer that varies by 1e-5 of its size has all."""
+    generator = torch.Generator().manual_seed(0)
+    row = torch.randn(1, p, generator=generator) + offset
+    ids = [str(i) for i in range(n)]
+    dead = row.expand(n, p) * (1 + 1e-7 * torch.randint(-1, 2, (n, 1), generator=generator))
+    for x in (row.expand(n, p), dead):
+        kept = Representation.from_features(x.contiguous(), ids)
+        stored = Representation.from_gram(kept.gram, kept.unit_mean, p, ids)
+        for form in (kept, stored):
+            assert form.eigh(torch.arange(n - 9)).vectors.shape == (n - 9, 0)
+    alive = row.double() * (1 + 1e-5 * torch.randn(n, p, generator=generator, dtype=torch.float64))
+    kept = Representation.from_features(alive, ids)
+    assert kept.eigh(torch.arange(n)).vectors.shape == (n, min(p, n - 1))
+
+
+def test_half_precision_features_are_multiplied_in_full():
+    x = torch.randn(50, 300, generator=torch.Generator().manual_seed(0)).half() + 20
+    gram = Representation.from_features(x, [str(i) for i in range(50)]).gram
+    np.testing.assert_allclose(gram, x.double() @ x.double().T, rtol=1e-12)

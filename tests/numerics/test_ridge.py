@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -126,3 +128,66 @@ def test_scaling_the_features_changes_no_prediction():
             ridge.predict(ridge.coordinates(basis, y[:30]), penalty, representation.cross(basis, torch.arange(30, 40)))
         )
     np.testing.assert_allclose(outs[0], outs[1], atol=1e-9)
+
+
+def by_brute_force(x, y, alphas, *, gcv):
+    """Errors of every penalty from the hat matrix itself, float64 (a, v)."""
+    xc, yc = (x - x.mean(0)).double().numpy(), (y - y.mean(0)).double().numpy()
+    values, vectors = np.linalg.eigh(xc @ xc.T)
+    values, vectors = values[1:].clip(0), vectors[:, 1:]  # the first is the mean, which is taken off
+    errors = []
+    for alpha in alphas.numpy():
+        keep = alpha / (values + alpha)
+        residual = (vectors * keep) @ (vectors.T @ yc)
+        free = (vectors**2 * keep).sum(axis=1, keepdims=True)
+        errors.append(((residual / (free.mean() if gcv else free)) ** 2).mean(axis=0))
+    return np.stack(errors)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+@pytest.mark.parametrize("n, p", [(40, 39), (40, 41), (100, 300)])
+@pytest.mark.parametrize("gcv", [True, False])
+def test_float32_chooses_as_float64_where_features_can_fit_anything(n, p, noise, gcv):
+    """Of 17 penalties and of some far smaller: residuals near 0 must not drown in what they are the rest of."""
+    generator = torch.Generator().manual_seed(n + p)
+    x = torch.randn(n, p, generator=generator)
+    y = x @ torch.randn(p, 60, generator=generator) / p**0.5 + noise * torch.randn(n, 60, generator=generator)
+    basis = Representation.from_features(x, [str(i) for i in range(n)]).eigh(torch.arange(n))
+    assert basis.vectors.shape[1] == n - 1
+    for grid in (np.logspace(-4, 4, 17), np.logspace(-8, -2, 4)):
+        alphas = ridge.penalties(basis, tuple(grid))
+        chosen = (ridge.select_gcv if gcv else ridge.select_loo)(
+            ridge.coordinates(replace(basis, vectors=basis.vectors.float()), y), alphas
+        )
+        errors = by_brute_force(x, y, alphas, gcv=gcv)
+        regret = np.take_along_axis(errors, chosen.index[None].numpy(), axis=0)[0] / errors.min(axis=0)
+        assert regret.max() < 1.001
+        mean_only = y.double().var(dim=0, correction=0).numpy() * n**2 / (n - 1) ** 2
+        np.testing.assert_allclose(chosen.cv_r2, 1 - errors.min(axis=0) / mean_only, atol=2e-4)
+
+
+@pytest.mark.parametrize("decay", [0.5, 1.0])
+def test_dual_and_primal_forms_predict_alike_down_to_small_penalties(decay):
+    """Singular values i^-decay; kept features are multiplied in float64, so their Gram matrix loses no component."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(300, 250, generator=generator) * torch.arange(1, 251) ** -decay
+    y = torch.randn(300, 20, dtype=torch.float64, generator=generator)
+    kept, dual = both_forms(x)
+    train, test = torch.arange(270), torch.arange(270, 300)
+    predicted = []
+    for representation in (kept, dual):
+        basis = representation.eigh(train)
+        alphas = ridge.penalties(basis, (1e-4, 1e-2, 1.0))
+        fit, cross = ridge.coordinates(basis, y[train]), representation.cross(basis, test)
+        predicted.append(torch.stack([ridge.predict(fit, a.expand(20), cross) for a in alphas]))
+    assert (predicted[0] - predicted[1]).norm() < 1e-5 * predicted[0].norm()
+
+
+def test_a_large_penalty_leaves_the_digits_of_predictions():
+    x, y = problem(60, 100, dtype=torch.float32)
+    basis = Representation.from_features(x, [str(i) for i in range(60)]).eigh(torch.arange(60))
+    small = ridge.deviations(ridge.coordinates(basis, y), torch.full((7,), 1e9), basis.vectors * basis.values)
+    exact = ridge.deviations(
+        ridge.coordinates(basis, y.double()), torch.full((7,), 1e9, dtype=torch.float64), basis.vectors * basis.values
+    )
+    np.testing.assert_allclose(small, exact, rtol=1e-3, atol=1e-5 * exact.abs().max())

@@ -4,8 +4,9 @@ import pytest
 import torch
 from sklearn.linear_model import RidgeCV
 
-from brainbench.core.splits import grouped_folds
+from brainbench.core.splits import Fold, Split, grouped_folds
 from brainbench.errors import AlignmentError, UsageError
+from brainbench.numerics import ridge
 from brainbench.scorers.ridge import Ridge
 
 
@@ -182,3 +183,50 @@ def test_a_memory_mapped_recording_is_read_by_blocks_of_neuroids(case, tmp_path,
     ones = np.ones((1, 120), np.float32)
     columns = np.arange(held.folds.shape[1])
     np.testing.assert_allclose(mapped.resample(ones, [3, 1], columns), held.resample(ones, [3, 1], columns), atol=1e-6)
+
+
+def test_a_layer_that_says_the_same_of_every_stimulus_has_no_score(case):
+    row = torch.randn(1, 400, generator=torch.Generator().manual_seed(0))
+    result = score(Ridge(), case, representation=case.representation(row.expand(120, 400).contiguous()))
+    assert np.isnan(result.folds).all()
+
+
+def test_kfold_refuses_folds_that_leave_it_nothing_to_leave_out(case):
+    ids = case.block().stimulus_ids
+    fixed = Split(
+        folds=(Fold(train=ids[:80], test=ids[80:100]), Fold(train=ids[:80], test=ids[100:])), unit=case.split.unit
+    )
+    case.split = fixed
+    with pytest.raises(UsageError, match="none of them are among the training stimuli of fold 1 of 2"):
+        score(Ridge(select="kfold"), case)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_kfold_of_the_scorer_equals_himalaya_fold_by_fold(case):
+    """himalaya 0.4.11 on features centred by hand, with the scorer's own inner folds and penalties."""
+    from himalaya.kernel_ridge import KernelRidgeCV
+
+    ours = score(Ridge(select="kfold"), case)
+    y, x, ids = case.block().mean().astype(np.float32), case.features.numpy(), list(case.block().stimulus_ids)
+    rows = [([ids.index(i) for i in f.train], [ids.index(i) for i in f.test]) for f in case.split.folds]
+    for number, (train, test) in enumerate(rows):
+        centred = x[train] - x[train].mean(axis=0)
+        alphas = np.asarray(Ridge().grid) * float((centred.astype(float) ** 2).sum()) / len(train)
+        inner = [[train.index(i) for i in out] for other, (_, out) in enumerate(rows) if other != number]
+        splits = [(np.setdiff1d(np.arange(len(train)), out), np.asarray(out)) for out in inner]
+        fit = KernelRidgeCV(alphas=alphas, cv=splits, kernel="linear", fit_intercept=True).fit(centred, y[train])
+        predicted = fit.predict(x[test] - x[train].mean(axis=0))
+        np.testing.assert_allclose(alphas[ours.extras["penalty"][number]], fit.best_alphas_, rtol=1e-4)
+        expected = [np.corrcoef(predicted[:, v], y[test, v])[0, 1] for v in range(6)]
+        np.testing.assert_allclose(ours.folds[number], expected, atol=1e-4)
+
+
+def test_many_stimuli_are_solved_in_narrower_blocks(case, monkeypatch):
+    monkeypatch.setattr("brainbench.scorers.ridge.BLOCK", 2 * 120)
+    widths = []
+    coordinates = ridge.coordinates
+    monkeypatch.setattr(ridge, "coordinates", lambda basis, y: widths.append(y.shape[1]) or coordinates(basis, y))
+    result = score(Ridge(), case)
+    assert set(widths) == {2}
+    monkeypatch.undo()
+    np.testing.assert_allclose(result.folds, score(Ridge(), case).folds, atol=1e-6)
