@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,9 +17,9 @@ from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
-from brainbench import __version__, cli_data, cli_few_shot, cli_leaderboard, cli_query, cli_train
+from brainbench import __version__, cli_compare, cli_data, cli_few_shot, cli_leaderboard, cli_query, cli_train
 from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError, VerificationError, listed
-from brainbench.terminal import AsJson, DataRoot, ProgressBars, err, out, roots
+from brainbench.terminal import AsJson, DataRoot, MaxMemory, ProgressBars, err, out, roots
 
 INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
 _MAY_BREAK = ("title", "description", "modality", "regions", "areas", "licence")  # columns of lists; names never do
@@ -32,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.command()(cli_compare.compare)
 app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_train.app, name="train")
 app.command()(cli_query.query)
@@ -94,10 +94,7 @@ def score(
     layers: Annotated[str | None, typer.Option(help="Layers, comma-separated: NAME or NAME:POOLING.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights for a timm or open_clip model, from a file.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    max_memory: Annotated[
-        float | None,
-        typer.Option(metavar="GB", help="Memory to hold beside the recording and the network [half of what is free]."),
-    ] = None,
+    max_memory: MaxMemory = None,
     data_root: DataRoot = None,
     out_folder: Annotated[Path | None, typer.Option("--out", help="Write the entries as JSON files here.")] = None,
     as_json: AsJson = False,
@@ -136,132 +133,6 @@ def score(
     status = {entry.status for entry in results.entries}
     if "failed" in status or "ok" not in status:
         raise typer.Exit(InputError.exit_code)
-
-
-@app.command()
-def compare(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PATH|MODEL",
-            help="Entries: JSON files, or folders of them. With --regions, models by name.",
-        ),
-    ],
-    regions: Annotated[
-        list[str] | None,
-        typer.Option(help="Regions or benchmarks in the order that depth should follow: V1,V4,IT or V1 V4 IT."),
-    ] = None,
-    benchmarks: Annotated[
-        list[str] | None,
-        typer.Option("--benchmarks", "-b", help="Ids or globs to look for the regions in; may be repeated."),
-    ] = None,
-    scorer: Annotated[
-        str | None, typer.Option(help="Whose benchmarks stand for a region: ridge, if not given.")
-    ] = None,
-    figures: Annotated[Path | None, typer.Option(help="Write figures, PNG and SVG, to this folder.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = None,
-    data_root: DataRoot = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compare models on each benchmark, pair by pair, from their entries alone; or regions of cortex for each model."""
-    if regions:
-        _compare_regions(names, regions, benchmarks, scorer or "ridge", figures, device or "auto", data_root, as_json)
-        return
-    of_regions = {"benchmarks": benchmarks, "scorer": scorer, "figures": figures, "device": device}
-    for option, given in (of_regions | {"data-root": data_root}).items():
-        if given:
-            raise UsageError(f"--{option} goes with --regions: entries are compared as they stand")
-    _compare_entries([Path(name) for name in names], as_json)
-
-
-def _compare_regions(
-    names: list[str],
-    given: list[str],
-    benchmarks: list[str] | None,
-    scorer: str,
-    figures: Path | None,
-    device: str,
-    data_root: list[str] | None,
-    as_json: bool,
-) -> None:
-    from dataclasses import replace
-
-    from brainbench import api
-    from brainbench.printing import print_regions, shown
-
-    # what follows `--regions V1` without an option of its own comes with the models; these have a colon in their names
-    more = [name for name in names if ":" not in name]
-    models = list(dict.fromkeys(name for name in names if ":" in name))
-    if not models:
-        raise UsageError(f"no model was named beside the regions: none of {', '.join(names)} is SOURCE:NAME")
-    if more and len(given) > 1:
-        raise UsageError(f"give all regions after one --regions; {more[0]!r} stands apart")
-    wanted = [name for text in (*given, *more) for name in text.replace(",", " ").split()]
-    if figures is not None:
-        api.check_writable(figures, "--figures")  # before hours of work, not after
-    bars = ProgressBars()
-    try:
-        found = [
-            api.compare_regions(
-                model,
-                wanted,
-                benchmarks or None,
-                scorer=scorer,
-                data_root=roots(data_root),
-                device=device,
-                progress=lambda: bars,
-            )
-            for model in models
-        ]
-    finally:
-        bars.stop()
-    if len({regions.comparison.model for regions in found}) < len(found):  # files of one name, in two folders
-        found = [api.Regions(replace(r.comparison, model=model)) for r, model in zip(found, models)]
-    if as_json:
-        typer.echo(json.dumps([regions.comparison.as_json() for regions in found], indent=1, allow_nan=False))
-    else:
-        print_regions(out, [regions.comparison for regions in found])
-    for path in (path for regions in found if figures is not None for path in regions.figures(figures)):
-        err.print(Text(f"Written: {path}"))
-    unscored = [region for regions in found for region in regions.comparison.regions if region.best is None]
-    for region in unscored:
-        err.print(Text(f"{shown(region)} has no score: {region.curve.reason}"))
-    if unscored:
-        raise typer.Exit(InputError.exit_code)
-
-
-def _compare_entries(paths: Sequence[Path], as_json: bool) -> None:
-    from dataclasses import asdict
-
-    from brainbench.analysis.models import compare as compare_entries
-    from brainbench.entry import read
-    from brainbench.printing import print_standings
-
-    by_benchmark: dict[str, list[Any]] = {}
-    labels: dict[str, str] = {}
-    for entry in (entry for path in paths for entry in read(path)):
-        labels[entry.benchmark] = entry.label
-        by_benchmark.setdefault(entry.benchmark, []).extend([entry] if entry.status == "ok" else [])
-    several = {name: entries for name, entries in sorted(by_benchmark.items()) if len(entries) > 1}
-    too_few = ", ".join(labels[name] for name in sorted(by_benchmark.keys() - several))
-    if not several:
-        raise UsageError(f"no benchmark has scores of two models here, only one or none of {too_few}")
-    if too_few:
-        err.print(Text(f"Not compared, fewer than two models have a score: {too_few}"))
-    results = {name: compare_entries(entries) for name, entries in several.items()}
-    if as_json:
-        plain = {
-            name: {"standings": [asdict(s) for s in standings], "differences": [asdict(d) for d in differences]}
-            for name, (standings, differences) in results.items()
-        }
-        typer.echo(json.dumps(plain, indent=1))
-        return
-    for name, (standings, differences) in results.items():
-        print_standings(out, labels[name], standings, differences, synthetic=several[name][0].synthetic)
-    out.print(
-        "Paired replicates; p two-sided; q after Benjamini and Hochberg over the pairs of a benchmark. Models that "
-        "share a letter are not told apart at q < .05. best in: share of replicates in which the model is first."
-    )
 
 
 @app.command()
@@ -321,6 +192,7 @@ def subsample(
     layers: Annotated[str | None, typer.Option(help="Layers, comma-separated: NAME or NAME:POOLING.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Write the figure to this file, .png or .svg.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    max_memory: MaxMemory = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
@@ -344,6 +216,7 @@ def subsample(
             layers=None if layers is None else [name.strip() for name in layers.split(",")],
             data_root=roots(data_root),
             device=device,
+            max_memory=max_memory,
             progress=lambda: bars,
         )
     finally:

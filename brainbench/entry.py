@@ -168,15 +168,22 @@ def migrated(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
+def files(path: Path) -> list[Path]:
+    """The file itself, or all JSON files below a folder in order. Raises InputError where there is none."""
+    found = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    if not found:
+        raise InputError(f"there are no entries in {path}: `brainbench score MODEL --out {path}` writes some")
+    return found
+
+
 def read(path: Path) -> list[Entry]:
     """The entries of a JSON file, or of all JSON files below a folder, in order of their paths.
 
     Raises InputError, naming the file and the field, where a file does not hold an entry or a list of them, and where
     there is none.
     """
-    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     found: list[Entry] = []
-    for file in files:
+    for file in files(path):
         try:
             found += _ENTRIES.validate_json(file.read_bytes())
         except OSError as error:
@@ -186,7 +193,7 @@ def read(path: Path) -> list[Entry]:
             field = ".".join(str(part) for part in first["loc"] if part != "list[Entry]") or "the file"
             raise InputError(f"{file} is not an entry: {field}: {first['msg']}") from None
     if not found:
-        raise InputError(f"there are no entries in {path}: `brainbench score MODEL --out {path}` writes some")
+        raise InputError(f"{path} holds no entry, only an empty list")
     return found
 
 

@@ -102,7 +102,7 @@ def print_standings(
     for s in standings:
         interval = f"[{number(s.low)}, {number(s.high)}]"
         rank = str(s.best) if s.best == s.worst else f"{s.best}–{s.worst}"
-        best_in = f"{s.rank_shares[0]:.0%}"
+        best_in = f"{s.rank_shares[0]:.0%}" if isfinite(s.rank_shares[0]) else "–"
         table.add_row(*map(Text, (f"{s.model}{says}", number(s.raw), interval, rank, s.ties, best_in)))
     out.print(table)
     pairs = _table(None, ("pair", "difference", "95 % interval", "p", "q"))

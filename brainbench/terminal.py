@@ -35,6 +35,10 @@ DataRoot = Annotated[
         help="Folder with one folder a dataset, or ID=PATH for one dataset's own folder. May be repeated.",
     ),
 ]
+MaxMemory = Annotated[
+    float | None,
+    typer.Option(metavar="GB", help="Memory to hold beside the recording and the network [half of what is free]."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from brainbench import __version__, api, benchmarks, cli, extraction, terminal
+from brainbench import __version__, api, benchmarks, cli, cli_compare, extraction, terminal
+from brainbench.core.specs import fingerprint
 from brainbench.datasets.insilico import Insilico
 from brainbench.entry import Entry, read
 from brainbench.errors import UsageError
@@ -108,7 +110,7 @@ def test_names_are_no_markup_in_bars(monkeypatch):
 
 def test_every_line_about_a_synthetic_recording_says_so(run, features, tmp_path, monkeypatch, caplog):
     screen = io.StringIO()
-    for module in (cli, terminal):
+    for module in (cli, cli_compare, terminal):
         monkeypatch.setattr(module, "err", Console(file=screen, force_terminal=True, width=200))
     out = run("score", features(), "-b", V1, "--out", tmp_path / "runs")[1]
     (entry,) = read(tmp_path / "runs")
@@ -278,10 +280,11 @@ def test_sigint_in_mid_run_stops_soon_and_the_next_run_goes_on(run, tmp_path, mo
 def stored(folder, model, benchmark=V1, **changes):
     """Writes an entry as a run would leave it, with made-up replicates."""
     raw = changes.get("raw") or 0.5
-    noise = np.random.default_rng(len(model)).normal(size=100)
+    noise = np.random.default_rng(len(model)).normal(size=1000)
     fields = {
         "benchmark": benchmark,
-        "benchmark_fingerprint": "f",
+        "benchmark_fingerprint": fingerprint({"id": benchmark}),
+        "benchmark_identity": {"id": benchmark},
         "synthetic": True,
         "model": model,
         "model_fingerprint": model,
@@ -313,6 +316,25 @@ def test_compare_goes_on_past_failed_entries_and_says_what_it_left_out(run, tmp_
     assert [s["model"] for s in json.loads(out)[V1]["standings"]] == ["b", "cc"]
     code, out, _ = run("compare", runs)
     assert code == 0 and "b – cc" in out
+
+
+def test_compare_shows_what_pairs_and_tells_what_does_not(run, tmp_path):
+    runs = tmp_path / "runs"
+    for model, raw in (("b", 0.5), ("cc", 0.3)):
+        stored(runs, model, raw=raw)
+    stored(runs, "b", "insilico.V4-ridge")
+    stored(runs, "cc", "insilico.V4-ridge", benchmark_identity={"id": "older"}, benchmark_fingerprint="older")
+    (runs / "notes.json").write_text('{"a": 1}')
+    shutil.copytree(runs, tmp_path / "again")  # the same entries once more are no second entries
+    code, out, err = run("compare", runs, tmp_path / "again", "--json")
+    assert code == 3 and list(json.loads(out)) == [V1]
+    assert "notes.json is not an entry" in err and "has another fingerprint" in err
+
+
+def test_a_misspelt_model_is_found_before_the_first_is_scored(run, monkeypatch):
+    monkeypatch.setattr(api, "compare_regions", lambda *a, **k: pytest.fail("scored"))
+    code, out, err = run("compare", "insilico:cascade", "bundled:resnet18", "--regions", "V1", "IT", "-b", "insilico.*")
+    assert (code, out) == (2, "") and "resnet18" in err
 
 
 def test_confounds_sets_scores_beside_what_their_layers_are_like(run, features, tmp_path):

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
+from math import isfinite
+from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
+from brainbench.benchmarks import N_REPLICATES
+from brainbench.core.specs import fingerprint
 from brainbench.entry import Entry
 from brainbench.errors import InputError, UsageError
 from brainbench.numerics.resampling import benjamini_hochberg, interval, two_sided_each
+
+REACH = 0.01  # how far a score may lie beyond all of its replicates: no more than rounding and a resampling's own bias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +42,19 @@ class Difference:
     p: float
     q: float
 
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain JSON values, null for what is undefined."""
+        return _plain(asdict(self))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """One model among those compared on a benchmark.
 
     `best` and `worst` are the ranks that remain possible: 1 + how many models are better with q below the level, and
-    the number of models less how many are worse. Models that share a letter in `ties` are not told apart. `rank_shares`
-    holds, for each rank from 1, the share of replicates in which the model has it.
+    the number of models less how many are worse. Two models share a letter in `ties` where they are not told apart, and
+    only there. `rank_shares` holds, for each rank from 1, the share of replicates in which the model has it; models
+    that tie in a replicate share its ranks.
     """
 
     benchmark: str
@@ -55,6 +67,14 @@ class Standing:
     ties: str
     rank_shares: tuple[float, ...]
 
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain JSON values, null for what is undefined."""
+        return _plain(asdict(self))
+
+
+def _plain(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: None if isinstance(value, float) and not isfinite(value) else value for name, value in facts.items()}
+
 
 def compare(entries: Sequence[Entry], *, level: float = 0.05) -> tuple[list[Standing], list[Difference]]:
     """Standings (best first) and all pairwise differences of entries of one benchmark; those without a score are out.
@@ -63,26 +83,26 @@ def compare(entries: Sequence[Entry], *, level: float = 0.05) -> tuple[list[Stan
     Raises UsageError where the entries are not of one benchmark, naming the fields of its identity that differ, or
     fewer than two have a score; InputError where an entry lacks its replicates or a model occurs twice.
     """
-    scored = sorted((e for e in entries if e.status == "ok"), key=lambda e: (-(e.raw or 0.0), e.model))
+    scored = [e for e in entries if e.status == "ok"]
     if len(scored) < 2:
         raise UsageError(f"{len(scored)} of {len(entries)} entries of {entries[0].label} have a score; 2 are needed")
     check_comparable(scored)
+    scored.sort(key=lambda e: (-_raw(e), e.model))
     named = Counter(entry.model for entry in scored)
     labels = [e.model if named[e.model] == 1 else f"{e.model}-{e.model_fingerprint[:8]}" for e in scored]
-    replicates = np.asarray([[np.nan if r is None else r for r in e.replicates] for e in scored])
+    replicates = np.asarray([_replicates(e) for e in scored])
     pairs = list(combinations(range(len(scored)), 2))
-    better, p, q = _better(np.asarray([e.raw or 0.0 for e in scored]), replicates, level)
+    better, p, q = _better(replicates, level)
     differences = []
     for (i, j), p_value, q_value in zip(pairs, p, q):
         first, second = scored[i], scored[j]
         low, high = interval(replicates[i] - replicates[j])
-        value = (first.raw or 0.0) - (second.raw or 0.0)
         differences.append(
             Difference(
                 benchmark=first.benchmark,
                 model=labels[i],
                 other=labels[j],
-                difference=value,
+                difference=_raw(first) - _raw(second),
                 low=low,
                 high=high,
                 p=float(p_value),
@@ -95,7 +115,7 @@ def compare(entries: Sequence[Entry], *, level: float = 0.05) -> tuple[list[Stan
         Standing(
             benchmark=entry.benchmark,
             model=labels[i],
-            raw=entry.raw if entry.raw is not None else float("nan"),
+            raw=_raw(entry),
             low=entry.low if entry.low is not None else float("nan"),
             high=entry.high if entry.high is not None else float("nan"),
             best=1 + int(better[:, i].sum()),
@@ -108,14 +128,24 @@ def compare(entries: Sequence[Entry], *, level: float = 0.05) -> tuple[list[Stan
     return standings, differences
 
 
-def _better(raw: np.ndarray, replicates: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _raw(entry: Entry) -> float:
+    return float("nan") if entry.raw is None else entry.raw
+
+
+def _replicates(entry: Entry) -> list[float]:
+    return [float("nan") if value is None else value for value in entry.replicates]
+
+
+def _better(replicates: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(m, m): whether a model scores higher than another with q below the level; p and q of all pairs i < j."""
-    p = np.concatenate([two_sided_each(replicates[i] - replicates[i + 1 :]) for i in range(len(raw))])
+    m = len(replicates)
+    less = [replicates[i] - replicates[i + 1 :] for i in range(m)]
+    p = np.concatenate([two_sided_each(differences) for differences in less])
     q = benjamini_hochberg(p)
-    better = np.zeros((len(raw), len(raw)), dtype=bool)
-    first, second = np.triu_indices(len(raw), k=1)
     apart = q < level
-    higher = raw[first] > raw[second]
+    higher = np.concatenate([(d > 0).sum(axis=1) > (d < 0).sum(axis=1) for d in less])  # the side that p speaks of
+    better = np.zeros((m, m), dtype=bool)
+    first, second = np.triu_indices(m, k=1)
     better[np.where(higher, first, second)[apart], np.where(higher, second, first)[apart]] = True
     return better, p, q
 
@@ -126,14 +156,15 @@ def ranks(entries: Sequence[Entry], *, level: float = 0.05) -> list[tuple[int, i
     Entries are of one benchmark and come best first. Raises as `compare` does where they do not pair.
     """
     check_comparable(entries)
-    replicates = np.asarray([[np.nan if r is None else r for r in e.replicates] for e in entries])
-    better, _, _ = _better(np.asarray([e.raw or 0.0 for e in entries]), replicates, level)
+    better, _, _ = _better(np.asarray([_replicates(e) for e in entries]), level)
     letters = _letters(better | better.T)
     return [(1 + int(better[:, i].sum()), len(entries) - int(better[i].sum()), letters[i]) for i in range(len(entries))]
 
 
 def check_comparable(entries: Sequence[Entry]) -> None:
     """Raises where scored entries may not be paired: UsageError for other benchmarks, InputError for broken ones."""
+    for entry in entries:
+        _check_whole(entry)
     first = entries[0]
     for other in entries[1:]:
         if other.benchmark_fingerprint != first.benchmark_fingerprint:
@@ -141,33 +172,50 @@ def check_comparable(entries: Sequence[Entry]) -> None:
             fields = [name for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)]
             told = ", ".join(f"{name} ({mine.get(name)!r} against {theirs.get(name)!r})" for name in fields)
             raise UsageError(
-                f"{first.model} and {other.model} were not scored on the same benchmark, so their scores do not pair. "
-                f"They differ in {told or 'a field that the older entry does not tell'}. Score both again."
+                f"{first.model} and {other.model} were not scored on the same benchmark, {first.label}, so their "
+                f"scores do not pair. They differ in {told}. Score both again."
             )
+        if other.synthetic != first.synthetic:
+            raise InputError(f"{other.model} and {first.model} do not agree whether {first.benchmark} is synthetic")
     times = Counter(entry.model_fingerprint for entry in entries)
     for entry in entries:
         if times[entry.model_fingerprint] > 1:
             raise InputError(f"{entry.model} has two entries for {entry.label}: keep one of them")
-        if len(entry.replicates) != len(first.replicates):
-            raise InputError(
-                f"{entry.model} has {len(entry.replicates)} replicates, {first.model} {len(first.replicates)}"
-            )
+
+
+def _check_whole(entry: Entry) -> None:
+    """Raises InputError for a scored entry whose parts do not belong together: somebody changed it."""
+    what = f"the entry of {entry.model} for {entry.label}"
+    if fingerprint(entry.benchmark_identity) != entry.benchmark_fingerprint:
+        raise InputError(f"{what} was edited: its benchmark_identity has another fingerprint. Score again.")
+    if len(entry.replicates) != N_REPLICATES:
+        raise InputError(f"{what} has {len(entry.replicates)} replicates, not {N_REPLICATES}. Score again.")
+    drawn = np.asarray(_replicates(entry))
+    drawn = drawn[np.isfinite(drawn)]
+    if entry.raw is None or not len(drawn):
+        lacking = "raw" if entry.raw is None else "replicates"
+        raise InputError(f"{what} has the status ok, but no {lacking}. Score again.")
+    if not drawn.min() - REACH <= entry.raw <= drawn.max() + REACH:
+        raise InputError(
+            f"{what} was edited: raw is {entry.raw:g}, all its replicates lie between {drawn.min():.3f} and "
+            f"{drawn.max():.3f}. Score again."
+        )
 
 
 def _letters(apart: np.ndarray) -> list[str]:
-    """A letter for each largest run of models, in order of score, of which no two are told apart."""
+    """Letters such that two models share one exactly where they are not told apart.
+
+    The insert-and-absorb algorithm for compact letter displays (Piepho 2004): all models begin in one group, and every
+    pair that is told apart splits the groups that hold both.
+    """
     n = len(apart)
-    groups: list[tuple[int, int]] = []
-    for start in range(n):
-        end = start
-        while end + 1 < n and not apart[start : end + 2, start : end + 2].any():
-            end += 1
-        if not groups or end > groups[-1][1]:
-            groups.append((start, end))
-    return [
-        "".join(_letter(number) for number, (start, end) in enumerate(groups) if start <= model <= end)
-        for model in range(n)
-    ]
+    groups = [frozenset(range(n))]
+    for pair in map(frozenset, np.argwhere(np.triu(apart)).tolist()):
+        kept = [group for group in groups if not pair <= group]
+        parts = {group - {model} for group in groups if pair <= group for model in pair}
+        groups = kept + [g for g in parts if not any(g < other for other in parts) and not any(g <= k for k in kept)]
+    groups.sort(key=sorted)
+    return ["".join(_letter(number) for number, group in enumerate(groups) if model in group) for model in range(n)]
 
 
 def _letter(number: int) -> str:
@@ -176,9 +224,12 @@ def _letter(number: int) -> str:
 
 def _rank_shares(replicates: np.ndarray) -> np.ndarray:
     """(model, rank): how often each model has each rank, over replicates in which all have a score."""
-    complete = replicates[:, np.isfinite(replicates).all(axis=0)]
+    complete = -replicates[:, np.isfinite(replicates).all(axis=0)]
     n = len(replicates)
     if complete.shape[1] == 0:
         return np.full((n, n), np.nan)
-    ranks = np.argsort(np.argsort(-complete, axis=0, kind="stable"), axis=0)
-    return np.stack([(ranks == rank).mean(axis=1) for rank in range(n)], axis=1)
+    first, last = rankdata(complete, method="min", axis=0), rankdata(complete, method="max", axis=0)
+    share = 1 / (last - first + 1)
+    return np.stack(
+        [np.where((first <= rank) & (rank <= last), share, 0).mean(axis=1) for rank in range(1, n + 1)], axis=1
+    )

@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from brainbench.analysis.confounds import association, chosen, few_components, panel
+from brainbench.core.specs import fingerprint
 from brainbench.entry import Entry, Layer
 from brainbench.errors import InputError, UsageError
 from brainbench.printing_studies import dominated
@@ -20,10 +21,11 @@ def layer(name, raw, geometry=WIDTH, depth=0.5, train=0.1, pooling="flatten"):
 
 
 def entry(model, raw, layers, **changes):
+    identity = changes.get("benchmark_identity", {"params": {"rdm": "correlation"}})
     fields = {
         "benchmark": "d.V4-rsa",
-        "benchmark_fingerprint": "f",
-        "benchmark_identity": {"params": {"rdm": "correlation"}},
+        "benchmark_fingerprint": fingerprint(identity),
+        "benchmark_identity": identity,
         "synthetic": False,
         "model": model,
         "model_fingerprint": f"fingerprint of {model}",
@@ -35,7 +37,7 @@ def entry(model, raw, layers, **changes):
         "high": raw + 0.1,
         "layer": layers[0].layer,
         "layers": layers,
-        "replicates": [raw] * 30,
+        "replicates": [raw] * 1000,
     }
     return Entry(**fields | changes)
 
@@ -124,7 +126,7 @@ def test_the_mean_over_models_has_students_interval():
 def test_entries_of_two_benchmarks_or_twice_of_one_model_are_refused():
     first, second = models(2)
     with pytest.raises(UsageError, match="not scored on the same benchmark"):
-        panel([first, second.model_copy(update={"benchmark_fingerprint": "other"})])
+        panel([first, second.model_copy(update={"benchmark_identity": {}, "benchmark_fingerprint": fingerprint({})})])
     with pytest.raises(InputError, match="two entries"):
         panel([first, first])
 

@@ -1,0 +1,167 @@
+"""`brainbench compare`: parse, call, print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from brainbench.errors import BrainbenchError, InputError, UsageError
+from brainbench.terminal import AsJson, DataRoot, MaxMemory, ProgressBars, err, out, roots
+
+if TYPE_CHECKING:
+    from brainbench.entry import Entry
+
+
+def compare(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH|MODEL",
+            help="Entries: JSON files, or folders of them. With --regions, models by name.",
+        ),
+    ],
+    regions: Annotated[
+        list[str] | None,
+        typer.Option(help="Regions or benchmarks in the order that depth should follow: V1,V4,IT or V1 V4 IT."),
+    ] = None,
+    benchmarks: Annotated[
+        list[str] | None,
+        typer.Option("--benchmarks", "-b", help="Ids or globs to look for the regions in; may be repeated."),
+    ] = None,
+    scorer: Annotated[
+        str | None, typer.Option(help="Whose benchmarks stand for a region: ridge, if not given.")
+    ] = None,
+    figures: Annotated[Path | None, typer.Option(help="Write figures, PNG and SVG, to this folder.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = None,
+    max_memory: MaxMemory = None,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare models on each benchmark, pair by pair, from their entries alone; or regions of cortex for each model."""
+    if regions:
+        _compare_regions(
+            names,
+            regions,
+            benchmarks=benchmarks or None,
+            scorer=scorer or "ridge",
+            figures=figures,
+            as_json=as_json,
+            data_root=roots(data_root),
+            device=device or "auto",
+            max_memory=max_memory,
+        )
+        return
+    of_regions = {"benchmarks": benchmarks, "scorer": scorer, "figures": figures, "device": device}
+    for option, given in (of_regions | {"max-memory": max_memory, "data-root": data_root}).items():
+        if given:
+            raise UsageError(f"--{option} goes with --regions: entries are compared as they stand")
+    _compare_entries([Path(name) for name in names], as_json)
+
+
+def _compare_regions(
+    names: list[str], given: list[str], *, figures: Path | None, as_json: bool, data_root: Any, **options: Any
+) -> None:
+    from dataclasses import replace
+
+    from brainbench import api
+    from brainbench.printing import print_regions, shown
+
+    # what follows `--regions V1` without an option of its own comes with the models; these have a colon in their names
+    more = [name for name in names if ":" not in name]
+    models = list(dict.fromkeys(name for name in names if ":" in name))
+    if not models:
+        raise UsageError(f"no model was named beside the regions: none of {', '.join(names)} is SOURCE:NAME")
+    if more and len(given) > 1:
+        raise UsageError(f"give all regions after one --regions; {more[0]!r} stands apart")
+    wanted = [name for text in (*given, *more) for name in text.replace(",", " ").split()]
+    if figures is not None:
+        api.check_writable(figures, "--figures")  # before hours of work, not after
+    loaded = [api.load_model(model, roots=data_root) for model in models]  # a misspelt one, too
+    bars = ProgressBars()
+    try:
+        found = [
+            api.compare_regions(model, wanted, data_root=data_root, progress=lambda: bars, **options)
+            for model in loaded
+        ]
+    finally:
+        bars.stop()
+    if len({regions.comparison.model for regions in found}) < len(found):  # files of one name, in two folders
+        found = [api.Regions(replace(r.comparison, model=model)) for r, model in zip(found, models)]
+    if as_json:
+        typer.echo(json.dumps([regions.comparison.as_json() for regions in found], indent=1, allow_nan=False))
+    else:
+        print_regions(out, [regions.comparison for regions in found])
+    for path in (path for regions in found if figures is not None for path in regions.figures(figures)):
+        err.print(Text(f"Written: {path}"))
+    unscored = [region for regions in found for region in regions.comparison.regions if region.best is None]
+    for region in unscored:
+        err.print(Text(f"{shown(region)} has no score: {region.curve.reason}"))
+    if unscored:
+        raise typer.Exit(InputError.exit_code)
+
+
+def _compare_entries(paths: Sequence[Path], as_json: bool) -> None:
+    """What pairs is shown; what does not is told, and makes the exit code."""
+    from brainbench.analysis.models import compare as compare_entries
+    from brainbench.printing import print_standings
+
+    by_benchmark, labels, wrong = _entries(paths)
+    several = {name: entries for name, entries in sorted(by_benchmark.items()) if len(entries) > 1}
+    too_few = ", ".join(labels[name] for name in sorted(by_benchmark.keys() - several))
+    results = {}
+    for name, entries in several.items():
+        try:
+            results[name] = compare_entries(entries)
+        except (InputError, UsageError) as error:
+            wrong.append(error)
+    if not results:
+        raise (
+            wrong[0]
+            if wrong
+            else UsageError(f"no benchmark has scores of two models here, only one or none of {too_few}")
+        )
+    if too_few:
+        err.print(Text(f"Not compared, fewer than two models have a score: {too_few}"))
+    if as_json:
+        plain = {
+            name: {"standings": [s.as_json() for s in standings], "differences": [d.as_json() for d in differences]}
+            for name, (standings, differences) in results.items()
+        }
+        typer.echo(json.dumps(plain, indent=1, allow_nan=False))
+    else:
+        for name, (standings, differences) in results.items():
+            print_standings(out, labels[name], standings, differences, synthetic=several[name][0].synthetic)
+        out.print(
+            "Paired replicates; p two-sided; q after Benjamini and Hochberg over the pairs of a benchmark. Models that "
+            "share a letter are not told apart at q < .05. best in: share of replicates in which the model is first."
+        )
+    for problem in wrong:
+        err.print(Text(f"brainbench: {problem}"))
+    if wrong:
+        raise typer.Exit(wrong[0].exit_code)
+
+
+def _entries(paths: Sequence[Path]) -> tuple[dict[str, list[Entry]], dict[str, str], list[BrainbenchError]]:
+    """The scored entries of each benchmark, each once; how benchmarks are shown; and what could not be read."""
+    from brainbench.entry import files, read
+
+    by_benchmark: dict[str, list[Entry]] = {}
+    labels: dict[str, str] = {}
+    wrong: list[BrainbenchError] = []
+    for file in dict.fromkeys(file.resolve() for path in paths for file in files(path)):
+        try:
+            entries = read(file)
+        except InputError as error:
+            wrong.append(error)
+            continue
+        for entry in entries:
+            labels[entry.benchmark] = entry.label
+            known = by_benchmark.setdefault(entry.benchmark, [])
+            if entry.status == "ok" and entry not in known:  # the same file may lie in two folders
+                known.append(entry)
+    return by_benchmark, labels, wrong
