@@ -33,8 +33,11 @@ def layer_curves(comparison: Comparison) -> Figure:
             curve = region.curve
             top.fill_between(curve.depths, region.low, region.high, color=colour, alpha=0.16, linewidth=0)
             top.plot(curve.depths, curve.raw, style, color=colour, marker="o", markersize=2.6, label=region.label)
+            _lone_bars(top, region, colour, shift=0.012 * (number - (len(regions) - 1) / 2))
             ends.append((region.label, colour, _last(curve.depths, curve.raw)))
             _best(bottom, top, region, number, colour)
+        if np.ptp(regions[0].curve.depths) == 0:
+            top.set_xlim(-0.05, 1.05)
         top.axhline(0, color=MUTED, linewidth=0.6, zorder=0)
         _label_ends(top, ends)
         top.set_ylabel(f"score ({regions[0].curve.scale}), 95 % interval")
@@ -46,7 +49,8 @@ def layer_curves(comparison: Comparison) -> Figure:
         bottom.set_ylabel("best layer")
         bottom.set_xlabel("depth in the network (share of its layers)")
         said = [
-            "Score with one layer for all folds. Bands: 95 % percentile intervals over resampled stimuli and subjects. "
+            "Score with one layer for all folds. Bands and bars: 95 % percentile intervals over resampled stimuli and "
+            "subjects. "
             "Below: ring, best layer; bar, 95 % interval of its depth; area of dots, share of replicates in which a "
             "layer is best.",
         ]
@@ -94,8 +98,10 @@ def layer_by_region(comparison: Comparison) -> Figure:
         written = (width - 1.6) / n >= 0.6
         if written:
             _write_cells(axes, image, values[:, order], low[:, order], high[:, order])
-        small = ", small its 95 % interval" if written else ""
+        small = ", small its 95 % interval" if written else " (intervals: see the curves)"
         said = [f"Cells: {what} with one layer for all folds{small}. Frame: best layer of the region."]
+        if comparison.corrected:
+            said.append("Ceilings are taken as known.")
         _caption(figure, comparison, said, width)
     return figure
 
@@ -103,6 +109,15 @@ def layer_by_region(comparison: Comparison) -> Figure:
 def _styles(n: int) -> list[str]:
     """Colours come round again after the last; then lines are broken."""
     return [("-", "--", ":")[(number // len(COLOURS)) % 3] for number in range(n)]
+
+
+def _lone_bars(axes: Axes, region: Region, colour: str, *, shift: float) -> None:
+    """The interval of a layer that has no neighbour, where a band has no width: side by side for several regions."""
+    there = np.isfinite(region.curve.raw)
+    padded = np.concatenate([[False], there, [False]])
+    lone = there & ~padded[:-2] & ~padded[2:]
+    at = region.curve.depths[lone] + shift
+    axes.vlines(at, region.low[lone], region.high[lone], color=colour, linewidth=1.2)
 
 
 def _last(depths: np.ndarray, values: np.ndarray) -> tuple[float, float] | None:
@@ -173,7 +188,7 @@ def _write_cells(axes: Axes, image: Any, values: np.ndarray, low: np.ndarray, hi
         luminance = np.dot(np.asarray(image.cmap(image.norm(value))[:3]) ** 2.2, (0.2126, 0.7152, 0.0722))
         ink = "black" if luminance > 0.179 else "white"
         axes.text(column, row - 0.12, f"{value:.2f}", ha="center", va="center", color=ink)
-        bounds = f"{low[row, column]:.2f}–{high[row, column]:.2f}"
+        bounds = f"[{low[row, column]:.2f}, {high[row, column]:.2f}]"
         axes.text(column, row + 0.24, bounds, ha="center", va="center", color=ink, fontsize=5)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.collections import FillBetweenPolyCollection, LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
@@ -61,7 +62,7 @@ def test_lines_and_bands_are_the_curves():
     comparison = compared()
     top = plotting.layer_curves(comparison).axes[0]
     lines = {line.get_label(): line for line in top.lines if line.get_label() in RAW}
-    bands = top.collections[: 2 * len(RAW) : 2]  # a band and a ring for each region
+    bands = [drawn for drawn in top.collections if isinstance(drawn, FillBetweenPolyCollection)]
     for region, band, colour in zip(comparison.regions, bands, COLOURS):
         line = lines[region.label]
         np.testing.assert_array_equal(line.get_xdata(), DEPTHS)
@@ -74,6 +75,19 @@ def test_lines_and_bands_are_the_curves():
     assert [text.get_text() for text in top.texts] == ["V1", "V4", "IT"] or {t.get_text() for t in top.texts} == set(
         RAW
     )
+
+
+def test_a_layer_without_a_neighbour_has_its_interval_as_a_bar():
+    one = {"layers": ("gabor",), "depths": DEPTHS[3:]}
+    comparison = compared(
+        *(curve(r, raw=np.asarray(RAW[r][3:]), layer_replicates=curve(r).layer_replicates[3:], **one) for r in RAW)
+    )
+    top = plotting.layer_curves(comparison).axes[0]
+    bars = [
+        path.vertices for drawn in top.collections if isinstance(drawn, LineCollection) for path in drawn.get_paths()
+    ]
+    np.testing.assert_allclose([bar[:, 1] for bar in bars], [[r.low[0], r.high[0]] for r in comparison.regions])
+    assert len({bar[0, 0] for bar in bars}) == 3 and top.get_xlim() == (-0.05, 1.05)
 
 
 def test_the_strip_shows_best_layers_their_shares_and_intervals():
@@ -107,7 +121,7 @@ def test_the_heat_map_holds_shares_of_the_ceiling():
     said = [text.get_text() for text in axes.texts]
     assert said[0] == "0.62" and said.count("–") == 1  # 0.5 / 0.8, and the dead layer
     low, high = comparison.regions[0].low[0] / 0.8, comparison.regions[0].high[0] / 0.8
-    assert said[1] == f"{low:.2f}–{high:.2f}"
+    assert said[1] == f"[{low:.2f}, {high:.2f}]"
     frames = {(round(p.get_x() + p.get_width() / 2, 6), round(p.get_y() + p.get_height() / 2, 6)) for p in axes.patches}
     assert frames == {(0, 0), (1, 1), (3, 2)}
 
