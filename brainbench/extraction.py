@@ -35,7 +35,9 @@ def representation(
 ) -> Representation | None:
     """The stored representation of one layer, or None where it has not been extracted yet."""
     if isinstance(model, FeatureTable):
-        return Representation.from_features(model.features(layer.name, stimuli.ids), stimuli.ids)
+        if model.n_units(layer.name) <= max(len(stimuli.ids), FEW_UNITS):
+            return Representation.from_features(model.features(layer.name, stimuli.ids), stimuli.ids)
+        return Representation.from_blocks(model.blocks(layer.name, stimuli.ids), stimuli.ids)
     arrays = store.get(_key(model, layer, stimuli))
     if arrays is None:
         return None

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from brainbench.core.arrays import Block
+from brainbench.models.features_file import write_features
 
 BIG = Path(__file__).parent / "speed" / "big.py"
 
@@ -30,6 +32,35 @@ def test_max_memory_is_kept_and_changes_no_score(tmp_path, monkeypatch):
     assert score == pytest.approx(same, abs=1e-6)
     assert much > 0.4  # predictions of all voxels and 1,000 replicates of each in 5 folds
     assert little < 0.1 + 0.25  # and 1,000 replicates of their mean, with what medians copy of them
+
+
+LAYER = """
+import resource, sys
+from types import SimpleNamespace
+import torch
+from brainbench import extraction
+from brainbench.models import features_file
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+table = features_file.load(sys.argv[1])
+stimuli = SimpleNamespace(ids=table.stimulus_ids[::-1])
+gram = extraction.representation(table, table.spec.layers[0], stimuli, None).gram
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+torch.save(gram, sys.argv[2])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts peak memory in kilobytes, as Linux does")
+def test_a_layer_of_half_a_million_units_in_a_file_is_read_by_blocks(tmp_path):
+    """120 MB of float16, far from 0: the file's own pages count, float32 copies of all (240 MB each) must not."""
+    x = torch.randn(120, 500_000, generator=torch.Generator().manual_seed(0)).add(5).half()
+    write_features(tmp_path / "f.safetensors", {"l": x}, [f"s{i:03d}" for i in range(120)])
+    command = [sys.executable, "-c", LAYER, tmp_path / "f.safetensors", tmp_path / "gram.pt"]
+    got = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert int(got) < 220_000
+    centred = x.flip(0).double() - x.double().mean(dim=0)
+    gram = torch.load(tmp_path / "gram.pt", weights_only=True)
+    about = gram - gram.mean(dim=0) - gram.mean(dim=1, keepdim=True) + gram.mean()
+    np.testing.assert_allclose(about, centred @ centred.T, rtol=1e-5, atol=1e-5 * float(centred[0] @ centred[0]))
 
 
 def resident_mb():

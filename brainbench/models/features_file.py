@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from brainbench.core.arrays import take
@@ -27,28 +27,40 @@ from brainbench.models._weights import sha256_of
 from brainbench.numerics._shapes import Float
 
 _FACTS = ("training_data", "licence", "note")
+UNITS = 4096  # units of a layer that are read at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureTable:
     """Features of every layer for the stimuli `stimulus_ids`, rows joined by id, never by position.
 
-    `spec.weights` is the hash of ids, layers and numbers: a file written twice may differ in its bytes.
+    `spec.weights` is the hash of ids, layers and numbers: a file written twice may differ in its bytes. Layers of a
+    file stay on disk, and are read a block of units at a time.
     """
 
     spec: ModelSpec
     stimulus_ids: tuple[str, ...]
     tensors: Mapping[str, Float[Tensor, "n p"]]
 
+    def n_units(self, layer: str) -> int:
+        """How many units the layer has. Raises UnknownNameError for a layer that is not there."""
+        if layer not in self.tensors:
+            raise UnknownNameError("layer", layer, self.tensors)
+        return self.tensors[layer].shape[1]
+
     def features(self, layer: str, stimulus_ids: Sequence[str]) -> Float[Tensor, "m p"]:
         """Rows of `layer` for these stimuli, in their order, float32.
 
         Raises UnknownNameError for a layer that is not there, AlignmentError for a stimulus that is not.
         """
-        if layer not in self.tensors:
-            raise UnknownNameError("layer", layer, self.tensors)
-        rows = take(self.stimulus_ids, stimulus_ids, what=f"the features of {self.spec.id}")
-        return self.tensors[layer][torch.from_numpy(rows)]
+        return torch.cat(list(self.blocks(layer, stimulus_ids)), dim=1)
+
+    def blocks(self, layer: str, stimulus_ids: Sequence[str]) -> Iterator[Float[Tensor, "m b"]]:
+        """The same some units at a time, so that a layer may be larger than memory. Raises as `features` does."""
+        n_units = self.n_units(layer)
+        rows = torch.from_numpy(take(self.stimulus_ids, stimulus_ids, what=f"the features of {self.spec.id}"))
+        for start in range(0, n_units, UNITS):
+            yield self.tensors[layer][:, start : start + UNITS][rows].float()
 
     @classmethod
     def from_arrays(
@@ -60,8 +72,7 @@ class FeatureTable:
         layers: Sequence[str] | None = None,
     ) -> FeatureTable:
         """The table of arrays in memory, layers (all or only `layers`) in the order given. Raises as `load` does."""
-        content = _packed(features, stimulus_ids, {"model": name})
-        return _table(content, name, f"the features of {name!r}", layers)
+        return _table(*_packed(features, stimulus_ids, {"model": name}), name, f"the features of {name!r}", layers)
 
 
 def load(file: str, *, layers: Sequence[str] | None = None) -> FeatureTable:
@@ -72,10 +83,14 @@ def load(file: str, *, layers: Sequence[str] | None = None) -> FeatureTable:
     """
     path = Path(file)
     try:
-        content = path.read_bytes()
+        with path.open("rb"), safe_open(path, "pt") as content:  # the former says why a file cannot be read
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 (not a dict)
+            metadata = content.metadata() or {}
     except OSError as error:
         raise InputError(f"the features file {path} cannot be read: {error.strerror}") from error
-    return _table(content, path.stem, str(path), layers)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{path} is not a whole safetensors file: {error}") from error
+    return _table(tensors, metadata, path.stem, str(path), layers)
 
 
 def write_features(
@@ -85,14 +100,15 @@ def write_features(
 
     Raises InputError, before anything is written, for what `load` would refuse.
     """
-    content = _packed(features, stimulus_ids, facts)
-    _table(content, path.stem, f"what was to be written to {path}")
-    path.write_bytes(content)
+    tensors, metadata = _packed(features, stimulus_ids, facts)
+    _table(tensors, metadata, path.stem, f"what was to be written to {path}")
+    save_file(tensors, path, metadata)
 
 
 def _packed(
     features: Mapping[str, np.ndarray | Tensor], stimulus_ids: Sequence[str], facts: Mapping[str, str]
-) -> bytes:
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the metadata of such a file."""
     unknown = facts.keys() - {"model", *_FACTS}
     if unknown:
         raise UsageError(f"unknown facts {sorted(unknown)}; there are model, {', '.join(_FACTS)}")
@@ -101,7 +117,7 @@ def _packed(
         ids = json.dumps(list(stimulus_ids))
     except TypeError as error:
         raise InputError(f"stimulus ids must be strings: {error}") from None
-    return safetensors.torch.save(tensors, {"stimulus_ids": ids, "layers": json.dumps(list(tensors)), **facts})
+    return tensors, {"stimulus_ids": ids, "layers": json.dumps(list(tensors)), **facts}
 
 
 def _copied(name: str, values: np.ndarray | Tensor) -> Tensor:
@@ -115,13 +131,9 @@ def _copied(name: str, values: np.ndarray | Tensor) -> Tensor:
         raise InputError(f"layer {name!r} is no array of numbers: {error}") from None
 
 
-def _table(content: bytes, name: str, what: str, wanted: Sequence[str] | None = None) -> FeatureTable:
-    try:
-        tensors = safetensors.torch.load(content)
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise InputError(f"{what} is not a whole safetensors file: {error}") from error
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])  # safetensors has just parsed it
-    metadata: dict[str, str] = header.get("__metadata__") or {}
+def _table(
+    tensors: dict[str, Tensor], metadata: dict[str, str], name: str, what: str, wanted: Sequence[str] | None = None
+) -> FeatureTable:
     ids = _strings(metadata, "stimulus_ids", what)
     if not tensors or not ids:
         raise InputError(f"{what} holds {len(tensors)} layers for {len(ids)} stimuli: nothing to score")
@@ -146,24 +158,23 @@ def _table(content: bytes, name: str, what: str, wanted: Sequence[str] | None = 
         ),
         **{fact: metadata[fact] for fact in _FACTS if fact in metadata},
     )
-    checked = {layer: _checked(tensors[layer], layer, len(ids), what) for layer in chosen}
-    return FeatureTable(spec=spec, stimulus_ids=tuple(ids), tensors=checked)
+    for layer in chosen:
+        _check(tensors[layer], layer, len(ids), what)
+    return FeatureTable(spec=spec, stimulus_ids=tuple(ids), tensors={layer: tensors[layer] for layer in chosen})
 
 
-def _checked(tensor: Tensor, layer: str, n: int, what: str) -> Float[Tensor, "n p"]:
+def _check(tensor: Tensor, layer: str, n: int, what: str) -> None:
     if not tensor.is_floating_point() or tensor.ndim != 2 or len(tensor) != n or not tensor.shape[1]:
         raise InputError(
             f"layer {layer!r} of {what} is {tensor.dtype} {tuple(tensor.shape)}; with {n} stimulus ids it must be "
             f"floating point of shape ({n}, features)"
         )
-    rows = tensor.to(torch.float32)
-    broken = rows.isfinite().all(dim=1).logical_not()
+    broken = torch.stack([row.float().isfinite().all() for row in tensor]).logical_not()
     if broken.any():
         raise InputError(
             f"layer {layer!r} of {what} holds NaN, infinity or numbers beyond float32 in {int(broken.sum())} rows, "
             f"first in row {int(broken.nonzero()[0])}"
         )
-    return rows
 
 
 def _strings(metadata: Mapping[str, str], key: str, what: str) -> list[str]:

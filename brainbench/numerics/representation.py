@@ -7,7 +7,7 @@ and scored exactly, whatever p is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -70,6 +70,19 @@ class Representation:
             raise InputError("the Gram matrix holds NaN or infinity")
         stored = (gram.double(), unit_mean.double())
         return cls(stimulus_ids=tuple(stimulus_ids), n_units=n_units, _stored=stored)
+
+    @classmethod
+    def from_blocks(cls, blocks: Iterable[Float[Tensor, "n b"]], stimulus_ids: Sequence[str]) -> Representation:
+        """From features that come some units at a time, of which no more than one block is held: see `cross_gram`."""
+        n, n_units = len(stimulus_ids), 0
+        gram, (offset, total) = torch.zeros(n, n, dtype=torch.float64), torch.zeros(2, n, dtype=torch.float64)
+        for x in blocks:
+            reference = x.float().mean(dim=0)
+            gram += cross_gram(x, x, reference)
+            offset += offsets(x, reference)
+            total += x.sum(dim=1, dtype=torch.float64)
+            n_units += x.shape[1]
+        return cls.from_gram(gram + offset[:, None] + offset, total / n_units, n_units, stimulus_ids)
 
     @classmethod
     def from_squared_distances(cls, squared: Float[Tensor, "n n"]) -> Representation:
