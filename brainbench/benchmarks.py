@@ -160,7 +160,8 @@ def of_region(name: str, scorer: str, patterns: tuple[str, ...] | None = None) -
         return [known()[name]]
     chosen = [b for b in select(patterns) if b.region == name]
     if not chosen:
-        raise UnknownNameError("region or benchmark", name, {b.region for b in select(patterns)} | set(known()))
+        regions = {b.region for b in select(patterns) if b.region}
+        raise UnknownNameError("region or benchmark", name, regions | set(known()))
     scored = [b for b in chosen if b.scorer == scorer]
     if not scored:
         others = ", ".join(f"{b.id} is by {b.scorer}" for b in chosen)

@@ -102,7 +102,7 @@ def score(
     """Score MODEL on every benchmark whose recording is here, or on those named."""
     from brainbench import api
     from brainbench.printing import scores_table
-    from brainbench.printing_studies import dominated
+    from brainbench.printing_studies import at_edge, dominated
 
     if more and not benchmarks:
         raise UsageError(f"score takes one model; got {model!r} and {more[0]!r} too. Benchmarks follow --benchmarks.")
@@ -125,7 +125,7 @@ def score(
         typer.echo(json.dumps([entry.as_json() for entry in results.entries], indent=1))
     else:
         out.print(scores_table(model, results.entries))
-        for line in dominated(results.entries):
+        for line in [*dominated(results.entries), *at_edge(results.entries)]:
             out.print(Text(line))
     if results.skipped:
         names = ", ".join(sorted(results.skipped))

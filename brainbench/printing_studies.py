@@ -20,6 +20,9 @@ from brainbench.printing import number, signed, titled
 _SIDE_BY_SIDE = 3  # models whose layers have a column each; of more, only the mean is shown
 
 
+EDGE = 0.2  # of the penalties: that many neuroids about which a layer knows nothing are usual
+
+
 def dominated(entries: Sequence[Entry]) -> list[str]:
     """One line for each score of geometries that few components carry."""
     told = []
@@ -32,6 +35,19 @@ def dominated(entries: Sequence[Entry]) -> list[str]:
                 f"Note, {entry.label}: {count:.0f} {carry} 90 % of the geometry of {layer} (the first {share:.0%}): "
                 "the score says how well these few agree with the recording, and little of the rest. See "
                 "docs/scorers/feature_strength.md."
+            )
+    return told
+
+
+def at_edge(entries: Sequence[Entry]) -> list[str]:
+    """One line for each score of which many penalties lie at the edge of the grid that they were chosen from."""
+    told = []
+    for entry in entries:
+        share = entry.extras.get("at_edge")
+        if isinstance(share, float) and share > EDGE:
+            told.append(
+                f"Note, {entry.label}: {share:.0%} of the neuroids' penalties lie at the edge of the grid. At its "
+                "upper end a layer predicts nothing of a neuroid; if it predicts them well, widen the benchmark's grid."
             )
     return told
 

@@ -109,6 +109,7 @@ def test_subjects_are_resampled_and_replicates_belong_to_the_benchmark():
     np.testing.assert_array_equal(one.replicates, two.replicates)
     assert len(one.replicates) == N_REPLICATES
     assert {round(float(r), 3) for r in one.replicates} == {0.2, 0.4, 0.6}
+    assert len({round(float(r), 3) for r in one.normalized_replicates}) == 3  # who is drawn counts there, too
     single = aggregate(BENCHMARK, LAYERS, asked[:1], scores[:1])
     assert np.ptp(single.replicates) == 0 and "one subject" in single.resampled
 

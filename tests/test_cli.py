@@ -359,11 +359,17 @@ def test_confounds_of_no_score_are_refused(run, tmp_path):
     assert (code, out) == (2, "") and "no entry here has a score" in err
 
 
+def test_a_note_tells_of_penalties_at_the_edge_of_the_grid(run, features):
+    code, out, _ = run("score", features(values=np.random.default_rng(0).normal(size=(400, 6))), "-b", V1)
+    assert code == 0 and f"Note, {V1} (synthetic): " in out
+    assert re.search(r"\d\d% of the neuroids' penalties lie at the edge of the grid", " ".join(out.split()))
+
+
 def test_a_note_under_the_table_tells_a_score_that_few_components_carry(run, features):
     rng = np.random.default_rng(0)
     strong = rng.normal(size=(400, 1)) * rng.normal(size=60) * 30 + rng.normal(size=(400, 60))
     code, out, _ = run("score", features(values=strong), "-b", V1, "insilico.V1-rsa")
-    (note,) = [line for line in out.splitlines() if line.startswith("Note")]
+    (note,) = [line for line in out.splitlines() if line.startswith("Note") and "geometry" in line]
     assert (
         code == 0
         and "insilico.V1-rsa (synthetic): 1 component carries 90 % of the geometry of a (the first 100%)" in note

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,7 @@ from brainbench.numerics._shapes import Float
 from brainbench.numerics.correlation import constant, midranks, pearson
 
 COMPARISONS = ("spearman", "pearson", "kendall", "cosine")
+CONCORDANCES = 2**24  # pairs of pairs of stimuli that are looked at together
 
 
 def upper(rdm: Float[Tensor, "*s n n"]) -> Float[Tensor, "*s q"]:
@@ -47,14 +50,24 @@ def check_comparison(how: str) -> None:
 
 def tau_a(x: Float[Tensor, " q"], y: Float[Tensor, "q s"], pairs: Float[Tensor, "b q"]) -> Float[Tensor, "b s"]:
     """Kendall's tau-a of x with each column of y where entry i occurs `pairs[b, i]` times; NaN for a constant side."""
-    sign_x = torch.sign(x[:, None] - x[None])
     total = pairs.sum(dim=1)
-    out = torch.empty(len(pairs), y.shape[1], dtype=torch.float64, device=x.device)
-    for column in range(y.shape[1]):
-        agree = sign_x * torch.sign(y[:, None, column] - y[None, :, column])
-        out[:, column] = ((pairs @ agree) * pairs).sum(dim=1) / (total * (total - 1))
+    out = torch.zeros(len(pairs), y.shape[1], dtype=torch.float64, device=x.device)
+    for column, c in enumerate(y.T):
+        for rows, agree in concordances(x, c):
+            out[:, column] += ((pairs[:, rows] @ agree) * pairs).sum(dim=1)
     flat = constant(x[:, None]) | constant(y)
-    return torch.where(flat, torch.nan, out)
+    return torch.where(flat, torch.nan, out / (total * (total - 1))[:, None])
+
+
+def concordances(x: Float[Tensor, " q"], y: Float[Tensor, " q"]) -> Iterator[tuple[slice, Float[Tensor, "r q"]]]:
+    """1 where two entries are in one order in x and y, -1 where not, 0 for a tie: some rows at a time.
+
+    The whole matrix of 300 stimuli has 45,000² entries.
+    """
+    height = max(1, CONCORDANCES // len(x))
+    for start in range(0, len(x), height):
+        rows = slice(start, start + height)
+        yield rows, torch.sign(x[rows, None] - x) * torch.sign(y[rows, None] - y)
 
 
 def pooled(rdms: Float[Tensor, "q s"], how: str) -> Float[Tensor, " q"]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from brainbench.numerics._shapes import Float
 from brainbench.numerics.correlation import Order, midranks, ordered, weighted_midranks
-from brainbench.numerics.rdm import check_comparison, compare, tau_a, upper
+from brainbench.numerics.rdm import check_comparison, compare, concordances, tau_a, upper
 
 PAIRS = 8192  # pairs, and
 SAMPLES = 256  # samples, whose weights make one factor of a matrix product: it fits into a cache
@@ -129,8 +129,8 @@ def influence(x: Float[Tensor, " q"], y: Float[Tensor, "q s"], how: str) -> Floa
     defined = torch.isfinite(compare(x, y, how))
     x, y = x.double().nan_to_num()[:, None], y.nan_to_num()
     if how == "kendall":
-        every = torch.sign(x - x.T)
-        out = torch.stack([2 * (every * torch.sign(c[:, None] - c)).mean(dim=1) for c in y.T], dim=1)
+        means = [torch.cat([agree.mean(dim=1) for _, agree in concordances(x[:, 0], c)]) for c in y.T]
+        out = 2 * torch.stack(means, dim=1)
     else:
         of_x: list[Order] = []
         of_y: list[Order] = []

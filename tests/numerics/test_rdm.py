@@ -98,3 +98,19 @@ def test_the_upper_bound_pools_as_the_comparison_does():
 def test_one_subject_has_no_ceiling():
     lower, above = leave_one_out(torch.rand(10, 1, dtype=torch.float64), "spearman")
     assert torch.isnan(lower).all() and torch.isnan(above).all()
+
+
+def test_kendall_takes_pairs_of_pairs_a_few_rows_at_a_time(monkeypatch):
+    from scipy.stats import kendalltau
+
+    from brainbench.numerics import rdm
+    from brainbench.numerics.rdm_resampling import influence
+
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(66, generator=generator), torch.randn(66, 2, generator=generator)
+    whole = influence(x, y, "kendall")
+    monkeypatch.setattr(rdm, "CONCORDANCES", 66 * 7)
+    blocks = [rows for rows, _ in rdm.concordances(x, y[:, 0])]
+    assert len(blocks) == 10
+    np.testing.assert_allclose(compare(x, y, "kendall"), [kendalltau(x, c).statistic for c in y.T], atol=1e-12)
+    np.testing.assert_allclose(influence(x, y, "kendall"), whole, atol=1e-12)

@@ -35,3 +35,16 @@ def test_a_two_sided_p_by_hand():
 def test_adjusted_p_leave_out_what_is_undefined():
     np.testing.assert_allclose(benjamini_hochberg(np.array([0.01, np.nan, 0.04, 0.03])), [0.03, np.nan, 0.04, 0.04])
     assert np.isnan(benjamini_hochberg(np.full(2, np.nan))).all()
+
+
+def test_a_fingerprint_gives_the_same_draws_for_ever():
+    """Entries hold replicates, not draws: were these numbers to change, old and new entries would pair in silence.
+
+    If this fails with a new version of NumPy, raise the version of aggregation in benchmarks' fingerprints.
+    """
+    drawn = multiplicities([f"s{i}" for i in range(9)], 3, seed_of(FINGERPRINT, "stimuli"))
+    assert drawn.astype(int).tolist() == [
+        [2, 1, 1, 0, 1, 3, 0, 1, 0],
+        [1, 3, 1, 0, 2, 0, 0, 1, 1],
+        [1, 2, 2, 2, 1, 0, 0, 1, 0],
+    ]
