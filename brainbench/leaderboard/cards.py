@@ -20,7 +20,8 @@ from brainbench.leaderboard.untrusted import content_of, first_error, text_of, u
 
 CARD = "model.toml"
 FEATURES = "features.safetensors"
-REBUILT_FROM = ("baseline", "bundled", "insilico", "open_clip", "recording", "timm")  # sources that run no one's code
+# sources that run no one's code
+REBUILT_FROM = ("baseline", "bundled", "in_context", "insilico", "open_clip", "recording", "timm")
 Family = Literal["cnn", "transformer", "hybrid", "mlp", "recurrent", "hand-made", "recording", "other"]
 Supervision = Literal["none", "supervised", "self-supervised", "image-text", "other"]
 
@@ -88,6 +89,8 @@ class Card(_Strict):
             raise ValueError(
                 f"{self.model.partition(':')[0]!r} models cannot be rebuilt by their name: submit features, or scores"
             )
+        if self.submission == "rebuildable" and self.model.endswith(".safetensors"):
+            raise ValueError("a checkpoint in a file cannot be rebuilt by its name: only one that is shipped can")
         if self.submission == "features" and self.features_sha256 is None:
             raise ValueError(f"a submission of features has features_sha256, that of {FEATURES} beside the card")
         return self
