@@ -290,12 +290,12 @@ def _write_page(root: Path, merge: Sequence[Path] = (), to: Path | None = None) 
 
 
 def _submission(folder: Path) -> Any:
-    """A submission without problems. Raises InputError with the first of them otherwise."""
+    """A submission without problems. Raises VerificationError, naming the field, for one that cannot be right."""
     from brainbench.leaderboard.validate import validate
 
     report = validate(folder)
     if report.problems or len(report.submissions) != 1:
-        raise InputError(f"not valid, so not recomputed: {listed(map(str, report.problems), 3)}")
+        raise VerificationError(f"not valid, so not recomputed: {listed(map(str, report.problems), 3)}")
     return report.submissions[0]
 
 

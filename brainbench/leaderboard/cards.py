@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -60,7 +61,7 @@ class Card(_Strict):
     """What `model.toml` holds. `model` and `model_fingerprint` are as in the entries beside it."""
 
     schema_version: Literal[1] = 1
-    model: Annotated[str, StringConstraints(pattern=r"^[a-z_]+:[A-Za-z0-9][A-Za-z0-9 ._+@/(),=-]{0,150}$")]
+    model: Annotated[str, StringConstraints(pattern=r"^[a-z_]+:[A-Za-z0-9][A-Za-z0-9 ._+@/:(),=-]{0,150}$")]
     model_fingerprint: Sha256
     submission: Literal["rebuildable", "features", "scores"]
     weights_sha256: Sha256 | None = None
@@ -99,6 +100,20 @@ class Card(_Strict):
     def division(self) -> str:
         """`open` for scores that nobody can check, else `main`."""
         return "open" if self.submission == "scores" else "main"
+
+
+def superseded(cards: Mapping[str, Card]) -> set[tuple[str, str]]:
+    """The files (path below `results/`, sha256) that the cards of these folders take the place of.
+
+    A card speaks for its own folder, and for folders of the same model from the same submitter; for nobody else's.
+    """
+    found = set()
+    for folder, card in cards.items():
+        for old in card.supersedes:
+            other = cards.get(place := old.path.partition("/")[0])
+            if place == folder or (other and (other.model, other.submitter) == (card.model, card.submitter)):
+                found.add((old.path, old.sha256))
+    return found
 
 
 def read_card(path: Path) -> Card:

@@ -221,6 +221,7 @@ def _rendered(board: Board, data: dict[str, Any], held: dict[str, Any], script: 
         n_models=len(models),
         n_rows=len(board.rows),
         n_benchmarks=board.n_benchmarks,
+        n_recordings=board.n_recordings,
         version=version("brainbench"),
     )
 
