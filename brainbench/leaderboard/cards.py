@@ -119,7 +119,8 @@ def superseded(cards: Mapping[str, Card]) -> set[tuple[str, str]]:
 def read_card(path: Path) -> Card:
     """The card of a submission. Raises InputError naming the field that is missing or wrong."""
     text = text_of(content_of(path), path.name)
-    if re.search(r"\d{500}", text) or text.count("[") > 2000:  # tomllib bounds neither digits nor depth
+    # tomllib bounds neither digits nor depth, and a dotted key takes memory by the square of its parts
+    if re.search(r"\d{500}", text) or text.count("[") > 2000 or any(line.count(".") > 50 for line in text.split("\n")):
         raise InputError(f"{path.name} holds no card: no field of it is so long or so deep")
     try:
         return card_of(tomllib.loads(text))

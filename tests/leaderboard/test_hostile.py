@@ -1,4 +1,17 @@
-"""FAULTS L1 to L8: files that somebody made to get a score, or more, that is not theirs; each is refused by name."""
+"""Files that somebody made to get a score, or more, that is not theirs; each is refused by name.
+
+Which tests hold which row of the list of faults:
+
+L1   scores out of range       test_a_forged_field_is_named, test_a_score_above_its_ceiling_is_refused
+L2   JSON that is a weapon     test_json_that_*, test_weapons_take_no_memory, test_cards_that_are_weapons_*
+L3   forged scores and badges  test_trust.py
+L4   resubmitted, changed      test_history_changes_*, test_nobody_supersedes_*, test_the_same_model_*
+L5   names, links, case        test_names_that_*, test_links_lead_nowhere, test_results_is_no_link_*
+L6   hostile names             tests/web: test_hostile_names_are_text, test_downloads_are_what_is_shown_*
+L7   files that could run      test_files_that_could_run_*, test_what_may_not_be_there_*
+L8   safetensors               test_a_features_file_is_judged_by_its_header
+L11  0, 1, 2,000 rows; ties    test_board.py, tests/web
+"""
 
 import hashlib
 import json
@@ -6,6 +19,9 @@ import os
 import pickle
 import shutil
 import struct
+import subprocess
+import sys
+import textwrap
 import time
 import zipfile
 from pathlib import Path
@@ -98,6 +114,30 @@ def test_json_that_is_a_weapon_is_refused_at_once(folder, content, says):
     assert time.perf_counter() - start < 1
 
 
+def test_weapons_take_no_memory(folder):
+    """In a process of its own, whose highest memory no other test has raised."""
+    code = f"""
+        import resource
+        from pathlib import Path
+        from brainbench.leaderboard.validate import validate
+        def highest(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        folder = Path({str(folder)!r})
+        validate(folder)
+        before = highest()
+        deep, digits = b"[" * 250_000, b'{{"n_stimuli": ' + b"9" * 250_000 + b"}}"
+        for content in (deep, digits, b'{{"a":' * 40_000, b" " * 10_000_000):
+            (folder / "{V4}").write_bytes(content)
+            assert validate(folder).problems
+        print(highest() - before)
+    """
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 100
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
@@ -115,6 +155,18 @@ def test_json_that_two_readers_would_read_differently_is_refused(folder, old, ne
     assert old in text
     (folder / V4).write_text(text.replace(old, new, 1))
     assert says in " ".join(problems(folder))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a." * 100_000 + "a = 1", "[" + "a." * 60 + "a]", '"\u2028".' * 60 + "a = 1", "a = 0x" + "f" * 250_000]
+    + ["a = " + "{a=" * 60_000, "a = " + "9_" * 100_000 + "9", "a = " + "[" * 1999],
+)
+def test_cards_that_are_weapons_are_refused_at_once(folder, text):
+    (folder / "model.toml").write_text(text)
+    start = time.process_time()
+    assert "model.toml: " in problems(folder)[0]
+    assert time.process_time() - start < 1
 
 
 # L4: what stood there stays
