@@ -159,8 +159,15 @@ def test_json_that_two_readers_would_read_differently_is_refused(folder, old, ne
 
 @pytest.mark.parametrize(
     "text",
-    ["a." * 100_000 + "a = 1", "[" + "a." * 60 + "a]", '"\u2028".' * 60 + "a = 1", "a = 0x" + "f" * 250_000]
-    + ["a = " + "{a=" * 60_000, "a = " + "9_" * 100_000 + "9", "a = " + "[" * 1999],
+    [
+        "a." * 100_000 + "a = 1",
+        "[" + "a." * 60 + "a]",
+        '"\u2028".' * 60 + "a = 1",
+        "a = 0x" + "f" * 250_000,
+        "a = " + "{a=" * 60_000,
+        "a = " + "9_" * 100_000 + "9",
+        "a = " + "[" * 1999,
+    ],
 )
 def test_cards_that_are_weapons_are_refused_at_once(folder, text):
     (folder / "model.toml").write_text(text)
