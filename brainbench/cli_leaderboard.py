@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
@@ -221,17 +222,9 @@ def build(
     to: Annotated[Path | None, typer.Option("--to", help="The file to write [LEADERBOARD/site/index.html].")] = None,
 ) -> None:
     """Write the leaderboard as one static page that works offline, from disk."""
-    from brainbench.leaderboard.board import read_board
-    from brainbench.leaderboard.pages import write
-
     if merge and to is None:
         raise UsageError("give a page with unpublished entries a place of its own, --to FILE: site/ is public")
-    board = read_board(root, merge or ())
-    for problem in board.problems:
-        log.warning("left out: %s", problem)
-    path = write(board, to or root / "site" / "index.html")
-    typer.echo(path)
-    err.print(Text(f"{len(board.rows)} entries, {path.stat().st_size:,} bytes"))
+    _write_page(root, merge or (), to)
 
 
 @app.command()
@@ -251,18 +244,16 @@ def fill_(
     ] = None,
     benchmarks: Annotated[
         list[str] | None,
-        typer.Option("--benchmarks", "-b", help="Ids or globs instead of the list's; may be repeated."),
+        typer.Option("--benchmarks", "-b", help="Only these of the list's, ids or globs; may be repeated."),
     ] = None,
     supersede: Annotated[
-        str, typer.Option(metavar="REASON", help="Take the place of earlier entries, for this reason.")
+        str, typer.Option(metavar="REASON", help="Score again what is there, and take its place for this reason.")
     ] = "",
     device: Device = "auto",
     data_root: DataRoot = None,
 ) -> None:
-    """Score and submit every model that LEADERBOARD/models.toml lists, then write the page."""
-    from brainbench.leaderboard.board import read_board
+    """Score and submit what LEADERBOARD/models.toml lists and is not there yet, then write the page."""
     from brainbench.leaderboard.fill import fill
-    from brainbench.leaderboard.pages import write
 
     bars = ProgressBars()
     try:
@@ -270,27 +261,41 @@ def fill_(
             root,
             only=models,
             benchmarks=benchmarks,
-            data_root=roots(data_root),
+            roots=roots(data_root),
             device=device,
             progress=lambda: bars,
             reason=supersede,
         ):
             if isinstance(result, str):
                 err.print(Text(f"{name} was left out: {result}"))
-            else:
+            elif result:
                 typer.echo("\n".join(map(str, result)))
+            else:
+                err.print(Text(f"{name} has all its entries"))
     finally:
         bars.stop()
-    typer.echo(write(read_board(root), root / "site" / "index.html"))
+    _write_page(root)
+
+
+def _write_page(root: Path, merge: Sequence[Path] = (), to: Path | None = None) -> None:
+    from brainbench.leaderboard.board import read_board
+    from brainbench.leaderboard.pages import write
+
+    board = read_board(root, merge)
+    for problem in board.problems:
+        log.warning("left out: %s", problem)
+    path = write(board, to or root / "site" / "index.html")
+    typer.echo(path)
+    err.print(Text(f"{len(board.rows)} entries, {path.stat().st_size:,} bytes"))
 
 
 def _submission(folder: Path) -> Any:
-    """A submission without problems. Raises InputError with the first of them otherwise."""
+    """A submission without problems. Raises VerificationError, naming the field, for one that cannot be right."""
     from brainbench.leaderboard.validate import validate
 
     report = validate(folder)
     if report.problems or len(report.submissions) != 1:
-        raise InputError(f"not valid, so not recomputed: {listed(map(str, report.problems), 3)}")
+        raise VerificationError(f"not valid, so not recomputed: {listed(map(str, report.problems), 3)}")
     return report.submissions[0]
 
 

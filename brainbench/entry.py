@@ -146,8 +146,7 @@ class Entry(Scored, _Head):
 
         So models of one name, or one model read at other layers, lie side by side.
         """
-        label = re.sub(r"[^A-Za-z0-9._+@-]|^\.+", "_", self.model)[:100]
-        return Path(f"{label}-{self.model_fingerprint[:8]}") / f"{self.benchmark}.json"
+        return Path(folder_of(self.model, self.model_fingerprint)) / f"{self.benchmark}.json"
 
     @property
     def label(self) -> str:
@@ -157,6 +156,11 @@ class Entry(Scored, _Head):
     def as_json(self) -> dict[str, Any]:
         """The entry as plain JSON values."""
         return self.model_dump(mode="json")
+
+
+def folder_of(model: str, fingerprint: str) -> str:
+    """The name of the folder of a model's entries: `<model>-<8 hex>`."""
+    return f"{re.sub(r'[^A-Za-z0-9._+@-]|^[.]+', '_', model)[:100]}-{fingerprint[:8]}"
 
 
 def migrated(content: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from brainbench.datasets import DATASETS
 from brainbench.entry import Entry, read
 from brainbench.errors import InputError
 from brainbench.leaderboard.attestations import Attested, read_all
-from brainbench.leaderboard.cards import CARD, Card
+from brainbench.leaderboard.cards import CARD, Card, superseded
 from brainbench.leaderboard.rules import stale
 from brainbench.leaderboard.untrusted import Problem
 from brainbench.leaderboard.validate import is_root, validate
@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How a model stands over several benchmarks: its mean rank, 0 where it is first everywhere, 1 where last.
+    """How a model stands over recordings of brains: its mean rank, 0 where it is first everywhere, 1 where last.
 
     `low` and `high` are the 95 % interval of the mean rank over replicates, in which all models are ranked anew.
     """
@@ -70,6 +70,7 @@ class Board:
     rows: tuple[Row, ...]
     standings: tuple[Standing, ...]
     n_benchmarks: int
+    n_recordings: int
     problems: tuple[Problem, ...] = ()
 
 
@@ -102,14 +103,15 @@ def read_board(root: Path, merge: Sequence[Path] = ()) -> Board:
 
 def board(rows: Sequence[Row], problems: Sequence[Problem] = ()) -> Board:
     """The board of these rows, ranked."""
-    superseded = {(old.path, old.sha256) for row in rows for old in row.card.supersedes}
-    told = [replace(row, unranked=_unranked(row, superseded)) for row in rows]
+    old = superseded({row.folder: row.card for row in rows})
+    told = [replace(row, unranked=_unranked(row, old)) for row in rows]
     ranked = _ranked(told)
-    groups = _groups([row for row in ranked if row.card.division == "main" and not row.entry.synthetic])
+    groups = [group for group in _groups([row for row in ranked if _of_a_brain(row)]) if len(group) > 1]
     return Board(
         rows=tuple(ranked),
         standings=tuple(_standings(groups)),
-        n_benchmarks=sum(len(group) > 1 for group in groups),
+        n_benchmarks=len(groups),
+        n_recordings=len({_recording(group[0]) for group in groups}),
         problems=tuple(problems),
     )
 
@@ -159,10 +161,10 @@ def _own_card(path: Path | None, entry: Entry) -> Card:
     )
 
 
-def _unranked(row: Row, superseded: set[tuple[str, str]]) -> str:
+def _unranked(row: Row, old: set[tuple[str, str]]) -> str:
     if row.entry.status != "ok":
         return row.entry.status.replace("_", " ")
-    if row.published and (f"{row.folder}/{row.entry.benchmark}.json", row.sha256) in superseded:
+    if row.published and (f"{row.folder}/{row.entry.benchmark}.json", row.sha256) in old:
         return "superseded"
     if row.trust in ("disputed", "withdrawn"):
         return row.trust
@@ -197,22 +199,35 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
     return found
 
 
+def _of_a_brain(row: Row) -> bool:
+    """Whether a row counts in mean ranks: not in the open division, and scored on what was measured of a real brain."""
+    return row.card.division == "main" and not row.entry.synthetic and bool(row.entry.benchmark_identity.get("region"))
+
+
+def _recording(row: Row) -> str:
+    return str(row.entry.benchmark_identity["dataset"])
+
+
 def _standings(groups: Sequence[list[Row]]) -> list[Standing]:
-    """Models with a score on at least half of the benchmarks that rank several, best mean rank first."""
-    several = [group for group in groups if len(group) > 1]
-    placed: dict[str, list[tuple[float, np.ndarray]]] = {}
-    for group in several:
+    """Models with a score on every recording and on at least half of the benchmarks, best mean rank first.
+
+    The mean is over recordings of the means over their benchmarks: twelve scorers of one recording are one recording.
+    """
+    placed: dict[str, dict[str, list[tuple[float, np.ndarray]]]] = {}
+    for group in groups:
         raw = np.asarray([[row.entry.raw] for row in group], dtype=float)
         replicates = np.asarray([[np.nan if r is None else r for r in row.entry.replicates] for row in group])
         for row, place, places in zip(group, _places(raw), _places(replicates)):
-            placed.setdefault(row.folder, []).append((float(place[0]), places))
+            placed.setdefault(row.folder, {}).setdefault(_recording(row), []).append((float(place[0]), places))
     found = []
     for folder, own in placed.items():
-        if 2 * len(own) < len(several):
+        n_benchmarks = sum(map(len, own.values()))
+        if len(own) < len({_recording(group[0]) for group in groups}) or 2 * n_benchmarks < len(groups):
             continue
-        low, high = interval(np.mean([places for _, places in own], axis=0))
-        mean = float(np.mean([place for place, _ in own]))
-        found.append(Standing(folder=folder, mean_rank=mean, low=low, high=high, n_benchmarks=len(own)))
+        drawn = np.mean([np.mean([places for _, places in several], axis=0) for several in own.values()], axis=0)
+        low, high = interval(drawn)
+        mean = float(np.mean([np.mean([place for place, _ in several]) for several in own.values()]))
+        found.append(Standing(folder=folder, mean_rank=mean, low=low, high=high, n_benchmarks=n_benchmarks))
     return sorted(found, key=lambda standing: (standing.mean_rank, standing.folder))
 
 

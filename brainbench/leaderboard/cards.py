@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -20,7 +21,8 @@ from brainbench.leaderboard.untrusted import content_of, first_error, text_of, u
 
 CARD = "model.toml"
 FEATURES = "features.safetensors"
-REBUILT_FROM = ("baseline", "bundled", "insilico", "open_clip", "recording", "timm")  # sources that run no one's code
+# sources that run no one's code
+REBUILT_FROM = ("baseline", "bundled", "in_context", "insilico", "open_clip", "recording", "timm")
 Family = Literal["cnn", "transformer", "hybrid", "mlp", "recurrent", "hand-made", "recording", "other"]
 Supervision = Literal["none", "supervised", "self-supervised", "image-text", "other"]
 
@@ -59,7 +61,7 @@ class Card(_Strict):
     """What `model.toml` holds. `model` and `model_fingerprint` are as in the entries beside it."""
 
     schema_version: Literal[1] = 1
-    model: Annotated[str, StringConstraints(pattern=r"^[a-z_]+:[A-Za-z0-9][A-Za-z0-9 ._+@/(),=-]{0,150}$")]
+    model: Annotated[str, StringConstraints(pattern=r"^[a-z_]+:[A-Za-z0-9][A-Za-z0-9 ._+@/:(),=-]{0,150}$")]
     model_fingerprint: Sha256
     submission: Literal["rebuildable", "features", "scores"]
     weights_sha256: Sha256 | None = None
@@ -88,6 +90,8 @@ class Card(_Strict):
             raise ValueError(
                 f"{self.model.partition(':')[0]!r} models cannot be rebuilt by their name: submit features, or scores"
             )
+        if self.submission == "rebuildable" and self.model.endswith(".safetensors"):
+            raise ValueError("a checkpoint in a file cannot be rebuilt by its name: only one that is shipped can")
         if self.submission == "features" and self.features_sha256 is None:
             raise ValueError(f"a submission of features has features_sha256, that of {FEATURES} beside the card")
         return self
@@ -98,10 +102,25 @@ class Card(_Strict):
         return "open" if self.submission == "scores" else "main"
 
 
+def superseded(cards: Mapping[str, Card]) -> set[tuple[str, str]]:
+    """The files (path below `results/`, sha256) that the cards of these folders take the place of.
+
+    A card speaks for its own folder, and for folders of the same model from the same submitter; for nobody else's.
+    """
+    found = set()
+    for folder, card in cards.items():
+        for old in card.supersedes:
+            other = cards.get(place := old.path.partition("/")[0])
+            if place == folder or (other and (other.model, other.submitter) == (card.model, card.submitter)):
+                found.add((old.path, old.sha256))
+    return found
+
+
 def read_card(path: Path) -> Card:
     """The card of a submission. Raises InputError naming the field that is missing or wrong."""
     text = text_of(content_of(path), path.name)
-    if re.search(r"\d{500}", text) or text.count("[") > 2000:  # tomllib bounds neither digits nor depth
+    # tomllib bounds neither digits nor depth, and a dotted key takes memory by the square of its parts
+    if re.search(r"\d{500}", text) or text.count("[") > 2000 or any(line.count(".") > 50 for line in text.split("\n")):
         raise InputError(f"{path.name} holds no card: no field of it is so long or so deep")
     try:
         return card_of(tomllib.loads(text))

@@ -26,13 +26,15 @@ UNIT = 10_000
 LEVELS = 63  # of a replicate; the 64th character stands for an undefined one
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 FEWEST = 40  # below these an interval says nothing, so none come along
+SCRIPTS = ("parts.js", "scores.js", "views.js")  # one script, in this order
 _HERE = Path(__file__).parent / "page"
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
 def html(board: Board) -> str:
     """The whole page."""
-    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    parts = [(_HERE / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    script = "\n".join(['"use strict";', "(() => {", *parts, "})();"])
     style = (_HERE / "page.css").read_text(encoding="utf-8")
     data = payload(board)
     bare = _rendered(board, data, {}, script, style)
@@ -156,7 +158,7 @@ def _bench(row: Row) -> dict[str, Any]:
 
 
 def _row(row: Row, model: int, benchmark: int, newest: dict[str, Any]) -> list[Any]:
-    """In the order that page.js names: what is not there is null."""
+    """In the order that parts.js names: what is not there is null."""
     entry = row.entry
     layers = [layer.layer for layer in entry.layers]
     first = newest[_benchmark(row)].entry
@@ -221,6 +223,7 @@ def _rendered(board: Board, data: dict[str, Any], held: dict[str, Any], script: 
         n_models=len(models),
         n_rows=len(board.rows),
         n_benchmarks=board.n_benchmarks,
+        n_recordings=board.n_recordings,
         version=version("brainbench"),
     )
 

@@ -28,6 +28,7 @@ from brainbench.numerics.resampling import interval
 EXACT = 1e-9  # sums in another order
 ROUNDED = 2e-6  # replicates are rounded to six decimals
 BIASED = 0.1  # how far replicates may lie from the score that they resample, beside half their interval
+MOST_NORMALIZED = 5.0  # of a ceiling: where ceilings are low medians over neuroids pass 1; nothing honest passes this
 LONGEST_REASON = 1000
 Found = Iterator[tuple[str, str]]  # (field, what is wrong)
 
@@ -164,6 +165,14 @@ def _beyond_reach(entry: Entry) -> Found:
     for field, value in ceilings.items():
         if value is not None and not -1 - EXACT <= value <= 1 + ROUNDED:
             yield field, f"is {value:g}; a ceiling is at most 1"
+    shares = {name: getattr(entry, name) for name in ("normalized", "normalized_low", "normalized_high")}
+    shares |= {f"per_subject.{name}.normalized": s.normalized for name, s in entry.per_subject.items()}
+    shares |= {f"baselines.{name}.normalized": b.normalized for name, b in entry.baselines.items()}
+    for field, value in shares.items():
+        if value is not None and not abs(value) <= MOST_NORMALIZED:
+            yield field, f"is {value:g} of the ceiling; {MOST_NORMALIZED:g} is more than any model can have"
+    if entry.normalized_low is not None and entry.normalized_low > (entry.normalized_high or entry.normalized_low):
+        yield "normalized_low", "is above normalized_high"
     reach = max((value for value in map(_reach, [entry] * 2, (entry.ceiling, entry.ceiling_upper)) if value), default=1)
     if entry.low is not None and entry.ceiling is not None and entry.low > reach + ROUNDED:
         yield "raw", f"all of its interval, from {entry.low:g}, lies above the ceiling, {reach:.3f} on its scale"

@@ -18,7 +18,7 @@ from brainbench.core.specs import fingerprint
 from brainbench.entry import Entry
 from brainbench.errors import InputError
 from brainbench.leaderboard import attestations
-from brainbench.leaderboard.cards import CARD, FEATURES, Card, read_card
+from brainbench.leaderboard.cards import CARD, FEATURES, Card, read_card, superseded
 from brainbench.leaderboard.rules import broken, stale
 from brainbench.leaderboard.untrusted import (
     FEATURES_BYTES,
@@ -63,8 +63,8 @@ class Report:
 
 
 def is_root(path: Path) -> bool:
-    """Whether this is a whole leaderboard, not one submission."""
-    return (path / RESULTS).is_dir()
+    """Whether this is a whole leaderboard, not one submission. Its `results/` is a folder, not a link to one."""
+    return (path / RESULTS).is_dir() and not (path / RESULTS).is_symlink()
 
 
 def validate(path: Path, *, against: Path | None = None) -> Report:
@@ -72,6 +72,7 @@ def validate(path: Path, *, against: Path | None = None) -> Report:
 
     Raises InputError where `path` or `against` is neither.
     """
+    path = Path(os.path.abspath(path))  # "." has a name, too  # noqa: PTH100  (resolve() would follow links)
     if not path.is_dir() or not (is_root(path) or (path / CARD).exists()):
         raise InputError(f"{path} is no leaderboard (it has no {RESULTS}/) and no submission (it has no {CARD})")
     report = Report()
@@ -167,13 +168,15 @@ def _among_all(report: Report) -> None:
     """What no two submissions may share, and what all entries of a benchmark do share."""
     models: dict[str, str] = {}
     shared: dict[tuple[str, str], tuple[str, object]] = {}
-    superseded = {(old.path, old.sha256) for submission in report.submissions for old in submission.card.supersedes}
+    told = superseded(_cards(report))
     for submission in report.submissions:
         name = submission.folder.name
+        for old in submission.card.supersedes:
+            if (old.path, old.sha256) not in told:
+                why = f"{shown(old.path)} is of another model or submitter: only its own card can supersede it"
+                report.problems.append(Problem(file=f"{name}/{CARD}", field="supersedes", message=why))
         live = {
-            file: e
-            for file, e in submission.entries.items()
-            if (f"{name}/{file}", submission.sha256[file]) not in superseded
+            file: e for file, e in submission.entries.items() if (f"{name}/{file}", submission.sha256[file]) not in told
         }
         for entry in list(live.values())[:1]:
             content = {key: entry.model_identity.get(key) for key in ("weights", "preprocessing", "layers")}
@@ -199,11 +202,17 @@ def _among_all(report: Report) -> None:
                     report.problems.append(Problem(file=f"{name}/{file}", field=fact, message=why))
 
 
+def _cards(report: Report) -> dict[str, Card]:
+    return {submission.folder.name: submission.card for submission in report.submissions}
+
+
 def _hashes(root: Path) -> dict[str, str]:
+    """The sha256 of what a leaderboard may hold; files of any other kind are not opened, here neither."""
     found = {}
     for top in (RESULTS, attestations.FOLDER):
         for path in sorted((root / top).rglob("*")):
-            if stat.S_ISREG(os.lstat(path).st_mode):
+            kinds = LIMITS if top == RESULTS else attestations.LIMITS
+            if stat.S_ISREG(os.lstat(path).st_mode) and path.suffix in kinds:
                 with opened(path, FEATURES_BYTES) as (file, _):
                     found[path.relative_to(root).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
@@ -212,7 +221,7 @@ def _hashes(root: Path) -> dict[str, str]:
 def _since(root: Path, against: Path, before: dict[str, str], report: Report) -> None:
     """What of the earlier leaderboard was changed or taken away without a word."""
     now = _hashes(root)
-    told = {(old.path, old.sha256) for submission in report.submissions for old in submission.card.supersedes}
+    told = superseded(_cards(report))
     for file, digest in before.items():
         if now.get(file) == digest or file.endswith(f"/{CARD}"):
             continue

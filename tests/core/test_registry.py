@@ -15,6 +15,16 @@ def test_names_are_loaded_when_asked_for_and_typos_are_met():
         THINGS["rigde"]
 
 
+def test_packages_are_looked_through_once_for_each_path(monkeypatch):
+    asked = []
+    monkeypatch.setattr("brainbench.core.registry.entry_points", lambda group: asked.append(group) or [])
+    many = Registry(kind="thing", own={"ridge": "json:loads"}, group="brainbench.looked_through_once")
+    assert [many["ridge"] for _ in range(3)] and list(many)
+    assert len(asked) == 1
+    monkeypatch.setattr(sys, "path", [*sys.path, "another"])
+    assert list(many) and len(asked) == 2
+
+
 @pytest.mark.parametrize("target", ["json", "nothere.at.all:x", "json:nothere"])
 def test_targets_that_do_not_exist_are_usage_errors(target):
     with pytest.raises(UsageError):

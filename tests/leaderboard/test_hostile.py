@@ -1,10 +1,27 @@
-"""FAULTS L1 to L8: files that somebody made to get a score, or more, that is not theirs; each is refused by name."""
+"""Files that somebody made to get a score, or more, that is not theirs; each is refused by name.
 
+Which tests hold which row of the list of faults:
+
+L1   scores out of range       test_a_forged_field_is_named, test_a_score_above_its_ceiling_is_refused
+L2   JSON that is a weapon     test_json_that_*, test_weapons_take_no_memory, test_cards_that_are_weapons_*
+L3   forged scores and badges  test_trust.py
+L4   resubmitted, changed      test_history_changes_*, test_nobody_supersedes_*, test_the_same_model_*
+L5   names, links, case        test_names_that_*, test_links_lead_nowhere, test_results_is_no_link_*
+L6   hostile names             tests/web: test_hostile_names_are_text, test_downloads_are_what_is_shown_*
+L7   files that could run      test_files_that_could_run_*, test_what_may_not_be_there_*
+L8   safetensors               test_a_features_file_is_judged_by_its_header
+L11  0, 1, 2,000 rows; ties    test_board.py, tests/web
+"""
+
+import hashlib
 import json
 import os
 import pickle
 import shutil
 import struct
+import subprocess
+import sys
+import textwrap
 import time
 import zipfile
 from pathlib import Path
@@ -13,6 +30,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from brainbench.entry import MIGRATIONS
+from brainbench.errors import InputError
+from brainbench.leaderboard.board import read_board
 from brainbench.leaderboard.untrusted import safetensors_problem
 from brainbench.leaderboard.validate import validate
 from brainbench.models.features_file import write_features
@@ -36,6 +56,9 @@ def test_what_the_tests_begin_with_is_valid(root, folder):
         ({"raw": 40.0, "low": 39.0}, "raw: is 40"),
         ({"raw": 0.42}, "raw: is 0.42; the entry's own parts make it 0.4"),
         ({"low": 0.1}, "low: is 0.1; the entry's own parts make it"),
+        ({"normalized": 25.0}, "normalized: is 25 of the ceiling"),
+        ({"normalized_low": 0.5, "normalized_high": 40.0}, "normalized_high: is 40 of the ceiling"),
+        ({"normalized_low": 0.5, "normalized_high": 0.1}, "normalized_low: is above normalized_high"),
         ({"ceiling": 3.0}, "ceiling: is 3"),
         ({"replicates": [0.4] * 10}, "replicates: has 10 numbers"),
         ({"layer_by_fold": ["blocks.5"] * 4}, "layer_by_fold: has 4 folds; the benchmark has 5"),
@@ -91,6 +114,30 @@ def test_json_that_is_a_weapon_is_refused_at_once(folder, content, says):
     assert time.perf_counter() - start < 1
 
 
+def test_weapons_take_no_memory(folder):
+    """In a process of its own, whose highest memory no other test has raised."""
+    code = f"""
+        import resource
+        from pathlib import Path
+        from brainbench.leaderboard.validate import validate
+        def highest(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        folder = Path({str(folder)!r})
+        validate(folder)
+        before = highest()
+        deep, digits = b"[" * 250_000, b'{{"n_stimuli": ' + b"9" * 250_000 + b"}}"
+        for content in (deep, digits, b'{{"a":' * 40_000, b" " * 10_000_000):
+            (folder / "{V4}").write_bytes(content)
+            assert validate(folder).problems
+        print(highest() - before)
+    """
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 100
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
@@ -110,6 +157,25 @@ def test_json_that_two_readers_would_read_differently_is_refused(folder, old, ne
     assert says in " ".join(problems(folder))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a." * 100_000 + "a = 1",
+        "[" + "a." * 60 + "a]",
+        '"\u2028".' * 60 + "a = 1",
+        "a = 0x" + "f" * 250_000,
+        "a = " + "{a=" * 60_000,
+        "a = " + "9_" * 100_000 + "9",
+        "a = " + "[" * 1999,
+    ],
+)
+def test_cards_that_are_weapons_are_refused_at_once(folder, text):
+    (folder / "model.toml").write_text(text)
+    start = time.process_time()
+    assert "model.toml: " in problems(folder)[0]
+    assert time.process_time() - start < 1
+
+
 # L4: what stood there stays
 
 
@@ -127,6 +193,35 @@ def test_history_changes_only_where_the_card_says_so(tmp_path, root, folder, mad
     assert problems(root, against=before) == []
     (folder / "cowley2023.V4-ridge.json").unlink()
     assert "was removed since it was accepted" in problems(root, against=before)[0]
+
+
+def test_nobody_supersedes_what_is_anothers(tmp_path, root, folder, made):
+    before = tmp_path / "before"
+    shutil.copytree(root, before)
+    digest = hashlib.sha256((folder / V4).read_bytes()).hexdigest()
+    old = {"path": f"{folder.name}/{V4}", "sha256": digest, "reason": "mine is better"}
+    made.submitted(root, made.entry("timm:rival", raw=0.3), supersedes=[old])
+    assert any("supersedes: " in p and "is of another model or submitter" in p for p in problems(root))
+    (folder / V4).unlink()
+    assert any("was removed since it was accepted" in p for p in problems(root, against=before))
+    shutil.copy(before / "results" / folder.name / V4, folder / V4)
+    assert {row.unranked for row in read_board(root).rows if row.entry.model == "timm:made"} == {""}
+
+
+def test_a_later_version_of_ones_own_model_supersedes_the_earlier(root, folder, made):
+    digest = hashlib.sha256((folder / V4).read_bytes()).hexdigest()
+    old = {"path": f"{folder.name}/{V4}", "sha256": digest, "reason": "weights mended"}
+    made.submitted(root, made.entry(raw=0.42, weights="1" * 64), supersedes=[old])
+    assert problems(root) == []
+    rows = [row for row in read_board(root).rows if row.entry.benchmark == V4.removesuffix(".json")]
+    assert sorted(row.unranked for row in rows) == ["", "superseded"]
+
+
+def test_entries_of_an_earlier_schema_are_read_forward(root, folder, made, monkeypatch):
+    monkeypatch.setitem(MIGRATIONS, 0, lambda old: {k: v for k, v in old.items() if k != "colour"})
+    made.edited(folder / V4, schema_version=0, colour="red")
+    assert problems(root) == []
+    assert len(read_board(root).rows) == 2
 
 
 def test_the_same_model_under_another_name_is_refused(root, made):
@@ -173,6 +268,28 @@ def test_links_lead_nowhere(tmp_path, root, folder):
 class _Bomb:
     def __reduce__(self):
         return (Path.touch, (Path("canary"),))
+
+
+def test_results_is_no_link_and_a_folder_may_be_named_by_a_dot(tmp_path, root, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert problems(Path()) == []
+    monkeypatch.chdir(tmp_path)
+    shutil.move(root / "results", tmp_path / "elsewhere")
+    (root / "results").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="is no leaderboard"):
+        validate(root)
+
+
+def test_what_may_not_be_there_is_not_opened_to_be_compared_either(tmp_path, root, folder, monkeypatch):
+    before = tmp_path / "before"
+    shutil.copytree(root, before)
+    (folder / "w.pkl").write_bytes(pickle.dumps(_Bomb()))
+    opened, really = [], os.open
+    monkeypatch.setattr(
+        os, "open", lambda path, *rest, **options: opened.append(path) or really(path, *rest, **options)
+    )
+    assert any("w.pkl: may not be part" in problem for problem in problems(root, against=before))
+    assert opened and not [path for path in opened if str(path).endswith(".pkl")]
 
 
 @pytest.mark.parametrize("name", ["w.pkl", "w.pt", "w.npy", "w.h5", "w.zip", "w.yaml", "w.py", "w.tar.gz", "w.html"])
@@ -246,6 +363,8 @@ def test_a_whole_features_file_is_fine(tmp_path, made):
         ({"family": "magic"}, "family: "),
         ({"weights_sha256": "1" * 64}, "model_identity.weights: is not the weights_sha256"),
         ({"submission": "features", "features_sha256": "1" * 64}, "features.safetensors: is missing"),
+        ({"model": "in_context:tmp/x.safetensors"}, "a checkpoint in a file cannot be rebuilt"),
+        ({"model": "module:os:abort"}, "'module' models cannot be rebuilt by their name"),
     ],
 )
 def test_a_card_is_whole_and_shows_what_it_is(root, made, facts, says):
@@ -254,7 +373,7 @@ def test_a_card_is_whole_and_shows_what_it_is(root, made, facts, says):
 
 
 def test_the_open_division_takes_scores_of_any_model(root, made):
-    folder = made.submitted(root, made.entry("module:mine"), submission="scores", weights_sha256="0" * 64)
+    folder = made.submitted(root, made.entry("module:lab.net:mine"), submission="scores", weights_sha256="0" * 64)
     assert "weights" in problems(folder)[0]
     (folder / "model.toml").write_text((folder / "model.toml").read_text().replace("weights_sha256", "# "))
     assert problems(folder) == []

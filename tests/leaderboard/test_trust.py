@@ -92,17 +92,24 @@ def test_disputed_and_withdrawn_entries_stay_with_their_history(root, folder, ke
 # recomputation
 
 
-@pytest.fixture
-def run_of_features(tmp_path, monkeypatch):
-    """A run of random features on one synthetic benchmark, submitted with the features."""
-    monkeypatch.setenv("BRAINBENCH_CACHE", str(tmp_path / "cache"))
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """A file of features and a run of it on one synthetic benchmark, with the store that the run filled."""
+    top = tmp_path_factory.mktemp("scored")
     ids = Insilico().stimuli().ids
-    file = tmp_path / "f.safetensors"
     pixels = np.stack([np.asarray(Insilico().stimuli().image(i).resize((6, 6))).ravel() for i in ids])
-    write_features(file, {"a": pixels.astype(np.float32)}, ids, model="mine")
+    write_features(top / "f.safetensors", {"a": pixels.astype(np.float32)}, ids, model="mine")
     bare = {name: b.model_copy(update={"baselines": ()}) for name, b in known().items()}
-    monkeypatch.setattr("brainbench.benchmarks.known", lambda: bare)
-    api.score(f"features:{file}", "insilico.V1-ridge", out=tmp_path / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BRAINBENCH_CACHE", str(top / "cache"))
+        patch.setattr("brainbench.benchmarks.known", lambda: bare)
+        api.score(f"features:{top / 'f.safetensors'}", "insilico.V1-ridge", out=top / "run")
+        yield top
+
+
+@pytest.fixture
+def run_of_features(tmp_path, scored):
+    """That run, submitted with the features."""
     facts = {
         "title": "Mine",
         "family": "other",
@@ -112,7 +119,7 @@ def run_of_features(tmp_path, monkeypatch):
         "trained_on_benchmark_stimuli": False,
         "submitter": "tests",
     }
-    (folder,) = submit(tmp_path / "run", tmp_path / "L", facts=facts, features=file)
+    (folder,) = submit(scored / "run", tmp_path / "L", facts=facts, features=scored / "f.safetensors")
     assert missing(folder) == [] and validate(tmp_path / "L").problems == []
     return folder
 
@@ -146,6 +153,21 @@ def test_features_are_recomputed_and_a_forged_region_is_named(run_of_features, m
     assert command(monkeypatch, "leaderboard", "verify", folder, "--sample", 2, "--seed", 1) == 5
     assert "insilico.V1-ridge: raw: claimed" in " ".join(capsys.readouterr().err.split())
     assert trust(root) == {"insilico.V1-ridge": "self-reported"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"benchmark_fingerprint": "0" * 64}, "benchmark_fingerprint: the benchmark is another one now"),
+        ({"per_subject": {"s9": {"raw": 0.4, "ceiling": None, "normalized": None, "n_neuroids": 150}}}, "per_subject"),
+        ({"raw": 0.42}, "raw: is 0.42; the entry's own parts make it 0.4"),
+    ],
+)
+def test_what_cannot_be_right_fails_verification_by_name(folder, made, monkeypatch, capsys, fields, names):
+    made.edited(folder / ENTRY, **fields)
+    for what in ("verify", "reproduce"):
+        assert command(monkeypatch, "leaderboard", what, folder if what == "verify" else folder / ENTRY) == 5
+        assert names in " ".join(capsys.readouterr().err.split())
 
 
 def test_other_weights_are_another_model(run_of_features, made):

@@ -4,13 +4,16 @@ import csv
 import importlib.util
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from brainbench.analysis.models import compare
+from brainbench.entry import Baseline
 from brainbench.leaderboard import pages
+from brainbench.leaderboard.attestations import Attestation, Attested
 from brainbench.leaderboard.board import Row, board
 from brainbench.leaderboard.cards import Card
 
@@ -42,14 +45,25 @@ def browser():
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def written():
+    """Rows that several tests open, and their page, by the id of the list: ranking takes longer than all else."""
+    return {}
+
+
 @pytest.fixture
-def opened(browser, tmp_path):
+def opened(browser, tmp_path, written):
     """Opens a board's page, and afterwards holds that nothing left it and nothing was said on the console."""
     context = browser.new_context(accept_downloads=True, viewport={"width": 1200, "height": 800})
     said, asked = [], []
 
-    def use(rows, view="", **size):
-        path = pages.write(board(rows), tmp_path / "index.html")
+    def use(rows, view=""):
+        path = tmp_path / "index.html"
+        if id(rows) in written:
+            path.write_text(written[id(rows)][1])
+        else:
+            pages.write(board(rows), path)
+            written[id(rows)] = rows, path.read_text()
         page = context.new_page()
         page.set_default_timeout(10_000)
         page.on("console", lambda message: said.append(message.text))
@@ -122,8 +136,82 @@ def test_a_view_is_an_address(opened, six):
     assert "sort=-normalized" in address and "q=made3" in address
     page.select_option("[name=region]", "humanIT")
     assert "region=humanIT" in page.url
+    page.evaluate("history.replaceState(null, '', '#scores')")
+    page.click("#permalink")
+    assert "region=humanIT" in page.url and "holds the link" in page.inner_text("#status")
+    page.reload()
+    assert page.input_value("[name=region]") == "humanIT"
     page.evaluate("location.hash = '#scores?sort=nonsense&species=nobody'")
     assert "No score fits" in page.inner_text("#scores-table")
+
+
+def test_the_overview_ranks_real_recordings_with_intervals(opened):
+    rows = made.rows(3, ("henaff2021.V1-ridge", *NAMES))
+    page = opened(rows)
+    lines = page.locator("#standings tbody tr")
+    assert [line.split()[0] for line in lines.all_inner_texts()] == ["made2", "made1", "made0"]
+    for line, standing in zip(lines.all(), board(rows).standings):
+        told = f"{standing.mean_rank:.2f} [{standing.low:.2f}, {standing.high:.2f}]"
+        assert told in line.inner_text() and line.locator(".whisker").count() == 1
+    assert "over 3 recordings" in page.inner_text("#overview") and "(3 in all)" in page.inner_text("#overview")
+    listed = page.locator("#benchmark-list tbody th").all_inner_texts()
+    assert listed[-1] == "insilico.V4-ridge (synthetic)" and len(listed) == 4
+    page.locator("#benchmark-list tbody th a").first.click()
+    assert page.is_visible("#benchmark")
+
+
+def test_score_cells_have_an_interval_and_a_ceiling(opened):
+    page = opened(made.rows(2, NAMES[:2]), "#scores?sort=-raw")
+    for line in page.locator("#scores-table tbody tr").all():
+        whisker = line.locator(".score .whisker").first
+        dot = float(line.locator(".score .dot").get_attribute("cx"))
+        assert float(whisker.get_attribute("x1")) < dot < float(whisker.get_attribute("x2"))
+        ceiling = line.locator(".score .ceiling")
+        assert (ceiling.count() == 1) == (line.locator("[data-label=Ceiling]").inner_text() != "–")
+        assert ceiling.count() == 0 or dot < float(ceiling.get_attribute("x1"))
+
+
+def test_trust_is_shown_filtered_and_has_its_history(opened):
+    def attested(row, *verdicts):
+        facts = {"entry": f"{row.folder}/x.json", "entry_sha256": "0" * 64, "signer": "host@lab", "date": "2026-01-02"}
+        held = tuple(Attestation(verdict=v, reason="for a reason", **facts) for v in verdicts)
+        return replace(row, attested=Attested(verdicts=held))
+
+    one, two, three, four = made.rows(4, NAMES[:1])
+    open_ = replace(made.rows(5, NAMES[:1], submission="scores")[4], folder="open")
+    own = replace(two, folder="mine", published=False, entry=made.entry("timm:mine", NAMES[0], seed=8))
+    rows = [attested(one, "spot-checked"), attested(two, "reproduced"), attested(three, "reproduced", "disputed")]
+    page = opened([*rows, attested(four, "withdrawn"), open_, own], "#scores")
+    badges = page.locator("#scores-table td[data-label=Trust] .badge").all_inner_texts()
+    assert sorted(badges) == ["reproduced", "self-reported", "spot-checked", "unpublished"]
+    page.select_option("[name=trust]", "reproduced")
+    assert titles(page) == ["made1"]
+    page.click("#reset")
+    page.select_option("[name=division]", "open")
+    assert "open division" in titles(page)[0]
+    assert page.inner_text("#scores-table td[data-label=Rank]") == "1 (open)"
+    page.click("#reset")
+    page.check("[name=unranked]")
+    told = page.locator("#scores-table tr.unranked td[data-label=Rank]").all_inner_texts()
+    assert sorted(told) == ["disputed", "withdrawn"]
+    page.evaluate(f"location.hash = '#model={three.folder}'")
+    history = page.locator("#model-body li").all_inner_texts()
+    assert [line.split(": ")[1] for line in history] == [
+        "reproduced by host@lab, 2026-01-02", "disputed by host@lab, 2026-01-02"
+    ]  # fmt: skip
+    page.evaluate("location.hash = '#overview'")
+    assert page.locator("#standings .badge").all_inner_texts() == ["unpublished"]
+
+
+def test_a_model_stands_beside_its_best_baseline(opened):
+    row = made.rows(1, NAMES[:1])[0]
+    low = {"raw": 0.1, "difference": 0.1, "difference_low": 0.05, "difference_high": 0.15}
+    best = {"raw": 0.15, "difference": 0.05, "difference_low": 0.01, "difference_high": 0.09}
+    own = {"baseline:pixels": Baseline(**low), f"{row.entry.model}@untrained": Baseline(**best)}
+    row = replace(row, entry=row.entry.model_copy(update={"baselines": own}))
+    page = opened([row], f"#model={row.folder}")
+    cell = " ".join(page.inner_text("#model-body td[data-label='Over best baseline']").split())
+    assert cell == f"+{row.entry.raw - 0.15:.3f} [+0.010, +0.090] untrained twin"
 
 
 def test_ties_nulls_and_failures_are_shown_as_what_they_are(opened):
@@ -188,8 +276,8 @@ def test_two_models_are_compared_as_the_library_compares_them(opened, six):
     assert six[3].folder in page.url
 
 
-def test_downloads_are_what_is_shown_and_no_formulas(opened):
-    rows = hostile_rows()
+def test_downloads_are_what_is_shown_and_no_formulas(opened, hostile):
+    rows = hostile
     page = opened(rows, "#scores?synthetic=1&unranked=1")
     with page.expect_download() as waiting:
         page.click("#csv")
@@ -222,10 +310,14 @@ def hostile_rows():
     return rows
 
 
+@pytest.fixture(scope="module")
+def hostile():
+    return hostile_rows()
+
+
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
-def test_hostile_names_are_text(opened, number):
-    rows = hostile_rows()
-    page = opened(rows, "#scores?synthetic=1")
+def test_hostile_names_are_text(opened, hostile, number):
+    page = opened(hostile, "#scores?synthetic=1")
     assert page.locator("img, script[src], iframe, object, b:not(#about b)").count() == 0
     page.locator("#scores-table tbody tr").nth(number).locator("a").first.click()
     assert page.is_visible("#model")
@@ -268,6 +360,51 @@ def test_axe_finds_nothing_serious(opened, six, view, dark):
     assert [(f["id"], f["nodes"][0]["html"]) for f in found if f["impact"] in ("serious", "critical")] == []
 
 
+VISIBLE = """all => all.filter(e => e.checkVisibility()).map((e, n) => { e.dataset.n = n; return n; })"""
+
+
+@pytest.mark.parametrize("view", ["overview", "scores?q=made3", "compare", f"benchmark={NAMES[1]}", "model"])
+def test_every_control_can_be_reached_by_keyboard(opened, six, view):
+    page = opened(six, f"#model={six[0].folder}" if view == "model" else f"#{view}")
+    controls = page.locator("a[href], button, select, input, [tabindex='0']").evaluate_all(VISIBLE)
+    reached = set()
+    for _ in range(len(controls) + 5):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.dataset.n"))
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none" or page.evaluate("document.activeElement === document.body")
+    assert {str(n) for n in controls} <= reached
+
+
+def test_controls_answer_to_the_keyboard(opened, six):
+    page = opened(six, "#scores")
+    page.focus("[name=family]")
+    page.keyboard.press("ArrowDown")
+    assert "family=cnn" in page.evaluate("location.hash")
+    page.focus("[name=synthetic]")
+    page.keyboard.press("Space")
+    assert "synthetic=1" in page.evaluate("location.hash")
+    page.focus("#reset")
+    page.keyboard.press("Enter")
+    assert page.evaluate("location.hash") == "#scores"
+    for button, name in (("#csv", "brainbench.csv"), ("#json", "brainbench.json")):
+        page.focus(button)
+        with page.expect_download() as waiting:
+            page.keyboard.press("Enter")
+        assert waiting.value.suggested_filename == name
+    page.evaluate(f"location.hash = '#benchmark={NAMES[1]}'")
+    page.focus("#benchmark-body [data-sort=model]")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.dataset.sort") == "model"  # the new header has the focus
+    page.evaluate("location.hash = '#compare'")
+    page.focus("[name=second]")
+    page.keyboard.press("ArrowDown")
+    assert "#compare=" in page.evaluate("location.hash")
+    page.focus("#theme")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
 def test_by_keyboard_alone(opened, six):
     page = opened(six)
     page.keyboard.press("Tab")
@@ -282,9 +419,11 @@ def test_by_keyboard_alone(opened, six):
     assert page.locator("th[aria-sort=descending]").inner_text().startswith("Ceiling")
 
 
-@pytest.mark.parametrize("view", ["overview", "scores?synthetic=1", "compare", f"benchmark={NAMES[1]}"])
+@pytest.mark.parametrize(
+    "view", ["overview", "scores?synthetic=1", "compare", f"benchmark={NAMES[1]}", "model", "about"]
+)
 def test_nothing_is_wider_than_a_phone(opened, six, view):
-    page = opened(six, f"#{view}")
+    page = opened(six, f"#model={six[0].folder}" if view == "model" else f"#{view}")
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
@@ -293,6 +432,11 @@ def test_nothing_is_wider_than_a_phone(opened, six, view):
 def test_a_board_of_nothing_or_one_entry_renders(opened, n):
     page = opened(made.rows(n, NAMES[:1]), "#scores")
     assert page.inner_text("#count") == f"{n} of {n} scores"
+    for button in ("#csv", "#json"):
+        with page.expect_download() as waiting:
+            page.click(button)
+        text = waiting.value.path().read_text()
+        assert len(json.loads(text) if button == "#json" else list(csv.DictReader(io.StringIO(text)))) == n
     for view in ("overview", "compare", "model=x", "benchmark=x", "%E0%A4%A", "constructor"):
         page.evaluate(f"location.hash = '#{view}'")
     assert page.is_visible("#overview")

@@ -1,0 +1,218 @@
+// ---- the table of scores -------------------------------------------------------------------------------------
+
+const COLUMNS = [
+  { key: "model", title: "Model", value: (r) => r.model.title.toLowerCase(), cell: (r) => modelCell(r) },
+  { key: "benchmark", title: "Benchmark", value: (r) => r.benchmark.label, cell: (r) => benchmarkLink(r.benchmark) },
+  { key: "region", title: "Region", value: (r) => r.benchmark.region, cell: (r) => r.benchmark.region },
+  { key: "raw", title: "Score, 95 % interval", value: (r) => r.raw, cell: (r) => scoreCell(r) },
+  { key: "ceiling", title: "Ceiling", value: (r) => r.reach, cell: (r) => shown(r.reach) },
+  { key: "normalized", title: "Normalized", value: (r) => r.normalized, cell: (r) => shown(r.normalized) },
+  { key: "rank", title: "Rank", value: (r) => r.best === null ? null : r.best * 10000 + r.worst, cell: (r) => rankCell(r) },
+  { key: "ties", title: "Ties", value: (r) => r.ties || null, cell: (r) => r.ties || "–" },
+  { key: "layer", title: "Layer", value: (r) => r.layerName || null, cell: (r) => named(r.layerName || "–") },
+  { key: "baseline", title: "Over best baseline", value: (r) => r.baseline && r.raw - r.baseline[1], cell: (r) => baselineCell(r) },
+  { key: "trust", title: "Trust", value: (r) => r.trust, cell: (r) => el("span", { class: "badge " + r.trust }, r.trust) },
+  { key: "family", title: "Family", value: (r) => r.model.family, cell: (r) => r.model.family },
+  { key: "trained", title: "Trained on", value: (r) => trained(r.model), cell: (r) => named(trained(r.model)) },
+];
+
+function trained(model) {
+  return model.training_data.join(", ") || "nothing (untrained)";
+}
+
+function modelCell(row) {
+  const marks = [];
+  if (row.model.division === "open") marks.push(el("span", { class: "badge" }, "open division"));
+  if (row.model.brain_data) marks.push(el("span", { class: "badge" }, "trained on brain data"));
+  if (row.model.stimuli) marks.push(el("span", { class: "badge" }, "trained on stimuli"));
+  return el("span", null, inside("model", row.model.folder, row.model.title), " ", marks);
+}
+
+function scoreCell(row) {
+  if (row.raw === null) return el("span", { title: row.reason }, row.unranked || "–");
+  const from = row.benchmark.scale === "r" ? -0.25 : 0;
+  return el("span", { class: "score" }, whisker(row, from), el("span", null, shown(row.raw), " ", el("small", null, between(row.low, row.high))));
+}
+
+/** The paired difference from whichever of pixels, Gabor energy and the untrained twin scores highest. */
+function baselineCell(row) {
+  if (!row.baseline) return "–";
+  const [name, raw, low, high] = row.baseline;
+  return el("span", null, signed(row.raw - raw), " ", el("small", null, between(low, high, signed), " ", named(name.endsWith("@untrained") ? "untrained twin" : name)));
+}
+
+function rankCell(row) {
+  if (row.best === null) return el("span", { class: "muted" }, row.unranked || "–");
+  const range = row.best === row.worst ? String(row.best) : row.best + "–" + row.worst;
+  return row.model.division === "open" ? range + " (open)" : range;
+}
+
+/** Rows in order of a column, stable, those without a value last in either direction. */
+function sorted(list, key, down) {
+  const value = COLUMNS.find((column) => column.key === key).value;
+  const keyed = list.map((row, at) => ({ row: row, at: at, value: value(row) }));
+  keyed.sort((a, b) => {
+    if (a.value === null || b.value === null) return (a.value === null) - (b.value === null) || a.at - b.at;
+    const order = a.value < b.value ? -1 : a.value > b.value ? 1 : 0;
+    return (down ? -order : order) || a.at - b.at;
+  });
+  return keyed.map((item) => item.row);
+}
+
+/** Order by a column, the other way round where it is ordered by it already; of numbers the highest come first. */
+function turn(view, key) {
+  view.down = view.sort === key ? !view.down : ["raw", "normalized", "ceiling", "baseline"].includes(key);
+  view.sort = key;
+}
+
+/** A table of one model's or one benchmark's rows, which its headers sort. */
+function ownTable(place, list, key, without) {
+  const view = { ...START, sort: key, all: true };
+  const draw = () => table(place, sorted(list, view.sort, view.down), view, (pressed) => { turn(view, pressed); draw(); }, without);
+  draw();
+}
+
+/** A table of rows under `place`; `onSort` is told the column that a header was pressed for. */
+function table(place, list, state, onSort, without) {
+  const columns = COLUMNS.filter((column) => !(without || []).includes(column.key));
+  let limit = state.all ? list.length : AT_ONCE;
+  const heads = columns.map((column) => {
+    const on = state.sort === column.key;
+    const mark = on ? (state.down ? " ▼" : " ▲") : "";
+    return el("th", { scope: "col", role: "columnheader", "aria-sort": on ? (state.down ? "descending" : "ascending") : "none" },
+      el("button", { type: "button", "data-sort": column.key, click: () => { onSort(column.key); place.querySelector("[data-sort=" + column.key + "]").focus(); } }, column.title, el("span", { "aria-hidden": "true" }, mark)));
+  });
+  const body = el("tbody", { role: "rowgroup" });
+  const more = el("button", { type: "button", class: "more", click: () => { state.all = true; draw(list.length); } });
+  function draw(to) {
+    const from = body.rows.length;
+    body.append(...list.slice(from, to).map((row) => el("tr", { role: "row", class: row.unranked ? "unranked" : null }, columns.map((column) =>
+      el("td", { role: "cell", "data-label": column.title }, column.cell(row))))));
+    limit = to;
+    more.hidden = limit >= list.length;
+    more.textContent = "Show all " + list.length + " rows";
+  }
+  draw(Math.min(limit, list.length));
+  place.replaceChildren(
+    el("div", { class: "scroll", role: "region", "aria-label": "Table of scores", tabindex: 0 },
+      el("table", { role: "table", class: "rows" }, el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, heads)), body)),
+    list.length ? more : el("p", { class: "note" }, "No score fits this view."));
+}
+
+// ---- filters and their address -------------------------------------------------------------------------------
+
+const FILTERS = [
+  { key: "species", title: "Species", of: (r) => (r.benchmark.recording.species || "unknown").split(", ") },
+  { key: "modality", title: "Modality", of: (r) => (r.benchmark.recording.modality || "unknown").split(", ") },
+  { key: "region", title: "Region", of: (r) => [r.benchmark.region] },
+  { key: "scorer", title: "Scorer", of: (r) => [r.benchmark.scorer] },
+  { key: "recording", title: "Recording", of: (r) => [r.benchmark.recording.id || "unknown"] },
+  { key: "family", title: "Model family", of: (r) => [r.model.family] },
+  { key: "supervision", title: "Training", of: (r) => [r.model.supervision] },
+  { key: "training", title: "Training data", of: (r) => r.model.training_data.length ? r.model.training_data : ["nothing (untrained)"] },
+  { key: "division", title: "Division", of: (r) => [r.model.division] },
+  { key: "trust", title: "Trust", of: (r) => [r.trust] },
+];
+const FLAGS = [
+  { key: "synthetic", title: "Synthetic recordings too", keeps: (r) => !r.benchmark.synthetic },
+  { key: "unranked", title: "Unranked entries too", keeps: (r) => !r.unranked },
+];
+const START = { q: "", sort: "model", down: false, all: false };
+let state = { ...START };
+
+function kept() {
+  const words = state.q.toLowerCase().split(/\s+/).filter(Boolean);
+  return rows.filter((row) => words.every((word) => row.searched.includes(word)) &&
+    FILTERS.every((filter) => !state[filter.key] || filter.of(row).includes(state[filter.key])) &&
+    FLAGS.every((flag) => state[flag.key] || flag.keeps(row)));
+}
+
+function address() {
+  const parts = new URLSearchParams();
+  if (state.q) parts.set("q", state.q);
+  [...FILTERS, ...FLAGS].forEach((filter) => { if (state[filter.key]) parts.set(filter.key, state[filter.key] === true ? "1" : state[filter.key]); });
+  if (state.sort !== START.sort || state.down) parts.set("sort", (state.down ? "-" : "") + state.sort);
+  return "#scores" + (parts.size ? "?" + parts : "");
+}
+
+function readAddress(text) {
+  const parts = new URLSearchParams(text);
+  state = { ...START, q: parts.get("q") || "" };
+  FILTERS.forEach((filter) => { if (parts.get(filter.key)) state[filter.key] = parts.get(filter.key); });
+  FLAGS.forEach((flag) => { if (parts.get(flag.key)) state[flag.key] = true; });
+  const sort = (parts.get("sort") || START.sort).replace(/^-/, "");
+  if (COLUMNS.some((column) => column.key === sort)) state.sort = sort;
+  state.down = (parts.get("sort") || "").startsWith("-");
+}
+
+function makeFilters() {
+  const form = document.getElementById("filters");
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.append(el("label", null, "Search", el("input", { type: "search", name: "q", input: (event) => change("q", event.target.value) })));
+  FILTERS.forEach((filter) => {
+    const choices = [...new Set(rows.flatMap(filter.of))].sort();
+    const select = el("select", { name: filter.key, change: (event) => change(filter.key, event.target.value) },
+      el("option", { value: "" }, "all"), choices.map((choice) => el("option", { value: choice }, choice)));
+    form.append(el("label", null, filter.title, select));
+  });
+  FLAGS.forEach((flag) => form.append(el("label", { class: "flag" },
+    el("input", { type: "checkbox", name: flag.key, change: (event) => change(flag.key, event.target.checked) }), flag.title)));
+  form.append(el("button", { type: "button", id: "reset", click: () => { state = { ...START }; showScores(true); } }, "Reset"));
+}
+
+function change(key, value) {
+  state[key] = value;
+  state.all = false;
+  showScores(true);
+}
+
+function showScores(changed) {
+  const form = document.getElementById("filters");
+  [...form.elements].forEach((input) => {
+    if (input.type === "checkbox") input.checked = Boolean(state[input.name]);
+    else if (input.name && input.value !== (state[input.name] || "")) input.value = state[input.name] || "";
+  });
+  const list = sorted(kept(), state.sort, state.down);
+  table(document.getElementById("scores-table"), list, state, (key) => {
+    turn(state, key);
+    showScores(true);
+  }, ["baseline"]);
+  document.getElementById("count").textContent = list.length + " of " + rows.length + " scores";
+  document.getElementById("permalink").setAttribute("href", address());
+  if (changed) history.replaceState(null, "", address());
+}
+
+// ---- downloads -----------------------------------------------------------------------------------------------
+
+function record(row) {
+  return {
+    model: row.model.id, title: row.model.title, folder: row.model.folder, family: row.model.family,
+    supervision: row.model.supervision, training_data: row.model.training_data.join("; "), division: row.model.division,
+    benchmark: row.benchmark.id, benchmark_fingerprint: row.benchmark.fingerprint, synthetic: row.benchmark.synthetic,
+    region: row.benchmark.region, scorer: row.benchmark.scorer, scale: row.benchmark.scale, raw: row.raw, low: row.low, high: row.high,
+    ceiling: row.ceiling, ceiling_scale: row.benchmark.ceiling_scale, normalized: row.normalized, normalized_low: row.normalizedLow,
+    normalized_high: row.normalizedHigh, layer: row.layerName, rank_best: row.best, rank_worst: row.worst, ties: row.ties,
+    trust: row.trust, unranked: row.unranked, submitter: row.model.submitter,
+  };
+}
+
+/** A cell of a CSV file; text that a spreadsheet would take for a formula begins with an apostrophe. */
+function csvCell(value) {
+  if (value === null) return "";
+  if (typeof value !== "string") return String(value);
+  const inert = /^[=+\-@\t\r\n]/.test(value) ? "'" + value : value;
+  return /[",\n\r;']/.test(inert) ? '"' + inert.replaceAll('"', '""') + '"' : inert;
+}
+
+function csv(list) {
+  const records = list.map(record);
+  if (!records.length) return "";
+  const names = Object.keys(records[0]);
+  return [names.join(","), ...records.map((r) => names.map((name) => csvCell(r[name])).join(","))].join("\r\n") + "\r\n";
+}
+
+function save(name, type, text) {
+  const address = URL.createObjectURL(new Blob([text], { type: type }));
+  el("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 1000);
+}

@@ -1,0 +1,198 @@
+// ---- one model, one benchmark --------------------------------------------------------------------------------
+
+function facts(pairs) {
+  return el("dl", { class: "facts" }, pairs.filter((pair) => pair[1] !== "" && pair[1] !== null).map((pair) =>
+    [el("dt", null, pair[0]), el("dd", null, typeof pair[1] === "string" ? named(pair[1]) : pair[1])]));
+}
+
+function showModel(folder) {
+  const model = models.find((candidate) => candidate.folder === folder);
+  const body = document.getElementById("model-body");
+  document.getElementById("model-title").replaceChildren(named(model ? model.title : "No such model"));
+  if (!model) return body.replaceChildren(el("p", { class: "note" }, "This page has no model of that address."));
+  const own = rows.filter((row) => row.model === model);
+  const scored = own.filter((row) => row.raw !== null);
+  const place = el("div", null);
+  const told = own.flatMap((row) => row.verdicts.map((v) => el("li", null, row.benchmark.label + ": " + v[0] + " by ", named(v[1]), ", " + v[2], v[3] ? ": " : "", named(v[3]))));
+  const failed = own.filter((row) => row.raw === null);
+  const curves = scored.filter((row) => row.curve.length > 1).map(curve);
+  filled(emptied(body), null, [
+    facts([["Name", model.id], ["Family", model.family], ["Training", model.supervision], ["Trained on", trained(model)],
+      ["Brain data in training", model.brain_data ? "yes" : "no"], ["Benchmark stimuli in training", model.stimuli ? "yes" : "no"],
+      ["Licence", model.licence], ["Division", model.division + " (" + model.submission + ")"], ["Submitted by", model.submitter],
+      ["Read more", model.url ? outside(model.url, model.url) : ""], ["Weights", model.weights], ["Fingerprint", model.fingerprint],
+      ["About", model.description]]),
+    el("p", null, el("a", { href: "#compare=" + encodeURIComponent(folder) }, "Compare with another model")),
+    el("h3", null, "Profile over regions"),
+    el("p", { class: "muted" }, "Filled: normalized (1 is the ceiling). Hollow: raw, where there is no ceiling. * is synthetic."),
+    profile(scored), curves.length ? el("h3", null, "Layer curves") : null, el("div", { class: "figures" }, curves),
+    el("h3", null, "Scores"), place,
+    !curves.length ? null : el("p", { class: "muted" }, "Choosing the layer on the test stimuli would have gained " + gaps(scored) + " on average."),
+    told.length ? el("h3", null, "Verdicts") : null, told.length ? el("ul", null, told) : null,
+    failed.length ? el("h3", null, "Not scored") : null,
+    failed.length ? el("ul", null, failed.map((row) => el("li", null, row.benchmark.label + ": ", named(row.reason)))) : null]);
+  ownTable(place, own, "benchmark", ["model", "ties", "family", "trained"]);
+}
+
+function gaps(scored) {
+  const all = scored.map((row) => row.gap).filter((gap) => gap !== null);
+  return all.length ? shown(all.reduce((a, b) => a + b, 0) / all.length) : "–";
+}
+
+function showBenchmark(name) {
+  const benchmark = benchmarks.find((b) => b.fingerprint === name) || benchmarks.find((b) => b.id === name);
+  const body = document.getElementById("benchmark-body");
+  document.getElementById("benchmark-title").replaceChildren(named(benchmark ? benchmark.label : "No such benchmark"));
+  if (!benchmark) return body.replaceChildren(el("p", { class: "note" }, "This page has no benchmark of that address."));
+  const own = rows.filter((row) => row.benchmark === benchmark);
+  const recording = benchmark.recording;
+  const ceilings = own.map((row) => row.ceiling).filter((value) => value !== null);
+  const ceiling = ceilings.length ? shown(Math.min(...ceilings)) + (Math.max(...ceilings) > Math.min(...ceilings) + 0.0005 ? " to " + shown(Math.max(...ceilings)) : "") +
+    " on the scale " + benchmark.ceiling_scale + " (" + benchmark.ceiling_method + ")" : "cannot be had";
+  const place = el("div", null);
+  filled(emptied(body), null, [
+    benchmark.synthetic ? el("p", { class: "note" }, "A synthetic recording: it tests the method and says nothing about brains.") : null,
+    benchmark.current ? null : el("p", { class: "note" }, "An earlier version of this benchmark: its scores are not ranked."),
+    facts([["Recording", recording.title || "unknown"], ["Species", recording.species || ""], ["Modality", recording.modality || ""], ["Region", benchmark.region],
+      ["Scorer", benchmark.scorer + ", scale " + benchmark.scale], ["Version", String(benchmark.version) + " (" + benchmark.fingerprint + ")"],
+      ["Stimuli", String(benchmark.n_stimuli)], ["Neuroids or RDMs", String(benchmark.n_neuroids)],
+      ["Subjects", benchmark.subjects.length ? benchmark.subjects.length + ": " + benchmark.subjects.join(", ") : ""],
+      ["Ceiling", ceiling], ["Intervals resample", benchmark.resampled], ["Data licence", recording.licence || ""], ["Cite", recording.citation || ""],
+      ["Get the data", recording.synthetic ? "made by brainbench itself" : outside(recording.url, recording.url || "")],
+      ["Run it", el("code", null, "brainbench score MODEL --benchmarks " + benchmark.id)]]),
+    el("p", null, el("a", { href: "#scores?recording=" + encodeURIComponent(recording.id || "unknown") }, "All scores on this recording")),
+    el("h3", null, "Models"), place]);
+  ownTable(place, sorted(own, "raw", true), "rank", ["benchmark", "region", "baseline"]);
+}
+
+function listBenchmarks() {
+  const realFirst = [...benchmarks].sort((a, b) => a.synthetic - b.synthetic || (a.label < b.label ? -1 : 1));
+  const lines = realFirst.map((benchmark) => {
+    const own = rows.filter((row) => row.benchmark === benchmark && row.raw !== null);
+    const best = sorted(own.filter((row) => !row.unranked), "raw", true)[0];
+    return el("tr", null, el("th", { scope: "row" }, benchmarkLink(benchmark)),
+      el("td", null, benchmark.region), el("td", null, benchmark.recording.species || ""), el("td", null, benchmark.scorer),
+      el("td", null, String(own.length)), el("td", null, best ? inside("model", best.model.folder, best.model.title) : "–"),
+      el("td", null, best ? scoreCell(best) : "–"));
+  });
+  const heads = ["Benchmark", "Region", "Species", "Scorer", "Models", "Highest", "Its score"].map((title) => el("th", { scope: "col" }, title));
+  document.getElementById("benchmark-list").replaceChildren(lines.length
+    ? el("div", { class: "scroll", role: "region", "aria-label": "Benchmarks", tabindex: 0 }, el("table", null, el("thead", null, el("tr", null, heads)), el("tbody", null, lines)))
+    : el("p", { class: "note" }, "There are no entries yet."));
+}
+
+// ---- two models ----------------------------------------------------------------------------------------------
+
+function makePair() {
+  const form = document.getElementById("pair");
+  form.addEventListener("submit", (event) => event.preventDefault());
+  ["first", "second"].forEach((name) => {
+    const options = models.map((model) => el("option", { value: model.folder }, model.title + (model.published ? "" : " (unpublished)")));
+    form.append(el("label", null, name === "first" ? "First model" : "Second model", el("select", { name: name, change: pairChanged }, options)));
+  });
+}
+
+function pairChanged() {
+  const form = document.getElementById("pair");
+  location.hash = "#compare=" + encodeURIComponent(form.elements.first.value) + "," + encodeURIComponent(form.elements.second.value);
+}
+
+function showCompare(value) {
+  const form = document.getElementById("pair");
+  const body = document.getElementById("compare-body");
+  if (models.length < 2) return body.replaceChildren(el("p", { class: "note" }, "There are no two models to compare."));
+  const [one, other] = (value || "").split(",").map(decodeURIComponent);
+  const first = models.find((model) => model.folder === one) || models[0];
+  const second = models.find((model) => model.folder === other && model !== first) || models.find((model) => model !== first);
+  form.elements.first.value = first.folder;
+  form.elements.second.value = second.folder;
+  const pairs = rows.filter((row) => row.model === first && row.raw !== null).map((row) =>
+    [row, rows.find((r) => r.model === second && r.benchmark === row.benchmark && r.raw !== null)]).filter((pair) => pair[1]);
+  const found = pairs.map((pair) => ({ pair: pair, d: difference(pair[0], pair[1]) }));
+  const widest = Math.max(0.02, ...found.map((item) => Math.max(Math.abs(item.d.low || 0), Math.abs(item.d.high || 0), Math.abs(item.d.value))));
+  const lines = found.map((item) => el("tr", { role: "row", class: item.d.low !== null && item.d.low * item.d.high > 0 ? "apart" : null },
+    el("th", { scope: "row", role: "rowheader", "data-label": "Benchmark" }, benchmarkLink(item.pair[0].benchmark)),
+    el("td", { role: "cell", "data-label": "First" }, shown(item.pair[0].raw)), el("td", { role: "cell", "data-label": "Second" }, shown(item.pair[1].raw)),
+    el("td", { role: "cell", "data-label": "Difference" }, el("span", { class: "score" }, differencePlot(item.d, widest), el("span", null, signed(item.d.value), " ", el("small", null, between(item.d.low, item.d.high, signed))))),
+    el("td", { role: "cell", "data-label": "p" }, item.d.p === null ? "–" : item.d.p < 0.001 ? "< .001" : item.d.p.toFixed(3)),
+    el("td", { role: "cell", "data-label": "Subjects" }, subjects(item.pair))));
+  const n = Math.max(0, ...found.map((item) => item.d.n));
+  const heads = ["Benchmark", first.title, second.title, "Difference, 95 % interval", "p", "Subjects higher with the first"];
+  body.replaceChildren(
+    el("p", { class: "muted" }, n ? "Paired: both models on the same " + n + " resamplings of stimuli and subjects, computed here in the page. p is two-sided, for one benchmark; look at several and some will be small by luck."
+      : "This page has no room for replicates: brainbench compare has them all."),
+    lines.length ? el("div", { class: "scroll", role: "region", "aria-label": "Differences", tabindex: 0 }, el("table", { role: "table", class: "rows" },
+      el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, heads.map((head) => el("th", { scope: "col", role: "columnheader" }, named(head))))), el("tbody", { role: "rowgroup" }, lines)))
+      : el("p", { class: "note" }, "No benchmark has scores of both."));
+}
+
+function differencePlot(d, widest) {
+  const at = (value) => 75 + value / widest * 70;
+  const plot = svg("svg", { viewBox: "0 0 150 18", width: 150, height: 18, "aria-hidden": "true" },
+    svg("line", { class: "axis", x1: 4, x2: 146, y1: 9, y2: 9 }), svg("line", { class: "zero", x1: 75, x2: 75, y1: 2, y2: 16 }));
+  if (d.low !== null) plot.append(svg("line", { class: "whisker", x1: at(d.low), x2: at(d.high), y1: 9, y2: 9 }));
+  plot.append(svg("circle", { class: "dot", cx: at(d.value), cy: 9, r: 4 }));
+  return plot;
+}
+
+function subjects(pair) {
+  const both = pair[0].subjects.map((value, at) => [value, pair[1].subjects[at]]).filter((two) => two[0] !== null && two[1] !== null && two[1] !== undefined);
+  return both.length ? both.filter((two) => two[0] > two[1]).length + " of " + both.length : "–";
+}
+
+// ---- views ---------------------------------------------------------------------------------------------------
+
+const VIEWS = { overview: () => {}, scores: () => showScores(false), compare: showCompare, model: showModel, benchmark: showBenchmark, about: () => {} };
+
+function show() {
+  const text = location.hash.slice(1);
+  const [, name, , value] = /^(\w*)([=?]?)(.*)$/.exec(text) || [];
+  const known = Object.hasOwn(VIEWS, name) ? name : "overview";
+  if (name === "main-content") return;
+  Object.keys(VIEWS).forEach((view) => { document.getElementById(view).hidden = view !== known; });
+  document.querySelectorAll("nav a").forEach((a) => {
+    if (a.dataset.view === known) a.setAttribute("aria-current", "page");
+    else a.removeAttribute("aria-current");
+  });
+  if (known === "scores") readAddress(value || "");
+  try {
+    VIEWS[known](known === "compare" ? value : decodeURIComponent(value || ""));
+  } catch (error) {
+    if (!(error instanceof URIError)) throw error; // an address that somebody cut short
+  }
+  const title = document.getElementById(known + "-title").textContent;
+  document.title = title + " – brainbench leaderboard";
+  document.getElementById("status").textContent = title;
+  window.scrollTo(0, 0);
+}
+
+/** Dark, light, or as the system says; kept where the browser lets us. */
+function theme() {
+  const button = document.getElementById("theme");
+  const system = window.matchMedia("(prefers-color-scheme: dark)");
+  let chosen = null;
+  try { chosen = localStorage.getItem("brainbench-theme"); } catch { /* a browser may keep nothing */ }
+  function apply() {
+    const dark = chosen === null ? system.matches : chosen === "dark";
+    document.documentElement.dataset.theme = dark ? "dark" : "light";
+    button.setAttribute("aria-pressed", String(dark));
+  }
+  button.addEventListener("click", () => {
+    chosen = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+    try { localStorage.setItem("brainbench-theme", chosen); } catch { /* as above */ }
+    apply();
+  });
+  system.addEventListener("change", apply);
+  apply();
+}
+
+theme();
+makeFilters();
+makePair();
+listBenchmarks();
+document.getElementById("csv").addEventListener("click", () => save("brainbench.csv", "text/csv", csv(sorted(kept(), state.sort, state.down))));
+document.getElementById("json").addEventListener("click", () => save("brainbench.json", "application/json", JSON.stringify(sorted(kept(), state.sort, state.down).map(record), null, 1)));
+document.getElementById("permalink").addEventListener("click", (event) => { event.preventDefault(); history.pushState(null, "", address()); document.getElementById("status").textContent = "The address bar holds the link."; });
+document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); document.getElementById("main-content").focus(); });
+window.addEventListener("hashchange", show);
+show();

@@ -1,0 +1,93 @@
+"""What stands on the board: ranks within a benchmark, mean ranks over recordings, nothing synthetic among them."""
+
+import numpy as np
+import pytest
+
+from brainbench.leaderboard import pages
+from brainbench.leaderboard.board import Row, board
+from brainbench.leaderboard.cards import card_of
+
+V4 = ("cowley2023.V4-ridge", "cowley2023.V4-cka", "cowley2023.V4-ssm")
+V1, IT = "henaff2021.V1-ridge", "kriegeskorte2008.humanIT-rsa"
+
+
+@pytest.fixture
+def rows(made):
+    """Rows of models by name and benchmark with these scores; every model is one folder."""
+
+    def make(scores, **facts):
+        found = []
+        for seed, (name, by_benchmark) in enumerate(scores.items()):
+            for benchmark, raw in by_benchmark.items():
+                entry = made.entry(f"timm:{name}", benchmark, raw=raw, seed=seed)
+                found.append(Row(entry=entry, card=card_of(made.card(entry, **facts)), folder=name))
+        return found
+
+    return make
+
+
+def test_a_recording_counts_once_however_many_scorers_it_has(rows):
+    on_v4, on_v1 = dict.fromkeys(V4, 0.5), {V1: 0.2, IT: 0.2}
+    scores = {"v4": on_v4 | on_v1, "rest": dict.fromkeys(V4, 0.2) | {V1: 0.5, IT: 0.5}}
+    found = board(rows(scores))
+    assert [(s.folder, round(s.mean_rank, 3), s.n_benchmarks) for s in found.standings] == [
+        ("rest", round(1 / 3, 3), 5),
+        ("v4", round(2 / 3, 3), 5),
+    ]
+    assert (found.n_recordings, found.n_benchmarks) == (3, 5)
+    assert all(s.low <= s.mean_rank <= s.high for s in found.standings)
+
+
+def test_neither_synthetic_recordings_nor_categories_nor_the_open_division_are_in_a_mean_rank(rows):
+    real = {name: {V1: raw} for name, raw in (("good", 0.5), ("bad", 0.2))}
+    alone = board(rows(real)).standings
+    other = dict.fromkeys(("insilico.V4-ridge", "insilico.IT-rsa", "cowley2023.category-ka"))
+    beside = {
+        "good": {**real["good"], **dict.fromkeys(other, 0.1)},
+        "bad": {**real["bad"], **dict.fromkeys(other, 0.6)},
+    }
+    found = board(rows(beside) + rows({"open": {V1: 0.9}}, submission="scores"))
+    assert found.standings == alone
+    assert [s.folder for s in found.standings] == ["good", "bad"]
+    ranked = {(row.folder, row.entry.benchmark): row.best for row in found.rows}
+    assert ranked["bad", "insilico.V4-ridge"] == ranked["good", V1] == ranked["open", V1] == 1
+
+
+def test_a_model_without_a_score_on_some_recording_has_no_mean_rank(rows):
+    found = board(rows({"a": {V1: 0.5, IT: 0.5}, "b": {V1: 0.4, IT: 0.4}, "partial": {V1: 0.9}}))
+    assert [s.folder for s in found.standings] == ["a", "b"]
+
+
+def test_intervals_of_mean_ranks_say_what_is_not_told_apart(rows):
+    close = board(rows({"a": {V1: 0.4}, "b": {V1: 0.401}, "c": {V1: 0.1}})).standings
+    assert [s.folder for s in close] == ["b", "a", "c"]
+    assert close[0].high == close[1].high == 0.5 and close[0].low == close[1].low == 0.0
+    assert (close[2].low, close[2].high) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_boards_of_nothing_and_of_one_entry(rows, n):
+    found = board(rows({"a": {V1: 0.5}})[:n])
+    assert found.standings == () and found.n_recordings == 0
+    assert "nothing to rank" in pages.html(found)
+
+
+def test_nulls_and_ties_rank_as_such(rows):
+    three = rows({"a": {V1: 0.5}, "b": {V1: 0.5}, "c": {V1: 0.2}})
+    tied = three[0].entry
+    three[1] = Row(
+        entry=three[1].entry.model_copy(update={"replicates": tied.replicates}), card=three[1].card, folder="b"
+    )
+    failed = three[2].entry.model_copy(update={"status": "failed", "raw": None, "replicates": [], "reason": "dead"})
+    found = board([*three, Row(entry=failed, card=three[2].card, folder="d")])
+    ranks = {row.folder: (row.best, row.worst, row.ties, row.unranked) for row in found.rows}
+    assert ranks["a"][:3] == ranks["b"][:3] == (1, 2, "a") and ranks["c"][:2] == (3, 3)
+    assert ranks["d"] == (None, None, "", "failed")
+
+
+def test_the_packed_replicates_of_a_lone_row_are_left_out(rows):
+    alone = rows({"a": {V1: 0.5}, "b": {IT: 0.4}})
+    assert pages.replicates(alone, 1000) == {}
+    both = pages.replicates(rows({"a": {V1: 0.5}, "b": {V1: 0.4}}), 1000)
+    assert {len(text) for _, _, text in both.values()} == {1000}
+    assert np.isfinite([both["0"][0], both["1"][1]]).all()
