@@ -126,22 +126,14 @@ def same(got: np.ndarray, expected: np.ndarray, law: str, *, within: float = SAM
 
 def rows_taken(data: Data, rows: np.ndarray, ids: tuple[str, ...]) -> Data:
     """The recording of stimuli `rows`, in that order, under the names `ids`."""
-    values = data.values[:, rows][:, :, rows] if isinstance(data, RDMs) else data.values[rows]
-    return replace(data, stimulus_ids=ids, values=values)
+    if isinstance(data, RDMs):
+        return replace(data.stimuli(rows), stimulus_ids=ids)
+    return replace(data, stimulus_ids=ids, values=data.values[rows])
 
 
 def columns_taken(data: Data, columns: np.ndarray) -> Data:
     """The recording of some neuroids, or of some subjects' RDMs, in that order; labels are one column."""
-    if isinstance(data, Labels):
-        return data
-    if isinstance(data, RDMs):
-        return replace(data, subjects=tuple(data.subjects[c] for c in columns), values=data.values[columns])
-    return replace(
-        data,
-        neuroid_ids=tuple(data.neuroid_ids[c] for c in columns),
-        regions=tuple(data.regions[c] for c in columns),
-        values=data.values[:, :, columns],
-    )
+    return data if isinstance(data, Labels) else data.columns(columns)
 
 
 def n_columns(data: Data) -> int:

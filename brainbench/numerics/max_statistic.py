@@ -1,4 +1,4 @@
-"""What may be said of the largest of many layers: p and bounds that hold for all of them at once.
+"""What may be said of the largest of many layers or time bins: p and bounds that hold for all of them at once.
 
 Each value is divided by the standard deviation of its replicates; what it is held against is the largest such ratio
 among replicates around their mean, over all that was looked at (max-T, Westfall and Young 1993). Layers of one network
@@ -12,9 +12,27 @@ import numpy as np
 
 def signal_p(curve: np.ndarray, replicates: np.ndarray) -> float:
     """p that no layer of a curve (L,) scores above 0; `replicates` are (L, B)."""
+    return float(signal_p_each(curve, replicates).min())
+
+
+def signal_p_each(curve: np.ndarray, replicates: np.ndarray) -> np.ndarray:
+    """p that a point of a curve (L,) is not above 0, (L,), corrected for all points; `replicates` are (L, B)."""
+    sd, largest = _under_null(replicates)
+    return _beyond(curve / sd, largest)
+
+
+def signal_threshold(replicates: np.ndarray, *, level: float = 0.05) -> np.ndarray:
+    """What each point of a curve must be above, (L,), for `signal_p_each` to be below `level`; `replicates` (L, B)."""
+    sd, largest = _under_null(replicates)
+    allowed = int(np.ceil(level * (len(largest) + 1))) - 2  # draws at least as large that leave p below the level
+    return sd * (np.sort(largest)[::-1][allowed] if allowed >= 0 else np.inf)
+
+
+def _under_null(replicates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each point's standard deviation (L,), and the largest of all points in units of it, (B,), around their means."""
     noise = replicates - replicates.mean(axis=1, keepdims=True)
     sd = _sd(noise)
-    return float(_beyond((curve / sd).max(), (noise / sd[:, None]).max(axis=0)))
+    return sd, (noise / sd[:, None]).max(axis=0)
 
 
 def interaction(
