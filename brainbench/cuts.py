@@ -91,10 +91,13 @@ def over_subjects(medians: np.ndarray, weights: np.ndarray | None) -> np.ndarray
 
 
 def _nanmedian(values: np.ndarray) -> np.ndarray:
-    out = np.full(len(values), np.nan)
-    some = np.isfinite(values).any(axis=1)
-    out[some] = np.nanmedian(values[some], axis=1)
-    return out
+    """(B, V) -> (B,) float64: numpy's takes a hundred times as long where there are gaps."""
+    ordered = np.sort(values, axis=1)  # NaN last
+    count = (~np.isnan(values)).sum(axis=1)
+    low, high = (
+        np.take_along_axis(ordered, at[:, None], axis=1)[:, 0] for at in (np.maximum(count - 1, 0) // 2, count // 2)
+    )
+    return np.where(count > 0, (low + high) / 2, np.nan)
 
 
 def nanmean(values: np.ndarray) -> np.ndarray:

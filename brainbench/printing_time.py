@@ -11,12 +11,13 @@ from rich.text import Text
 from brainbench.analysis.temporal import Temporal
 from brainbench.entry import Entry
 from brainbench.printing import number, signed, titled
+from brainbench.time_course import N_CONSECUTIVE
 
 LEGEND = (
     "score: mean over the window. bins: how many are above 0 at p < .05, corrected for all bins (max-statistic). "
-    "onset: the first of 2 such bins in a row; the more data, the earlier. peak: the highest bin. Intervals are 95 %, "
-    "of replicates. temporal: correlation of layers, in order of depth, with the latency of their highest bin, p over "
-    "orders of the layers (docs/time.md). –: undefined."
+    f"onset: the first of {N_CONSECUTIVE} such bins in a row; the more data, the earlier. peak: the highest bin. "
+    "Intervals are 95 %, of replicates. temporal: correlation of layers, in order of depth, with the latency of their "
+    "highest bin, p over orders of the layers (docs/time.md). –: undefined."
 )
 
 

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from brainbench.entry import Number, TimeCourse
-from brainbench.numerics.max_statistic import signal_p_each, signal_threshold
+from brainbench.numerics.max_statistic import bins_above_zero
 from brainbench.numerics.resampling import interval
 
 LEVEL = 0.05
+DIGITS = 6
 N_CONSECUTIVE = 2  # significant bins that make an onset: one alone may be the luck of that bin
 
 
@@ -31,17 +32,24 @@ def time_course(
     Bins without a score, or with draws that have none, have no p and no part in the largest statistic. Latencies are
     NaN, with a reason, where no bin (for an onset: no run of bins) is told from 0.
     """
+    raw = np.round(raw, DIGITS)  # as the entry tells it, so that its own numbers make its peak
     tested = np.isfinite(raw) & np.isfinite(replicates).all(axis=0)
     p, threshold = np.full((2, len(raw)), np.nan)
     if tested.any():
         drawn = replicates[:, tested].T.astype(float)
-        p[tested] = signal_p_each(raw[tested], drawn)
-        threshold[tested] = signal_threshold(drawn, level=LEVEL)
+        p[tested], threshold[tested] = bins_above_zero(raw[tested], drawn, level=LEVEL)
     low, high = np.array([interval(bin_) for bin_ in replicates.T]).T
-    onset, onset_bounds, share = _onset(time_s, p < LEVEL, replicates > threshold)
-    peak, peak_bounds = _peak(time_s, np.where(tested, raw, np.nan), replicates, significant=bool((p < LEVEL).any()))
+    significant = p < LEVEL
+    onset, peak = _latencies(time_s, np.where(tested, raw, np.nan), significant)
+    onsets = first_of_run(replicates > threshold, N_CONSECUTIVE)
+    onset_bounds = peak_bounds = float("nan"), float("nan")
+    share = float("nan")
+    if np.isfinite(onset):
+        onset_bounds, share = _bins(time_s[onsets[onsets >= 0]]), float((onsets >= 0).mean())
+    if np.isfinite(peak):
+        peak_bounds = _bins(time_s[tested][replicates[:, tested].argmax(axis=1)])
     reason = ""
-    if not (p < LEVEL).any():
+    if not significant.any():
         reason = f"no bin is above 0 at corrected p < {LEVEL:g}"
     elif np.isnan(onset):
         reason = f"no onset: no {N_CONSECUTIVE} bins in a row are above 0 at corrected p < {LEVEL:g}"
@@ -76,22 +84,19 @@ def first_of_run(above: np.ndarray, n: int) -> np.ndarray:
     return np.where(runs.any(axis=1), runs.argmax(axis=1), -1)
 
 
-def _onset(time_s: np.ndarray, significant: np.ndarray, above: np.ndarray) -> tuple[float, tuple[float, float], float]:
-    """The onset, its interval among the replicates that have one, and their share; all NaN where there is no onset."""
+def _latencies(time_s: np.ndarray, raw: np.ndarray, significant: np.ndarray) -> tuple[float, float]:
+    """Onset and peak; NaN where no run, and no bin, is significant."""
     (at,) = first_of_run(significant[None], N_CONSECUTIVE)
-    if at < 0:
-        return float("nan"), (float("nan"), float("nan")), float("nan")
-    drawn = first_of_run(above, N_CONSECUTIVE)
-    return float(time_s[at]), _bins(time_s[drawn[drawn >= 0]]), float((drawn >= 0).mean())
+    onset = float(time_s[at]) if at >= 0 else float("nan")
+    return onset, float(time_s[np.nanargmax(raw)]) if significant.any() else float("nan")
 
 
-def _peak(
-    time_s: np.ndarray, raw: np.ndarray, replicates: np.ndarray, *, significant: bool
-) -> tuple[float, tuple[float, float]]:
-    if not significant:
-        return float("nan"), (float("nan"), float("nan"))
-    drawn = replicates[:, np.isfinite(raw)]
-    return float(time_s[np.nanargmax(raw)]), _bins(time_s[np.isfinite(raw)][drawn.argmax(axis=1)])
+def latencies_of(course: TimeCourse) -> tuple[float | None, float | None]:
+    """Onset and peak as the course's own bins make them: what its `onset_s` and `peak_s` must be."""
+    raw, p = np.array(course.raw, dtype=float), np.array(course.p, dtype=float)
+    found = _latencies(np.array(course.time_s), np.where(np.isfinite(p), raw, np.nan), p < LEVEL)
+    onset, peak = (value if np.isfinite(value) else None for value in found)
+    return onset, peak
 
 
 def _bins(latencies: np.ndarray) -> tuple[float, float]:
@@ -104,5 +109,5 @@ def _bins(latencies: np.ndarray) -> tuple[float, float]:
     )
 
 
-def _numbers(values: Sequence[float] | np.ndarray, *, digits: int = 6) -> list[Number]:
+def _numbers(values: Sequence[float] | np.ndarray, *, digits: int = DIGITS) -> list[Number]:
     return [round(float(value), digits) for value in values]

@@ -136,6 +136,18 @@ def columns_taken(data: Data, columns: np.ndarray) -> Data:
     return data if isinstance(data, Labels) else data.columns(columns)
 
 
+def with_further_bin(data: Block | RDMs, further: Block | RDMs) -> Block | RDMs:
+    """The recording in two time bins, its own and then a `further` one: each neuroid's (or subject's) side by side."""
+    order = np.arange(2 * n_columns(data)).reshape(2, -1).T.ravel()
+    axis = 0 if isinstance(data, RDMs) else 2
+    values = np.concatenate([data.values, further.values], axis=axis)
+    times = (0.1,) * n_columns(data) + (0.2,) * n_columns(data)
+    if isinstance(data, RDMs):
+        return replace(data, subjects=data.subjects * 2, values=values, times=times).columns(order)
+    both: dict[str, Any] = {"neuroid_ids": data.neuroid_ids * 2, "regions": data.regions * 2}
+    return replace(data, values=values, times=times, **both).columns(order)
+
+
 def n_columns(data: Data) -> int:
     """How many neuroids, or subjects' RDMs, there are; labels are one column."""
     if isinstance(data, Labels):

@@ -9,9 +9,9 @@ from scipy.stats import false_discovery_control
 
 from brainbench.analysis.comparison import Curve
 from brainbench.analysis.depth_order import best_layers, rising_p, shared_curves, trend
-from brainbench.numerics.max_statistic import interaction, signal_p
 from brainbench.analysis.regions import compare_regions
 from brainbench.errors import InputError, UsageError
+from brainbench.numerics.max_statistic import interaction, signal_p
 
 B = 400
 DEPTHS = np.array([0.1, 0.4, 0.7, 1.0])
