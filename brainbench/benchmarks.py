@@ -32,6 +32,8 @@ class Benchmark(BaseModel):
     `region` is the recording's own name for it; `subjects` and `sessions` keep only those (all if absent). A scorer
     that requires labels takes the `category` of the stimuli that they were shown, and no region is named. `stimuli`
     keeps those whose columns in the stimulus table have these values, such as { shared1000 = true } (all if absent).
+    `window_s`, from and to in seconds after onset, is there where the recording has time: its score is the mean over
+    the bins in it, and the time course stands beside.
     `ceiling` is the rule that bounds the score: `split_half` (reliability of the mean over repetitions), `ncsnr` (the
     same from the variance over repetitions, as in the NSD), `leave_one_subject_out` (of RDMs) or `none`. `baselines`
     are scored beside every model: model names, and `untrained` for its own twin.
@@ -47,6 +49,7 @@ class Benchmark(BaseModel):
     subjects: tuple[str, ...] | None = None
     sessions: tuple[str, ...] | None = None
     stimuli: dict[str, bool | int | str] | None = None
+    window_s: tuple[float, float] | None = None
     scorer: str
     params: dict[str, Any] = {}
     split: SplitRule
@@ -60,6 +63,8 @@ class Benchmark(BaseModel):
             raise ValueError(f"unknown dataset {self.dataset!r}.{did_you_mean(self.dataset, datasets.DATASETS)}")
         if self.scorer not in scorers.SCORERS:
             raise ValueError(f"unknown scorer {self.scorer!r}.{did_you_mean(self.scorer, scorers.SCORERS)}")
+        if self.window_s is not None and self.window_s[0] >= self.window_s[1]:
+            raise ValueError(f"window_s goes from an earlier to a later second, got {list(self.window_s)}")
         return self
 
     @property
@@ -69,7 +74,8 @@ class Benchmark(BaseModel):
         This table (not its title or baselines), the dataset's adapter version and the sha256 of its files, the
         scorer's version and the content of a file it scores with, and the way scores are summarised.
         """
-        whole = {"stimuli"} if self.stimuli is None else set()  # rows of before there was a choice stay what they are
+        # rows of before there was a choice stay what they are
+        whole = {name for name in ("stimuli", "window_s") if getattr(self, name) is None}
         content = getattr(scorers.load(self.scorer, self.params), "content", "")  # of a file that it scores with
         return {
             **self.model_dump(mode="json", exclude={"title", "baselines", *whole}),

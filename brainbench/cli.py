@@ -17,7 +17,7 @@ from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
-from brainbench import __version__, cli_compare, cli_data, cli_few_shot, cli_leaderboard, cli_query, cli_train
+from brainbench import __version__, cli_compare, cli_data, cli_few_shot, cli_leaderboard, cli_query, cli_time, cli_train
 from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError, VerificationError, listed
 from brainbench.terminal import AsJson, DataRoot, MaxMemory, ProgressBars, err, out, roots
 
@@ -36,6 +36,7 @@ app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_train.app, name="train")
 app.command()(cli_query.query)
 app.command("few-shot")(cli_few_shot.few_shot)
+app.command()(cli_time.time)
 app.command()(cli_leaderboard.submit)
 app.add_typer(cli_leaderboard.app, name="leaderboard")
 
@@ -103,6 +104,7 @@ def score(
     from brainbench import api
     from brainbench.printing import scores_table
     from brainbench.printing_studies import at_edge, dominated
+    from brainbench.printing_time import latencies
 
     if more and not benchmarks:
         raise UsageError(f"score takes one model; got {model!r} and {more[0]!r} too. Benchmarks follow --benchmarks.")
@@ -125,7 +127,7 @@ def score(
         typer.echo(json.dumps([entry.as_json() for entry in results.entries], indent=1))
     else:
         out.print(scores_table(model, results.entries))
-        for line in [*dominated(results.entries), *at_edge(results.entries)]:
+        for line in [*latencies(results.entries), *dominated(results.entries), *at_edge(results.entries)]:
             out.print(Text(line))
     if results.skipped:
         names = ", ".join(sorted(results.skipped))

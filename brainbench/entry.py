@@ -71,6 +71,36 @@ class Baseline(_Strict):
     reason: str = ""
 
 
+class TimeCourse(_Strict):
+    """A score over time, a value a bin (see `docs/time.md`): `time_s` from onset, `raw` as the score is summarised.
+
+    `low` and `high` are pointwise 95 % intervals, `p` is corrected for all bins (max-statistic over replicates around
+    their mean), and `threshold` is what a bin has to be above for p < .05. `window_s` is what the entry's own `raw` is
+    the mean over. The onset is the first of `n_consecutive` such bins; `onset_share` of the replicates have one, and
+    its interval is theirs. The peak is the highest bin. Both are null, for the `reason`, where nothing is told from 0.
+    `layer_raw` is `raw` with one layer in every fold, a row for each of the entry's `layers`.
+    """
+
+    time_s: list[float]
+    window_s: list[float]
+    raw: list[Number]
+    low: list[Number]
+    high: list[Number]
+    ceiling: list[Number]
+    p: list[Number]
+    threshold: list[Number]
+    n_consecutive: int
+    onset_s: Number = None
+    onset_low_s: Number = None
+    onset_high_s: Number = None
+    onset_share: Number = None
+    peak_s: Number = None
+    peak_low_s: Number = None
+    peak_high_s: Number = None
+    reason: str = ""
+    layer_raw: list[list[Number]] = []
+
+
 class Scored(_Strict):
     """What a model reached on a benchmark: all of an Entry's numbers that need no other model.
 
@@ -78,6 +108,9 @@ class Scored(_Strict):
     subjects. `low` and `high` bound `raw`: the 95 % percentile interval of `replicates`, which resample what
     `resampled` names. `normalized` is sign(r) r² / ceiling on the r² scale and not clipped. `extras` are the scorer's
     further numbers, and curves as lists of them. Undefined is null.
+
+    Of a recording with time, `time_course` is there, and all else is over the bins of its `window_s`: a neuroid's `raw`
+    is their mean, its `normalized` what it explains in all of them over what could be explained.
     """
 
     raw: Number = None
@@ -104,6 +137,7 @@ class Scored(_Strict):
     n_without_ceiling: int = 0
     extras: dict[str, Number | list[Number]] = {}
     replicates: list[Number] = []
+    time_course: TimeCourse | None = None
 
 
 class _Head(_Strict):

@@ -70,6 +70,8 @@ def few_shots(
             f"{', '.join(dataset.spec.subjects)}, or a benchmark of one session"
         )
     (target,) = found
+    if target.times:
+        raise UsageError(f"{asked.id} has a time axis: readouts from few stimuli are of neuroids without one")
     setting = runner.make_setting(roots=roots, device=device, progress=progress)
 
     def features(name: str, layer: str | None) -> Any:

@@ -54,6 +54,14 @@ def test_an_entry_from_before_layers_had_their_geometry_still_reads(tmp_path):
     assert read(path)[0].layers[0].geometry == {"n_units": 8.0, "alpha": None}
 
 
+def test_an_entry_from_before_there_was_time_still_reads(tmp_path):
+    path = tmp_path / "entry.json"
+    old = ENTRY.as_json()
+    del old["time_course"]
+    path.write_text(json.dumps(old))
+    assert read(path) == [ENTRY] and ENTRY.time_course is None
+
+
 def test_earlier_versions_are_read_forward_step_by_step_and_later_ones_refused(tmp_path, monkeypatch):
     path = tmp_path / "entry.json"
     old = {("score" if name == "raw" else name): value for name, value in ENTRY.as_json().items()}

@@ -8,8 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from brainbench import datasets
-from brainbench import targets as targets_module
+from brainbench import ceilings, datasets
 from brainbench.benchmarks import known
 from brainbench.core import splits
 from brainbench.core.arrays import Block, rdms_array, responses_array
@@ -346,13 +345,13 @@ def test_the_ceiling_by_variances_is_what_a_hand_computes(repeats):
     values = rng.normal(size=(30, 1, 3)) + rng.normal(size=(30, repeats, 3)) * [0.5, 1, 5]
     ids = tuple(f"s{n:02d}" for n in range(30))
     block = Block(stimulus_ids=ids, neuroid_ids=("a", "b", "c"), regions=("V1",) * 3, values=values.astype(np.float32))
-    ceiling = targets_module._neuroid_ceiling("ncsnr", block, "seed")
+    ceiling = ceilings.of_neuroids("ncsnr", block, "seed")
     noise = values.var(axis=1, ddof=1).mean(axis=0)
     signal = np.clip(values.reshape(-1, 3).var(axis=0) - noise, 0, None)
     np.testing.assert_allclose(ceiling.value, signal / (signal + noise / repeats), rtol=1e-5)
     assert (ceiling.scale, ceiling.method) == ("r2", "ncsnr")
     single = replace(block, values=block.values[:, :1])
-    assert targets_module._neuroid_ceiling("ncsnr", single, "seed").reason == ("single-repetition",) * 3
+    assert ceilings.of_neuroids("ncsnr", single, "seed").reason == ("single-repetition",) * 3
 
 
 def test_some_stimuli_can_be_asked_for():

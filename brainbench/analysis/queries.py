@@ -155,9 +155,9 @@ def _embedded(joint: Joint, target: Target, setting: Setting) -> Tensor:
 def _fitted(x: Tensor, target: Target, device: str) -> tuple[Readouts | None, int]:
     """Readouts of the target's neuroids, None where there are none, and how many are left out."""
     assert isinstance(target.data, Block)
-    mean = target.data.mean()
-    if mean.ndim != 2:
+    if target.times:
         raise InputError("responses with a time axis have no readout here: select a time bin first")
+    mean = target.data.mean()
     y = torch.as_tensor(mean, device=device)
     usable = y.isfinite().all(dim=0) & ~constant(y.nan_to_num())
     kept = y[:, usable]

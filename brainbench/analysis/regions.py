@@ -16,8 +16,8 @@ import numpy as np
 
 from brainbench.analysis.comparison import Comparison, Curve, Order, Pair, Region
 from brainbench.analysis.depth_order import best_layers, rising_p, trend
-from brainbench.analysis.max_statistic import interaction, signal_p
 from brainbench.errors import InputError, UsageError
+from brainbench.numerics.max_statistic import interaction, signal_p
 from brainbench.numerics.resampling import benjamini_hochberg, interval, two_sided
 
 LEVEL = 0.95

@@ -126,22 +126,26 @@ def same(got: np.ndarray, expected: np.ndarray, law: str, *, within: float = SAM
 
 def rows_taken(data: Data, rows: np.ndarray, ids: tuple[str, ...]) -> Data:
     """The recording of stimuli `rows`, in that order, under the names `ids`."""
-    values = data.values[:, rows][:, :, rows] if isinstance(data, RDMs) else data.values[rows]
-    return replace(data, stimulus_ids=ids, values=values)
+    if isinstance(data, RDMs):
+        return replace(data.stimuli(rows), stimulus_ids=ids)
+    return replace(data, stimulus_ids=ids, values=data.values[rows])
 
 
 def columns_taken(data: Data, columns: np.ndarray) -> Data:
     """The recording of some neuroids, or of some subjects' RDMs, in that order; labels are one column."""
-    if isinstance(data, Labels):
-        return data
+    return data if isinstance(data, Labels) else data.columns(columns)
+
+
+def with_further_bin(data: Block | RDMs, further: Block | RDMs) -> Block | RDMs:
+    """The recording in two time bins, its own and then a `further` one: each neuroid's (or subject's) side by side."""
+    order = np.arange(2 * n_columns(data)).reshape(2, -1).T.ravel()
+    axis = 0 if isinstance(data, RDMs) else 2
+    values = np.concatenate([data.values, further.values], axis=axis)
+    times = (0.1,) * n_columns(data) + (0.2,) * n_columns(data)
     if isinstance(data, RDMs):
-        return replace(data, subjects=tuple(data.subjects[c] for c in columns), values=data.values[columns])
-    return replace(
-        data,
-        neuroid_ids=tuple(data.neuroid_ids[c] for c in columns),
-        regions=tuple(data.regions[c] for c in columns),
-        values=data.values[:, :, columns],
-    )
+        return replace(data, subjects=data.subjects * 2, values=values, times=times).columns(order)
+    both: dict[str, Any] = {"neuroid_ids": data.neuroid_ids * 2, "regions": data.regions * 2}
+    return replace(data, values=values, times=times, **both).columns(order)
 
 
 def n_columns(data: Data) -> int:

@@ -24,10 +24,12 @@ from brainbench.checks._recording import (
     rows_taken,
     same,
     scored,
+    shuffled,
     test_rows,
     with_column,
+    with_further_bin,
 )
-from brainbench.core.arrays import RDMs
+from brainbench.core.arrays import Block, RDMs
 from brainbench.core.specs import Invariance
 from brainbench.core.splits import Fold
 from brainbench.errors import AlignmentError
@@ -169,6 +171,26 @@ def check_order_of_columns(scorer: Any) -> None:
     order = rng().permutation(n_columns(case.data))
     got = scored(scorer, case, data=columns_taken(case.data, order))
     same(got.folds, scored(scorer, case).folds[:, order], "columns in another order")
+
+
+@check(
+    "scorer",
+    mend="score every column on its own; where columns are pooled, such as subjects, pool those of one of `data.times`",
+    applies=lambda scorer: scorer.spec.requires != "labels",
+)
+def check_time_bins_are_columns(scorer: Any) -> None:
+    """Recordings with time come as more columns, bin by bin: what other bins hold moves no score, and not its luck."""
+    case = recording(scorer)
+    assert isinstance(case.data, Block | RDMs)
+    further = shuffled(case.data, rng())
+    assert isinstance(further, Block | RDMs)
+    plain, got = scored(scorer, case), scored(scorer, case, data=with_further_bin(case.data, further))
+    for name in ("folds", "train", "luck"):
+        own, both = getattr(plain, name), getattr(got, name)
+        if own is not None and (both is None or both.shape[1] != 2 * own.shape[1]):
+            raise Violation(f"`{name}` of two bins has not twice the columns of one")
+        if own is not None:
+            same(both[:, ::2], own, f"`{name}` of a bin beside another one")
 
 
 def _left_out(scorer: Any, value: float, rows: np.ndarray | None, what: str) -> None:

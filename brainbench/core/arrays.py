@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -144,13 +144,41 @@ def behaviour_table(
 class Block:
     """Neuroids that were measured on the same stimuli: (stimulus, repetition, neuroid[, time]), padded with NaN.
 
-    A recording falls into several blocks where its sessions showed different stimuli to different neuroids.
+    A recording falls into several blocks where its sessions showed different stimuli to different neuroids. `unrolled`
+    over time it has a column for each neuroid and bin, and `times` says which bin (in seconds) a column is.
     """
 
     stimulus_ids: tuple[str, ...]
     neuroid_ids: tuple[str, ...]
     regions: tuple[str, ...]
     values: np.ndarray
+    times: tuple[float, ...] = ()
+
+    def unrolled(self, time_s: Sequence[float] | np.ndarray) -> Block:
+        """The same with time bins as columns, (stimulus, repetition, column): neuroid by neuroid, each bin by bin.
+
+        So a solve of many columns is one of many bins, too. Raises InputError where the values have no such bins.
+        """
+        if self.values.ndim != 4 or self.values.shape[3] != len(time_s):
+            raise InputError(f"responses of shape {self.values.shape} have no axis of {len(time_s)} time bins")
+        n, bins = len(self.neuroid_ids), len(time_s)
+        return Block(
+            stimulus_ids=self.stimulus_ids,
+            neuroid_ids=tuple(name for name in self.neuroid_ids for _ in range(bins)),
+            regions=tuple(region for region in self.regions for _ in range(bins)),
+            values=self.values.reshape(*self.values.shape[:2], n * bins),
+            times=tuple(float(second) for second in time_s) * n,
+        )
+
+    def columns(self, at: slice | np.ndarray) -> Block:
+        """Some of its columns, in that order."""
+        return replace(
+            self,
+            neuroid_ids=picked(self.neuroid_ids, at),
+            regions=picked(self.regions, at),
+            values=self.values[:, :, at],
+            times=picked(self.times, at) if self.times else (),
+        )
 
     def mean(self, neuroids: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Mean over the repetitions that exist: float64 (stimulus, neuroid[, time]); NaN where none does."""
@@ -177,15 +205,37 @@ def _release(values: np.ndarray) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RDMs:
-    """One RDM a subject over the same stimuli: values (subject, stimulus, stimulus), NaN where not measured.
+    """One RDM a column over the same stimuli: values (column, stimulus, stimulus), NaN where not measured.
 
-    `left_out` counts the neuroids that lack a stimulus and so have no part in their subject's RDM.
+    A column is a subject, or where there is time a subject and bin: subject by subject, each bin by bin, and `times`
+    says which bin (in seconds) it is. Where noise is normalized inside training stimuli, each fold has RDMs of its own:
+    values (fold, column, stimulus, stimulus), taken with `of_fold`. `left_out` counts the neuroids that lack a stimulus
+    and so have no part in their subject's RDM.
     """
 
     stimulus_ids: tuple[str, ...]
     subjects: tuple[str, ...]
     values: np.ndarray
     left_out: int = 0
+    times: tuple[float, ...] = ()
+
+    def of_fold(self, fold: int) -> np.ndarray:
+        """The RDMs (column, stimulus, stimulus) that a fold is scored on."""
+        return self.values if self.values.ndim == 3 else self.values[fold]
+
+    def columns(self, at: slice | np.ndarray) -> RDMs:
+        """Some of its columns, in that order."""
+        return replace(
+            self,
+            subjects=picked(self.subjects, at),
+            values=self.values[..., at, :, :],
+            times=picked(self.times, at) if self.times else (),
+        )
+
+    def stimuli(self, rows: np.ndarray) -> RDMs:
+        """Those of some of its stimuli, in that order, under the names that these have."""
+        names = tuple(self.stimulus_ids[row] for row in rows)
+        return replace(self, stimulus_ids=names, values=self.values[..., rows, :][..., rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +253,14 @@ class Labels:
     def codes(self) -> np.ndarray:
         """A whole number for each stimulus' category, in the categories' alphabetical order; -1 where there is none."""
         return pd.factorize(self.values, sort=True)[0]
+
+
+_Item = TypeVar("_Item")
+
+
+def picked(items: tuple[_Item, ...], at: slice | np.ndarray) -> tuple[_Item, ...]:
+    """Those of the items that an array axis beside them would be indexed to."""
+    return items[at] if isinstance(at, slice) else tuple(items[number] for number in at)
 
 
 def blocks(responses: xr.DataArray) -> list[Block]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,11 +26,15 @@ class Ceiling:
     reason: tuple[str, ...] = ()
 
 
-# (scale of the raw score, scale of the ceiling) -> signed share of the explainable variance that is explained
-_NORMALIZED: dict[tuple[Scale, Scale], Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    ("r", "r2"): lambda raw, ceiling: np.sign(raw) * raw**2 / ceiling,
-    ("r", "r"): lambda raw, ceiling: np.sign(raw) * raw**2 / ceiling**2,
-    ("r2", "r2"): lambda raw, ceiling: raw / ceiling,
+# what a raw score explains, and what there is to explain under a ceiling, both as shares of variance
+_EXPLAINED: dict[Scale, Callable[[np.ndarray], np.ndarray]] = {
+    "r": lambda raw: np.sign(raw) * raw**2,
+    "r2": lambda raw: raw,
+}
+_EXPLAINABLE: dict[tuple[Scale, Scale], Callable[[np.ndarray], np.ndarray]] = {
+    ("r", "r2"): lambda ceiling: ceiling,
+    ("r", "r"): lambda ceiling: np.sign(ceiling) * ceiling**2,
+    ("r2", "r2"): lambda ceiling: ceiling,
 }
 
 
@@ -41,16 +45,27 @@ def normalized(raw: np.ndarray, scale: Scale, ceiling: Ceiling) -> np.ndarray:
     for a pair of scales that has no conversion (an R² against a ceiling in r), because dividing them would be a number
     without a meaning.
     """
-    usable = np.isfinite(ceiling.value) & (ceiling.value > 0)
+    return normalized_over_bins(raw[..., None], scale, replace(ceiling, value=ceiling.value[..., None]))
+
+
+def normalized_over_bins(raw: np.ndarray, scale: Scale, ceiling: Ceiling) -> np.ndarray:
+    """The same of several time bins together, the last axis of `raw` (..., V, T) and of the ceiling's value (V, T).
+
+    What is explained in all bins over what is explainable in all: the mean of the bins' own shares would be that of the
+    bins in which there is next to nothing to explain.
+    """
+    usable = np.isfinite(ceiling.value) & (ceiling.value.sum(axis=-1, keepdims=True) > 0)
     if not usable.any():
-        return np.full(np.broadcast_shapes(np.shape(raw), usable.shape), np.nan)
+        return np.full(np.broadcast_shapes(raw.shape, usable.shape)[:-1], np.nan)
     try:
-        convert = _NORMALIZED[(scale, ceiling.scale)]
+        explained, explainable = _EXPLAINED[scale], _EXPLAINABLE[(scale, ceiling.scale)]
     except KeyError:
         raise UsageError(
             f"no conversion from a score on scale {scale!r} to a ceiling on scale {ceiling.scale!r}"
         ) from None
-    return np.where(usable, convert(raw, np.where(usable, ceiling.value, 1.0)), np.nan)
+    whole = explainable(ceiling.value).sum(axis=-1)
+    usable = usable.all(axis=-1) & (whole > 0)
+    return np.where(usable, explained(raw).sum(axis=-1) / np.where(usable, whole, 1.0), np.nan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

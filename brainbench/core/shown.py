@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,11 @@ class Shown:
 
     def stimuli(self) -> StimulusSet:
         """Those stimuli. Raises UnknownNameError for a column that is not there, InputError where none is left."""
+        return self._stimuli
+
+    @cached_property
+    def _stimuli(self) -> StimulusSet:
+        """Found once: a recording may hash the files of thousands of pictures to say what was shown."""
         everything: StimulusSet = self.dataset.stimuli()
         table = everything.table
         keep = np.ones(len(table), dtype=bool)

@@ -18,7 +18,7 @@ from brainbench import models, runner
 from brainbench.benchmarks import Benchmark, known
 from brainbench.core.protocols import Model
 from brainbench.core.specs import fingerprint, plain
-from brainbench.entry import Entry, Scored
+from brainbench.entry import Entry, Scored, TimeCourse
 from brainbench.errors import InputError, UsageError, VerificationError
 from brainbench.leaderboard.cards import FEATURES, REBUILT_FROM, Card
 from brainbench.leaderboard.rules import stale
@@ -146,6 +146,7 @@ def differences(claimed: Entry, computed: Entry, tolerance: float) -> Iterator[D
     yield from _layers_differ(claimed, computed, tolerance)
     for number, (one, other) in enumerate(zip(claimed.replicates, computed.replicates)):
         yield from _number(f"replicates.{number}", one, other, 3 * tolerance)
+    yield from _bins_differ(claimed.time_course, computed.time_course, tolerance)
     if len(claimed.replicates) != len(computed.replicates):
         one, other = len(claimed.replicates), len(computed.replicates)
         yield Difference(field="replicates", claimed=f"{one} of them", computed=f"{other} of them", fails=True)
@@ -157,6 +158,21 @@ def differences(claimed: Entry, computed: Entry, tolerance: float) -> Iterator[D
         yield from _number(
             f"baselines.{name}.raw", claimed.baselines[name].raw, computed.baselines[name].raw, tolerance
         )
+
+
+def _bins_differ(claimed: TimeCourse | None, computed: TimeCourse | None, tolerance: float) -> Iterator[Difference]:
+    """Bins must agree; latencies are argmaxes, which the tolerance may move by bins, so they are only told."""
+    if claimed is None or computed is None or claimed.time_s != computed.time_s:
+        if claimed != computed:
+            yield Difference(field="time_course", claimed=claimed, computed=computed, fails=True)
+        return
+    for field, loose in (("raw", 1), ("ceiling", 1), ("low", 3), ("high", 3)):
+        for number, (one, other) in enumerate(zip(getattr(claimed, field), getattr(computed, field))):
+            yield from _number(f"time_course.{field}.{number}", one, other, loose * tolerance)
+    for field in ("onset_s", "peak_s"):
+        one, other = getattr(claimed, field), getattr(computed, field)
+        if one != other:
+            yield Difference(field=f"time_course.{field}", claimed=one, computed=other, fails=False)
 
 
 def _layers_differ(claimed: Entry, computed: Entry, tolerance: float) -> Iterator[Difference]:

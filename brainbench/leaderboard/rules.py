@@ -24,6 +24,7 @@ from brainbench.errors import did_you_mean
 from brainbench.leaderboard.cards import Card
 from brainbench.leaderboard.untrusted import dirty, first_error, shown
 from brainbench.numerics.resampling import interval
+from brainbench.time_course import latencies_of
 
 EXACT = 1e-9  # sums in another order
 ROUNDED = 2e-6  # replicates are rounded to six decimals
@@ -66,6 +67,7 @@ def broken(entry: Entry, card: Card) -> Found:
     if entry.status == "ok":
         yield from _beyond_reach(entry)
         yield from _unlike_its_parts(entry, benchmark)
+        yield from _over_time(entry, benchmark)
     else:
         yield from _without_a_score(entry)
 
@@ -236,10 +238,36 @@ def _unlike_its_parts(entry: Entry, benchmark: Benchmark) -> Found:
         yield "per_subject", f"must have {', '.join(benchmark.subjects)}: none may be left out"
 
 
+def _over_time(entry: Entry, benchmark: Benchmark) -> Found:
+    """A time course that is there where there is time, and whose latencies are those of its own bins."""
+    course = entry.time_course
+    if (course is None) != (benchmark.window_s is None):
+        yield "time_course", f"must be {'null' if benchmark.window_s is None else 'there'} for this benchmark"
+    if course is None or benchmark.window_s is None:
+        return
+    if tuple(course.window_s) != benchmark.window_s:
+        yield "time_course.window_s", f"must be {list(benchmark.window_s)}"
+    n = len(course.time_s)
+    per_bin = {name: getattr(course, name) for name in ("raw", "low", "high", "ceiling", "p", "threshold")}
+    per_bin |= {f"layer_raw.{number}": row for number, row in enumerate(course.layer_raw)}
+    wrong = [name for name, values in per_bin.items() if len(values) != n]
+    if wrong or len(course.layer_raw) != len(entry.layers) or sorted(set(course.time_s)) != course.time_s:
+        yield "time_course", "must have a number a bin in every row, a row a layer, and rising times"
+        return
+    for name, values in per_bin.items():
+        some = [value for value in values if value is not None]
+        if name != "threshold" and any(not -1.5 <= value <= 1.5 for value in some):
+            yield f"time_course.{name}", "has numbers beyond -1.5 and 1.5"
+    found = latencies_of(course)
+    for field, value in (("onset_s", found[0]), ("peak_s", found[1])):
+        if getattr(course, field) != value:
+            yield f"time_course.{field}", f"is {_told(getattr(course, field))}; its own bins make it {_told(value)}"
+
+
 def _without_a_score(entry: Entry) -> Found:
     if not entry.reason:
         yield "reason", f"must say why the entry is {entry.status}"
-    if entry.raw is not None or any(r is not None for r in entry.replicates):
+    if entry.raw is not None or any(r is not None for r in entry.replicates) or entry.time_course is not None:
         yield "raw", f"and replicates are null where the status is {entry.status}"
 
 

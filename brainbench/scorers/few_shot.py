@@ -55,7 +55,7 @@ class _FewShot:
         Raises InputError where a fold's training stimuli are not more than `support`.
         """
         if target.values.ndim != 3:
-            raise UsageError("few-shot readouts score responses without a time axis; select a time bin first")
+            raise UsageError("few-shot readouts score responses without a time axis: make bins columns, Block.unrolled")
         representation = representation.to(device)
         at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"), device=device)
         mean = target.mean()

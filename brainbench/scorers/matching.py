@@ -61,7 +61,7 @@ class Matching:
         Raises UsageError for a layer of which only the Gram matrix was kept.
         """
         if target.values.ndim != 3:
-            raise UsageError("matching scores responses without a time axis; select a time bin first")
+            raise UsageError("matching scores responses without a time axis: make bins columns, Block.unrolled")
         at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"))
         x = representation.units.double().cpu()[at].to(device)
         y = torch.as_tensor(target.mean(), device=device)

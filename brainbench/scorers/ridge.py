@@ -61,7 +61,7 @@ class Ridge:
         Responses are read a block of neuroids at a time, so `target.values` may be a memory map.
         """
         if target.values.ndim != 3:
-            raise UsageError("ridge scores responses without a time axis; select a time bin first")
+            raise UsageError("ridge scores responses without a time axis: make bins columns, Block.unrolled")
         representation = representation.to(device)
         at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"), device=device)
         parts = [[torch.as_tensor(rows, device=device) for rows in fold] for fold in split.rows(target.stimulus_ids)]

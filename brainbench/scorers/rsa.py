@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,6 +20,7 @@ from brainbench.numerics.rdm_resampling import influence, resampled, spread_rati
 from brainbench.numerics.representation import Representation
 
 RDM_KINDS = ("correlation", "euclidean")
+NORMALIZATIONS = ("none", "univariate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +28,10 @@ class RSA:
     """Agreement of the layer's RDM with each subject's, over pairs of a fold's test stimuli.
 
     `rdm` is how the layer's dissimilarities (and those of responses, where no RDMs were released) are measured,
-    `comparison` how two RDMs are compared. Nothing is fitted; the training stimuli of a fold serve to choose a layer
-    on: `Score.train` is the same comparison over their pairs. `extras["all_pairs"]` (S,) compares over all stimuli.
+    `comparison` how two RDMs are compared. `noise_normalization="univariate"` divides each neuroid by the standard
+    deviation of its repetitions around their mean in the fold's training stimuli, before responses become RDMs.
+    Nothing else is fitted; the training stimuli of a fold serve to choose a layer on: `Score.train` is the same
+    comparison over their pairs. `extras["all_pairs"]` compares over all stimuli.
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
@@ -42,9 +45,14 @@ class RSA:
 
     rdm: str = "correlation"
     comparison: str = "spearman"
+    noise_normalization: str = "none"
 
     def __post_init__(self) -> None:
-        for value, known, what in ((self.rdm, RDM_KINDS, "RDM"), (self.comparison, COMPARISONS, "comparison")):
+        for value, known, what in (
+            (self.rdm, RDM_KINDS, "RDM"),
+            (self.comparison, COMPARISONS, "comparison"),
+            (self.noise_normalization, NORMALIZATIONS, "noise normalization"),
+        ):
             if value not in known:
                 raise UsageError(f"no {what} {value!r}; there are {', '.join(known)}")
 
@@ -52,50 +60,70 @@ class RSA:
         """Agreement with every subject of `target`; one whose RDM has gaps or is constant is NaN with a reason."""
         at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"), device=device)
         model = representation.to(device).rdm(self.rdm, at)
-        brain = torch.as_tensor(target.values, dtype=torch.float64, device=device)
+        whole = torch.as_tensor(target.values, device=device)
+
+        def brain(fold: int) -> torch.Tensor:
+            return (whole if whole.ndim == 3 else whole[fold]).double()
+
         rows = [tuple(map(torch.from_numpy, fold)) for fold in split.rows(target.stimulus_ids)]
         names = {unit: number for number, unit in enumerate(sorted({split.unit[i] for i in target.stimulus_ids}))}
         units = torch.as_tensor([names[split.unit[i]] for i in target.stimulus_ids], device=device)
 
-        def pairs(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return upper(model[rows][:, rows]), upper(brain[:, rows][:, :, rows]).T
+        def pairs(fold: int, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return upper(model[rows][:, rows]), upper(brain(fold)[:, rows][:, :, rows]).T
 
         def resample(weights: np.ndarray, folds: Sequence[int], columns: np.ndarray) -> np.ndarray:
-            some = brain[torch.as_tensor(columns, device=device)]
+            at = torch.as_tensor(columns, device=device)
             w = torch.as_tensor(weights, device=device)
-            tests = [rows[fold][1] for fold in folds]
-            out = [resampled(model[None, t][:, :, t], some[:, t][:, :, t], w[:, t], self.comparison) for t in tests]
-            return torch.stack([one[:, 0] for one in out], dim=1).cpu().numpy()
+            out = []
+            for fold in folds:
+                t = rows[fold][1]
+                some = brain(fold)[at][:, t][:, :, t]
+                out.append(resampled(model[None, t][:, :, t], some, w[:, t], self.comparison)[:, 0])
+            return torch.stack(out, dim=1).cpu().numpy()
 
-        folds = torch.stack([compare(*pairs(test), self.comparison) for _, test in rows])
-        gaps = ~np.isfinite(target.values).all(axis=(1, 2))
-        flat = torch.stack([constant(pairs(test)[1]) for _, test in rows]).any(dim=0) & folds.isnan().any(dim=0)
-        luck = np.full(folds.shape, self._too_wide(model, brain, [test for _, test in rows], units) - 1)
+        tests = [(fold, test) for fold, (_, test) in enumerate(rows)]
+        folds = torch.stack([compare(*pairs(*at), self.comparison) for at in tests])
+        train = torch.stack([compare(*pairs(f, train), self.comparison) for f, (train, _) in enumerate(rows)])
+        gaps = ~np.isfinite(target.values).all(axis=(-2, -1)).reshape(-1, folds.shape[1]).all(axis=0)
+        flat = torch.stack([constant(pairs(*at)[1]) for at in tests]).any(dim=0) & folds.isnan().any(dim=0)
+        bins = np.unique(target.times or (0.0,) * folds.shape[1], return_inverse=True)[1]
+        too_wide = self._too_wide((pairs(*at) for at in tests), [units[test] for _, test in tests], bins)
+        every, distinct = torch.arange(len(model), device=device), len(whole) if whole.ndim == 4 else 1
+        all_pairs = [compare(*pairs(fold, every), self.comparison) for fold in range(distinct)]
         model_gap = not torch.isfinite(model).all()
         return Score(
             scale="r",
             folds=folds.cpu().numpy(),
-            train=torch.stack([compare(*pairs(train), self.comparison) for train, _ in rows]).cpu().numpy(),
+            train=train.cpu().numpy(),
             resample=resample,
-            luck=luck,
+            luck=np.broadcast_to(too_wide - 1, folds.shape),
             reason=tuple(
                 "constant-features" if model_gap else "missing-stimuli" if gap else "zero-variance" if same else ""
                 for gap, same in zip(gaps, flat.tolist())
             ),
-            extras={"all_pairs": compare(upper(model), upper(brain).T, self.comparison).cpu().numpy()},
+            extras={"all_pairs": (all_pairs[0] if whole.ndim == 3 else torch.stack(all_pairs)).cpu().numpy()},
         )
 
     def _too_wide(
-        self, model: torch.Tensor, brain: torch.Tensor, tests: list[torch.Tensor], units: torch.Tensor
-    ) -> float:
-        """`spread_ratio` of the mean over folds and subjects, in units that are resampled together."""
-        n = int(units.max()) + 1
-        total = torch.zeros(len(brain), n * n, dtype=torch.float64, device=brain.device)
-        for test in tests:
-            i, j = units[test][torch.triu_indices(len(test), len(test), offset=1, device=brain.device)]
-            moved = influence(upper(model[test][:, test]), upper(brain[:, test][:, :, test]).T, self.comparison).T
+        self, tests: Iterable[tuple[torch.Tensor, torch.Tensor]], units: list[torch.Tensor], bins: np.ndarray
+    ) -> np.ndarray:
+        """`spread_ratio` of the mean over folds and subjects, (column,): of the subjects of its time bin.
+
+        `tests` are each fold's pairs, `units` what its stimuli are resampled as, `bins` the number of each column's.
+        """
+        n = 1 + max(int(unit.max()) for unit in units)
+        total = torch.zeros(len(bins), n * n, dtype=torch.float64, device=units[0].device)
+        for (model, brain), unit in zip(tests, units):
+            i, j = unit[torch.triu_indices(len(unit), len(unit), offset=1, device=unit.device)]
+            moved = influence(model, brain, self.comparison).T
             for at in (i * n + j, j * n + i):
                 total.index_add_(1, at, moved / moved.shape[1])
         defined = total.isfinite().all(dim=1)
-        fold = float(np.mean([len(set(units[test].tolist())) for test in tests]))
-        return spread_ratio(total[defined].view(-1, n, n), fold) if defined.any() else 1.0
+        fold = float(np.mean([len(set(unit.tolist())) for unit in units]))
+        out = np.ones(len(bins))
+        for number in np.unique(bins):
+            own = torch.as_tensor(bins == number, device=defined.device) & defined
+            if own.any():
+                out[bins == number] = spread_ratio(total[own].view(-1, n, n), fold)
+        return out

@@ -9,9 +9,9 @@ from scipy.stats import false_discovery_control
 
 from brainbench.analysis.comparison import Curve
 from brainbench.analysis.depth_order import best_layers, rising_p, shared_curves, trend
-from brainbench.analysis.max_statistic import interaction, signal_p
 from brainbench.analysis.regions import compare_regions
 from brainbench.errors import InputError, UsageError
+from brainbench.numerics.max_statistic import interaction, signal_p
 
 B = 400
 DEPTHS = np.array([0.1, 0.4, 0.7, 1.0])
@@ -146,6 +146,14 @@ def test_interactions_hold_for_all_layers_at_once():
     centred = [c.layer_replicates - c.layer_replicates.mean(axis=0) for c in regions]
     alone = np.quantile((centred[2] - centred[0]) / 0.8, [0.025, 0.975], axis=1)
     assert (other.interaction_low < alone[0]).all() and (alone[1] < other.interaction_high).all()
+
+
+def test_bounds_of_interactions_widen_with_the_pairs_that_are_looked_at():
+    curves = np.zeros((3, 4))
+    replicates = np.random.default_rng(0).normal(size=(3, 4, 2000))
+    one = interaction(curves, replicates, np.array([[0, 1]]))[2][0]
+    both = interaction(curves, replicates, np.array([[0, 1], [0, 2]]))[2][0]
+    assert (both > 1.03 * one).all()
 
 
 def test_interactions_are_blind_to_offsets_and_to_reliability():

@@ -254,6 +254,7 @@ class CeilingTakenOff(Linear):
     "noise_lowers_the_score",
     "scores_are_on_their_scale",
     "constant_column",
+    "time_bins_are_columns",
 )
 class RelativeToOtherColumns(Linear):
     def agreement(self, predicted, truth, weights):
@@ -282,6 +283,16 @@ class ColumnsCoupled(Linear):
     def agreement(self, predicted, truth, weights):
         r = super().agreement(predicted, truth, weights)
         return r - 0.02 * r[:, :1]
+
+
+@breaks("time_bins_are_columns")
+class SmoothedOverBins(Linear):
+    def responses(self, target):
+        mean = target.mean()
+        if not target.times:
+            return mean
+        of_neuroid = mean.reshape(len(mean), -1, len(set(target.times)))
+        return np.repeat(of_neuroid.mean(axis=2), of_neuroid.shape[2], axis=1)
 
 
 @breaks("replicates_repeat_stimuli")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainbench import targets
+from brainbench import ceilings as by_rule
 from brainbench.checks import _recording, run_checks, scorers_truth
 from brainbench.numerics import ceilings
 from brainbench.scorers import rsa
@@ -63,7 +63,7 @@ def test_a_ceiling_of_other_repetitions_than_were_scored_is_caught(monkeypatch, 
     def of_fewer(values, **options):
         return ceilings.spearman_brown(ceilings.split_half(values, **options), factor)
 
-    monkeypatch.setattr(targets, "split_half", of_fewer)
+    monkeypatch.setattr(by_rule, "split_half", of_fewer)
     _recording._recording.cache_clear()
     try:
         assert failures(Ridge()) == {"oracle_reaches_the_ceiling"}

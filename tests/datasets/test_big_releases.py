@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from brainbench.benchmarks import SplitRule, known
 from brainbench.checks import run_checks
 from brainbench.datasets import _fetch
 from brainbench.datasets.algonauts2023 import _ATLASES, Algonauts2023
@@ -15,6 +16,12 @@ from brainbench.datasets.chang2019 import Chang2019
 from brainbench.datasets.hebart2023_fmri import Hebart2023Fmri
 from brainbench.datasets.hebart2023_meg import Hebart2023Meg
 from brainbench.errors import AccessError, InputError
+from brainbench.scorers import load
+from brainbench.targets import targets, window
+
+
+def loaded(benchmark):
+    return load(benchmark.scorer, benchmark.params)
 
 
 def failures(dataset):
@@ -182,13 +189,13 @@ def test_betas_of_another_shape_are_refused(with_folders):
 CHANNELS = ["MLC11-1609", "MRF22-1609", "MLO11-1609", "MRO12-1609", "MZO01-1609", "MLT31-1609", "MRP54-1609"]
 
 
-def meg(tmp_path, subject, *, metadata=True, split_size="2GB"):
+def meg(tmp_path, subject, *, metadata=True, split_size="2GB", test=TEST):
     """Epochs as the authors' script saves them: 7 sensors, 29 samples at 20 Hz, two sessions with catch trials."""
     mne = pytest.importorskip("mne")
     rows = []
     for session in (1, 2):
         shown = [(f"images_meg/{name.rpartition('_')[0]}/{name}.jpg", "exp") for name in TRAIN[session - 1 :: 2]]
-        shown += [(f"images_test_meg/{name}.jpg", "test") for name in TEST]
+        shown += [(f"images_test_meg/{name}.jpg", "test") for name in test]
         shown += [(f"images_catch_meg/catch{n:03d}.jpg", "catch") for n in (1, 2)]
         for at in np.random.default_rng([subject, session]).permutation(len(shown)):
             rows.append((shown[at][1], session, 1, shown[at][0]))
@@ -224,6 +231,30 @@ def test_a_field_is_that_of_its_sensor_trial_and_time(sensors, tmp_path):
     np.testing.assert_allclose(responses.values, values[own][:, 2:5], rtol=1e-5)
     np.testing.assert_allclose(responses["time_s"].values, np.arange(29) / 20 - 0.1, atol=1e-9)
     assert not any("catch" in name for name in sensors.stimuli().ids)
+
+
+@pytest.mark.parametrize("scorer", ["ridge", "rsa"])
+def test_epochs_become_a_benchmarks_columns_of_time(with_folders, tmp_path, scorer):
+    """All that lies between epochs and an entry but the model; five test pictures, two sessions."""
+    files, test = {}, [f"{concept}_14s" for concept in CONCEPTS]
+    for subject in (1, 2, 3, 4):
+        files[f"derivatives/preprocessed/preprocessed_P{subject}-epo.fif"] = meg(tmp_path, subject, test=test)[0]
+    recording = Hebart2023Meg(with_folders("hebart2023_meg", files, IMAGES, ("P1", "P2", "P3", "P4")))
+    benchmark = known()[f"hebart2023_meg.occipital-{scorer}"]
+    assert benchmark.stimuli == {"kind": "test"}
+    asked = targets(recording, [benchmark.model_copy(update={"split": SplitRule(n_folds=2)})], loaded(benchmark))
+    target = asked[0]
+    assert set(target.stimuli.ids) == set(test) and target.n_bins == 29
+    assert sum(window(benchmark, target)) == 10  # 0.05 to 0.5 s in steps of 0.05 s
+    if scorer == "ridge":
+        assert [t.subjects[0] for t in asked] == ["P1", "P2", "P3", "P4"]
+        _, values, table = meg(tmp_path, 2, test=test)
+        own = [row for row, path in enumerate(table["image_path"]) if path.endswith(f"{test[1]}.jpg")]
+        mean = asked[1].data.mean()[asked[1].data.stimulus_ids.index(test[1])]
+        np.testing.assert_allclose(mean.reshape(3, 29), values[own][:, 2:5].mean(axis=0), rtol=1e-4, atol=1e-6)
+        assert asked[1].names[29] == "MRO12-1609" and asked[1].times[29] == pytest.approx(-0.1)
+    else:
+        assert target.data.subjects[:30] == ("P1",) * 29 + ("P2",) and target.data.values.shape == (2, 116, 5, 5)
 
 
 def test_epochs_that_break_or_lack_their_table_are_refused(with_folders, tmp_path):

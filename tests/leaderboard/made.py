@@ -14,6 +14,7 @@ from brainbench.leaderboard.cards import as_toml, card_of
 from brainbench.leaderboard.submit import text_of
 from brainbench.numerics.resampling import interval
 from brainbench.scorers import SCORERS
+from brainbench.time_course import time_course
 
 LAYERS = tuple(LayerSpec(name=f"blocks.{n}", depth=(n + 1) / 9, pooling="flatten") for n in range(9))
 PROVENANCE = {
@@ -76,8 +77,18 @@ def entry(name="timm:made", benchmark="insilico.V4-ridge", *, raw=0.4, seed=0, w
         "n_neuroids": max(1, 50 * len(parts)),
         "replicates": replicates,
         "provenance": PROVENANCE,
+        "time_course": None if b.window_s is None else over_time(b.window_s),
     }
     return Entry(**{**facts, **other})
+
+
+def over_time(window_s):
+    """A course of 9 layers that rises at 0.1 s and is highest at 0.2 s."""
+    rng, raw = np.random.default_rng(0), np.array([0, 0, 0.2, 0.3, 0.4, 0.1, 0])
+    replicates = raw + 0.02 * rng.normal(size=(1000, 7))
+    return time_course(
+        np.arange(7) / 20, raw, replicates, ceiling=np.full(7, 0.5), layer_raw=np.tile(raw, (9, 1)), window_s=window_s
+    )
 
 
 def card(of, **other):
