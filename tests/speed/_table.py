@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import platform
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 
 def machine() -> str:
     """The machine's shape, as the tables name it."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    cpu = f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
-    return f"{cpu}, {device}, torch {torch.__version__}"
+    cpu = f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    memory = f"{psutil.virtual_memory().total / 1e9:.0f} GB"
+    return f"{cpu}, {memory}, {device}, torch {torch.__version__}, {datetime.date.today().isoformat()}"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
+    return names[0] if names else platform.machine()
 
 
 def gemm_rate() -> float:
