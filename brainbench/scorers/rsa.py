@@ -15,8 +15,8 @@ from brainbench.core.specs import ScorerSpec
 from brainbench.core.splits import Split
 from brainbench.errors import UsageError
 from brainbench.numerics.correlation import constant
-from brainbench.numerics.rdm import COMPARISONS, compare, upper
-from brainbench.numerics.rdm_resampling import influence, resampled, spread_ratio
+from brainbench.numerics.rdm import COMPARISONS, compare, square, upper
+from brainbench.numerics.rdm_resampling import influence, resampled, spread_over_folds
 from brainbench.numerics.representation import Representation
 
 RDM_KINDS = ("correlation", "euclidean")
@@ -89,13 +89,8 @@ class RSA:
         self, model: torch.Tensor, brain: torch.Tensor, tests: list[torch.Tensor], units: torch.Tensor
     ) -> float:
         """`spread_ratio` of the mean over folds and subjects, in units that are resampled together."""
-        n = int(units.max()) + 1
-        total = torch.zeros(len(brain), n * n, dtype=torch.float64, device=brain.device)
+        moved = []
         for test in tests:
-            i, j = units[test][torch.triu_indices(len(test), len(test), offset=1, device=brain.device)]
-            moved = influence(upper(model[test][:, test]), upper(brain[:, test][:, :, test]).T, self.comparison).T
-            for at in (i * n + j, j * n + i):
-                total.index_add_(1, at, moved / moved.shape[1])
-        defined = total.isfinite().all(dim=1)
-        fold = float(np.mean([len(set(units[test].tolist())) for test in tests]))
-        return spread_ratio(total[defined].view(-1, n, n), fold) if defined.any() else 1.0
+            pairs = influence(upper(model[test][:, test]), upper(brain[:, test][:, :, test]).T, self.comparison).T
+            moved.append(square(pairs / pairs.shape[1]))
+        return spread_over_folds(moved, [units[test] for test in tests])
