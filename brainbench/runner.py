@@ -380,7 +380,7 @@ class _Pooled:
 
 def as_read(model: Model | FeatureTable, scorer: Scorer) -> Model | FeatureTable:
     """The model as the scorer reads it: one that reads units has each map's channels, averaged over space."""
-    if isinstance(model, FeatureTable) or scorer.spec.reads == "geometry":
+    if isinstance(model, FeatureTable) or getattr(scorer, "reads", scorer.spec.reads) == "geometry":
         return model
     layers = tuple(replace(at, pooling=re.sub(r"^grid\d+$", "mean", at.pooling)) for at in model.spec.layers)
     return _Pooled(spec=replace(model.spec, layers=layers), network=model)
@@ -389,6 +389,7 @@ def as_read(model: Model | FeatureTable, scorer: Scorer) -> Model | FeatureTable
 def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every_layer: bool) -> dict[str, Columns]:
     """Every layer scored on every target, and each benchmark's columns cut out of it with their replicates."""
     model = as_read(model, group.scorer)
+    scorer = getattr(group.scorer, "of_recording", group.scorer) if isinstance(model, Recorded) else group.scorer
     blocks: dict[str, StimulusSet] = {target.stimuli.fingerprint: target.stimuli for target in group.asked}
     setting.progress.stage(f"{group.shown}: features of {model.spec.id}", sum(len(s.ids) for s in blocks.values()))
     for stimuli in blocks.values():
@@ -421,7 +422,7 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
             return found.to(setting.device)
 
         def scored(representation: Representation, target: Target) -> Score:
-            score: Score = group.scorer.score(representation, target.data, target.split, seed=0, device=setting.device)
+            score: Score = scorer.score(representation, target.data, target.split, seed=0, device=setting.device)
             return score
 
         @_latest  # with its decompositions, which the parts of a target share

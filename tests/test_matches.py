@@ -43,7 +43,11 @@ ONE, TWO, ODD = (f"HERE/{name}.safetensors" for name in ("one", "two", "odd"))
 def test_layers_of_one_name_go_together_and_a_figure_is_written(run, tmp_path):
     code, out, err = run(ONE, TWO, "--stimuli", "insilico", "--figure", str(tmp_path / "it.svg"))
     assert code == 0 and "Written" in err and out.count("one-to-one") == 2
-    assert "two a (6 units)" in out and "one b (4 units)" in out and "400 stimuli of insilico (synthetic)" in out
+    assert (
+        "two.safetensors a (6 units)" in out
+        and "one.safetensors b (4 units)" in out
+        and "400 stimuli of insilico (synthetic)" in out
+    )
     drawn = (tmp_path / "it.svg").read_text()
     assert "n = 400" in drawn and "insilico (synthetic)" in drawn and "partners in b" in drawn
 
@@ -59,8 +63,8 @@ def test_json_has_the_numbers_of_the_pairs_that_are_named(run):
 
 
 def test_a_recording_is_a_system_with_one_layer(run):
-    code, out, _ = run("insilico:cascade", "recording:insilico.V1/s1", "--stimuli", "insilico", "--layers", "v1")
-    assert code == 0 and "recording:insilico.V1/s1 V1" in out and "insilico:cascade v1" in out
+    code, out, _ = run("insilico:cascade", "recording:insilico.V1/s1", "--stimuli", "insilico", "--layers", "V1")
+    assert code == 0 and "recording:insilico.V1/s1 V1" in out and "insilico:cascade V1" in out
 
 
 @pytest.mark.parametrize(

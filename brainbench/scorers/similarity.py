@@ -113,7 +113,7 @@ class CKA:
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
-        name="cka", version=1, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
+        name="cka", version=2, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
     )
     rdm: ClassVar[str] = "squared_euclidean"
 
@@ -153,7 +153,7 @@ class SSM:
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
         name="ssm",
-        version=1,
+        version=2,
         scale="r",
         requires="rdms",
         trains=False,
@@ -190,7 +190,7 @@ class CCA:
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
-        name="cca", version=1, scale="r2", requires="rdms", trains=False, invariances=GEOMETRY
+        name="cca", version=2, scale="r2", requires="rdms", trains=False, invariances=GEOMETRY
     )
     rdm: ClassVar[str] = "squared_euclidean"
 
@@ -224,7 +224,7 @@ class Shape:
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
-        name="shape", version=1, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
+        name="shape", version=2, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
     )
     rdm: ClassVar[str] = "squared_euclidean"
 
@@ -266,7 +266,7 @@ class Whitened:
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
-        name="whitened", version=1, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
+        name="whitened", version=2, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
     )
 
     comparison: str = "pearson"

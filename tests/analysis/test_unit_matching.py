@@ -44,7 +44,7 @@ def test_the_same_units_in_another_order_are_told_at_once(x):
     assert math.isnan(pair.levels[0].difference)
     for before, level in pairwise(pair.levels):
         assert level.difference == pytest.approx(level.r - before.r) and level.difference < 0.01
-        assert level.difference_low < level.difference < level.difference_high
+        assert level.difference_low <= level.difference <= level.difference_high
     assert all(level.low < level.r < level.high for level in pair.levels)
     assert [level.n_partners for level in pair.levels[:2]] == [1, 1] and pair.levels[3].n_partners == 12
     assert 1 <= pair.levels[2].n_partners < 8
