@@ -5,6 +5,7 @@ import scipy.stats
 import torch
 
 from brainbench.errors import UsageError
+from brainbench.numerics import rdm
 from brainbench.numerics.ceilings import leave_one_out
 from brainbench.numerics.rdm import compare, pooled, upper
 from brainbench.numerics.representation import Representation
@@ -98,3 +99,9 @@ def test_the_upper_bound_pools_as_the_comparison_does():
 def test_one_subject_has_no_ceiling():
     lower, above = leave_one_out(torch.rand(10, 1, dtype=torch.float64), "spearman")
     assert torch.isnan(lower).all() and torch.isnan(above).all()
+
+
+def test_square_puts_back_what_upper_takes():
+    h = torch.arange(98, dtype=torch.float64).reshape(2, 7, 7).triu(1)
+    h = h + h.transpose(1, 2)
+    assert torch.equal(rdm.square(rdm.upper(h)), h)
