@@ -37,7 +37,7 @@ def r_of(pair):
 
 
 def test_the_same_units_in_another_order_are_told_at_once(x):
-    """With noise of sd .5 all levels are 1/√1.25 = .894 (METHODS.md 8), and no difference is above 0."""
+    """With noise of sd .5 all levels are 1/√1.25 = .894, and no difference is above 0."""
     rng = np.random.default_rng(1)
     pair = found(x, x[:, rng.permutation(12)] + 0.5 * rng.normal(size=(N, 12)))
     assert list(r_of(pair)) == list(LEVELS) and list(r_of(pair).values()) == pytest.approx([0.894] * 4, abs=0.02)

@@ -330,3 +330,10 @@ def test_influences_are_those_of_leaving_stimuli_out(measure, centring):
     left = left - left.mean()
     assert float(torch.corrcoef(torch.stack([moved, left]))[0, 1]) > 0.999
     assert float(moved.std() / left.std()) == pytest.approx(1, abs=0.05)
+
+
+def test_ssm_is_one_for_any_rising_function_of_the_similarities():
+    """Ranks are all it sees."""
+    a = rsm(features())
+    assert float(ssm(a, torch.exp(3 * a))) == pytest.approx(1, abs=1e-12)
+    assert float(ssm(a, -a)) == pytest.approx(-1, abs=1e-12)

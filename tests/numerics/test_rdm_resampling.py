@@ -175,7 +175,7 @@ def test_the_spread_of_replicates_is_that_of_the_score_once_it_is_scaled(subject
 
 
 def test_the_spread_of_a_jackknife_is_that_of_the_score_once_it_is_scaled():
-    """Of independent pairs: the jackknife's influences of their mean show twice its variance; the floor adds a fifth."""
+    """Independent pairs: the jackknife's influences of their mean show twice its variance. The floor adds a fifth."""
     n, shown, ratios = 40, [], []
     for h in noise(200, 1, n, 2)[:, 0]:
         mean = h.sum() / (n * (n - 1))
