@@ -17,15 +17,7 @@ def read(model: Model | FeatureTable, stimuli: StimulusSet, setting: Setting) ->
     Raises what the network, the pictures and the store raise, InputError where a stored layer is damaged.
     """
     setting.progress.stage(f"features of {model.spec.id}", len(stimuli.ids))
-    extraction.extract(
-        model,
-        stimuli,
-        setting.store,
-        device=setting.device,
-        provenance=runner.environment(setting.device),
-        progress=setting.progress.step,
-        max_bytes=setting.max_bytes // 4,
-    )
+    runner.extract(model, [stimuli], setting)
     found = [extraction.representation(model, layer, stimuli, setting.store) for layer in model.spec.layers]
     whole = [stored.to(setting.device) for stored in found if stored is not None]
     if len(whole) < len(found):
