@@ -250,9 +250,9 @@ class Shape:
     def _chance(self, x: Eigenbasis, others: list[Eigenbasis]) -> Tensor:
         """The mean over permutations that belong to the number of stimuli; one side alone is permuted."""
         drawn = torch.Generator().manual_seed(x.n)
-        orders = [torch.randperm(x.n, generator=drawn).to(x.vectors.device) for _ in range(N_PERMUTATIONS)]
-        shuffled = [Eigenbasis(rows=x.rows, vectors=x.vectors[order], values=x.values) for order in orders]
-        return torch.stack([_shape(basis, others) for basis in shuffled]).mean(dim=0)
+        orders = torch.stack([torch.randperm(x.n, generator=drawn) for _ in range(N_PERMUTATIONS)])
+        orders = orders.to(x.vectors.device)
+        return torch.stack([canonical.shuffled_similarity(x, other, orders) for other in others])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ would. Seconds of `score` alone; the last row is kernel analysis of 2014 on the 
 from __future__ import annotations
 
 import argparse
+import sys
 from functools import partial
 
 import numpy as np
@@ -80,6 +81,7 @@ def main() -> None:
         took = seconds(name, params)
         told = ", ".join(str(value) for value in params.values())
         rows.append((f"{name} ({told})" if told else name, f"{took:.2f}", f"{took / ridge:.2f}"))
+        print(*rows[-1], file=sys.stderr, flush=True)  # the table comes at the end
     table("One layer: seconds", ("scorer", "seconds", "of ridge"), rows)
     n = 140 if small else 1960
     labels = torch.arange(n) % 7
