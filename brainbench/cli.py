@@ -17,7 +17,17 @@ from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
-from brainbench import __version__, cli_compare, cli_data, cli_few_shot, cli_leaderboard, cli_query, cli_time, cli_train
+from brainbench import (
+    __version__,
+    cli_compare,
+    cli_data,
+    cli_few_shot,
+    cli_leaderboard,
+    cli_match,
+    cli_query,
+    cli_time,
+    cli_train,
+)
 from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError, VerificationError, listed
 from brainbench.terminal import AsJson, DataRoot, MaxMemory, ProgressBars, err, out, roots
 
@@ -37,6 +47,7 @@ app.add_typer(cli_train.app, name="train")
 app.command()(cli_query.query)
 app.command("few-shot")(cli_few_shot.few_shot)
 app.command()(cli_time.time)
+app.command()(cli_match.match)
 app.command()(cli_leaderboard.submit)
 app.add_typer(cli_leaderboard.app, name="leaderboard")
 

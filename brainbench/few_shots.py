@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from brainbench.api import available, load_model
 from brainbench.benchmarks import select
-from brainbench.errors import InputError, UsageError
+from brainbench.errors import UsageError
 
 if TYPE_CHECKING:
     from brainbench.analysis.few_shot import Point
@@ -48,7 +48,7 @@ def few_shots(
     """
     import numpy as np
 
-    from brainbench import datasets, extraction, runner
+    from brainbench import datasets, reading, runner
     from brainbench.analysis.few_shot import few_shot
     from brainbench.core.score import normalized
     from brainbench.in_context import checkpoint
@@ -78,20 +78,7 @@ def few_shots(
         loaded = load_model(name, layers=layer, roots=roots)
         if len(loaded.spec.layers) != 1:
             raise UsageError(f"{name} has {len(loaded.spec.layers)} layers: name one, --layer NAME")
-        setting.progress.stage(f"features of {name}", len(target.stimuli.ids))
-        extraction.extract(
-            loaded,
-            target.stimuli,
-            setting.store,
-            device=setting.device,
-            provenance=runner.environment(setting.device),
-            progress=setting.progress.step,
-            max_bytes=setting.max_bytes // 4,
-        )
-        stored = extraction.representation(loaded, loaded.spec.layers[0], target.stimuli, setting.store)
-        if stored is None:
-            raise InputError("a stored layer was damaged during the run; run again to compute it anew")
-        return stored.to(setting.device)
+        return reading.read(loaded, target.stimuli, setting)[0]
 
     own = base = features(model, layer)
     if encoder is not None:

@@ -14,7 +14,9 @@ from brainbench.analysis.few_shot import Point
 from brainbench.analysis.queries import Region
 from brainbench.analysis.recording import Described
 from brainbench.analysis.robustness import AXES, Level, Robustness
+from brainbench.analysis.unit_matching import Matched
 from brainbench.entry import Entry
+from brainbench.matches import Matches
 from brainbench.printing import number, signed, titled
 
 _SIDE_BY_SIDE = 3  # models whose layers have a column each; of more, only the mean is shown
@@ -272,3 +274,48 @@ def few_shot_table(title: str, points: Sequence[Point]) -> Table:
         less = (signed(p.difference), f"[{signed(p.low)}, {signed(p.high)}]")
         table.add_row(*map(Text, (p.readout, str(p.size), number(p.mean_r), *share, *less)))
     return table
+
+
+def print_matches(out: Console, found: Matches) -> None:
+    """For each pair of layers its levels, and its groups of units."""
+    synthetic = " (synthetic)" if found.synthetic else ""
+    for pair in found.pairs:
+        drawn = [f"{n} of {of}" if n < of else str(n) for n, of in _sides(pair)]
+        table = titled(
+            f"{found.second} {pair.second} ({drawn[1]} units) in {found.first} {pair.first} ({drawn[0]} units), "
+            f"{pair.n_stimuli} stimuli of {found.stimuli}{synthetic}"
+        )
+        table.add_column("partners", no_wrap=True)
+        for heading in ("units", "mean r", "95 % interval", "more than above", "95 % interval"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for level in pair.levels:
+            first = not isfinite(level.difference)
+            cells = (
+                level.name,
+                f"{level.n_partners:.3g}",
+                number(level.r),
+                f"[{number(level.low)}, {number(level.high)}]",
+                "" if first else signed(level.difference),
+                "" if first else f"[{signed(level.difference_low)}, {signed(level.difference_high)}]",
+            )
+            table.add_row(*map(Text, cells))
+        out.print(table)
+        told = ", ".join(
+            f"{g.n_first}+{g.n_second} {signed(g.within)}/{signed(g.outside)}"
+            for g in sorted(pair.groups, key=lambda g: (not isfinite(g.within), -g.within if isfinite(g.within) else 0))
+        )
+        out.print(Text(f"Groups, units of both, r across within/outside: {told}."))
+        out.print()
+    out.print(Text(MATCHED))
+
+
+MATCHED = (
+    "Each unit of the second is looked for among those of the first: one for each (who is left without has 0), the "
+    "best, few together (lasso, penalty chosen in training), all (ridge). Mean r over units on stimuli not fitted; "
+    "intervals over those stimuli drawn anew. Noise of a recording bounds r: benchmarks of the scorer matching have "
+    "ceilings."
+)
+
+
+def _sides(pair: Matched) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (pair.n_first, pair.of_first), (pair.n_second, pair.of_second)

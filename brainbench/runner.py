@@ -380,18 +380,15 @@ class _Pooled:
 
 def as_read(model: Model | FeatureTable, scorer: Scorer) -> Model | FeatureTable:
     """The model as the scorer reads it: one that reads units has each map's channels, averaged over space."""
-    if isinstance(model, FeatureTable) or scorer.spec.reads == "geometry":
+    if isinstance(model, FeatureTable) or getattr(scorer, "reads", scorer.spec.reads) == "geometry":
         return model
     layers = tuple(replace(at, pooling=re.sub(r"^grid\d+$", "mean", at.pooling)) for at in model.spec.layers)
     return _Pooled(spec=replace(model.spec, layers=layers), network=model)
 
 
-def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every_layer: bool) -> dict[str, Columns]:
-    """Every layer scored on every target, and each benchmark's columns cut out of it with their replicates."""
-    model = as_read(model, group.scorer)
-    blocks: dict[str, StimulusSet] = {target.stimuli.fingerprint: target.stimuli for target in group.asked}
-    setting.progress.stage(f"{group.shown}: features of {model.spec.id}", sum(len(s.ids) for s in blocks.values()))
-    for stimuli in blocks.values():
+def extract(model: Model | FeatureTable, sets: Iterable[StimulusSet], setting: Setting) -> None:
+    """Make sure that every layer of the model is stored for each of the sets. Raises as `extraction.extract` does."""
+    for stimuli in sets:
         extraction.extract(
             model,
             stimuli,
@@ -401,6 +398,20 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
             progress=setting.progress.step,
             max_bytes=setting.max_bytes // 4,
         )
+
+
+def reader(scorer: Any, model: Model | FeatureTable) -> Any:
+    """The scorer for this model: a recording has the noise already that a scorer may give to models."""
+    return getattr(scorer, "of_recording", scorer) if isinstance(model, Recorded) else scorer
+
+
+def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every_layer: bool) -> dict[str, Columns]:
+    """Every layer scored on every target, and each benchmark's columns cut out of it with their replicates."""
+    model = as_read(model, group.scorer)
+    scorer = reader(group.scorer, model)
+    blocks: dict[str, StimulusSet] = {target.stimuli.fingerprint: target.stimuli for target in group.asked}
+    setting.progress.stage(f"{group.shown}: features of {model.spec.id}", sum(len(s.ids) for s in blocks.values()))
+    extract(model, blocks.values(), setting)
     layers = model.spec.layers
     largest, n_folds = max(len(s.ids) for s in blocks.values()), len(group.asked[0].split.folds)
     n_jobs = len(layers) * len(blocks)
@@ -421,7 +432,7 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
             return found.to(setting.device)
 
         def scored(representation: Representation, target: Target) -> Score:
-            score: Score = group.scorer.score(representation, target.data, target.split, seed=0, device=setting.device)
+            score: Score = scorer.score(representation, target.data, target.split, seed=0, device=setting.device)
             return score
 
         @_latest  # with its decompositions, which the parts of a target share

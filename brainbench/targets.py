@@ -140,7 +140,9 @@ def targets(dataset: Any, group: Sequence[Benchmark], scorer: Any) -> list[Targe
         seed=int(seed_of(seed, "split").generate_state(1)[0]),
     )
     if scorer.spec.requires == "labels":
-        recorded = [("", _labels(dataset, stimuli.table, first))]
+        labels = _labels(dataset, stimuli.table, first)
+        like = getattr(scorer, "like", "")
+        recorded = [("", replace(labels, like=_presentations(dataset, like)) if like else labels)]
     elif scorer.spec.requires == "rdms":
         recorded = [(region, rdms(dataset, region, first, scorer, split)) for region in regions]
     else:
@@ -240,3 +242,16 @@ def _labels(dataset: Any, table: pd.DataFrame, benchmark: Benchmark) -> Labels:
     return Labels(
         stimulus_ids=tuple(known.index), values=known.to_numpy(dtype=object), left_out=len(category) - len(known)
     )
+
+
+def _presentations(dataset: Any, name: str) -> np.ndarray:
+    """Single presentations of the neuroids of `REGION/SUBJECT[/SESSION]` that have a response to every stimulus."""
+    region, subject, *session = name.split("/")
+    measured = blocks(dataset.responses(subject, regions=(region,), sessions=tuple(session) or None))
+    if len(measured) != 1 or measured[0].values.ndim != 3:
+        raise InputError(
+            f"{name} of {dataset.spec.id} has a time axis, or neuroids that were shown different stimuli: no noise can "
+            "be matched. Name a session, REGION/SUBJECT/SESSION."
+        )
+    values = measured[0].values
+    return values[:, :, np.isfinite(measured[0].mean()).all(axis=0)]

@@ -91,7 +91,7 @@ class Robustness:
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values, undefined numbers as null."""
-        plain: dict[str, Any] = _null(asdict(self))
+        plain: dict[str, Any] = nulled(asdict(self))
         return plain
 
 
@@ -158,9 +158,9 @@ def orders(models: Sequence[Stability]) -> tuple[Order, ...]:
     return tuple(found)
 
 
-def _null(value: Any) -> Any:
+def nulled(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _null(item) for name, item in value.items()}
+        return {name: nulled(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_null(item) for item in value]
+        return [nulled(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -233,16 +233,7 @@ def _scoring(
     model = runner.as_read(model, recording.scorer)
     sets = list({target.stimuli.fingerprint: target.stimuli for target in recording.asked}.values())
     setting.progress.stage(f"{recording.shown}: features of {model.spec.id}", sum(len(s.ids) for s in sets))
-    for stimuli in sets:
-        extraction.extract(
-            model,
-            stimuli,
-            setting.store,
-            device=setting.device,
-            provenance=runner.environment(setting.device),
-            progress=setting.progress.step,
-            max_bytes=setting.max_bytes // 4,
-        )
+    runner.extract(model, sets, setting)
     holding = [frozenset(stimuli.ids) for stimuli in sets]
     n_folds = len(recording.asked[0].split.folds)
     fit_in = max(1, setting.max_bytes // 2 // (8 * max(map(len, holding)) ** 2 * (n_folds + 2)))
@@ -263,7 +254,7 @@ def _scoring(
 
     def scores(layer: LayerSpec, asked: Sequence[Target]) -> list[Score]:
         return [
-            recording.scorer.score(
+            runner.reader(recording.scorer, model).score(
                 represented(layer, t.data.stimulus_ids), t.data, t.split, seed=0, device=setting.device
             )
             for t in asked

@@ -243,11 +243,14 @@ class Labels:
     """The category of each stimulus: values (stimulus,), strings; None where there is none.
 
     They belong to the stimuli, not to a recording. `left_out` counts the stimuli that were shown and have no category.
+    `like` has single presentations (stimulus, repetition, neuroid) of the recording whose number of neuroids and noise
+    layers are to be given, NaN where there was none; None where layers are read as they are.
     """
 
     stimulus_ids: tuple[str, ...]
     values: np.ndarray
     left_out: int = 0
+    like: np.ndarray | None = None
 
     @property
     def codes(self) -> np.ndarray:

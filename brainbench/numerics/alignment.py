@@ -132,6 +132,20 @@ def cosines(x: Tensor, y: Tensor, centring: Callable[[Tensor], Tensor]) -> Float
     return (_unit(x, centring) @ _unit(y, centring).T).reshape(x.shape[:-2] + y.shape[:-2])
 
 
+def pair_influence(
+    x: Float[Tensor, "n n"], y: Float[Tensor, "s n n"], centring: Callable[[Tensor], Tensor]
+) -> Float[Tensor, "s n n"]:
+    """How each pair of stimuli moves `cosines(x, y, centring)`, up to one factor: symmetric, and sums to 0.
+
+    With unit matrices X and Y it is X Y - r (X² + Y²) / 2, entry by entry. What a pair does to the centring itself does
+    not count at first order, because X and Y are orthogonal to all that it takes off. NaN as in `cosines`.
+    """
+    n = len(x)
+    a, b = (_unit(side, centring).reshape(-1, n, n) for side in (x[None], y))
+    r = (a * b).sum(dim=(1, 2), keepdim=True)
+    return a * b - r * (a.square() + b.square()) / 2
+
+
 def _unit(matrices: Tensor, centring: Callable[[Tensor], Tensor]) -> Float[Tensor, "a q"]:
     n = matrices.shape[-1]
     raw = matrices.double().reshape(-1, n, n)

@@ -120,11 +120,13 @@ def whitened_cosine(x: Float[Tensor, "*a n n"], y: Float[Tensor, "*b n n"]) -> F
 
 def whitened_pearson(x: Float[Tensor, "*a n n"], y: Float[Tensor, "*b n n"]) -> Float[Tensor, "..."]:
     """As `whitened_cosine`, of RDMs less their mean over pairs: indifferent to a constant added to all distances."""
-    return cosines(x, y, _around_mean)
+    return cosines(x, y, around_mean)
 
 
-def _around_mean(rdms: Float[Tensor, "a n n"]) -> Float[Tensor, "a n n"]:
+def around_mean(rdms: Float[Tensor, "a n n"]) -> Float[Tensor, "a n n"]:
+    """RDMs less their mean over pairs, centred over rows and columns, float64: what `whitened_pearson` compares."""
     n = rdms.shape[-1]
+    rdms = rdms.double()
     off = 1 - torch.eye(n, dtype=rdms.dtype, device=rdms.device)
     mean = (rdms * off).sum(dim=(1, 2), keepdim=True) / (n * (n - 1))
     return double_centred((rdms - mean) * off)

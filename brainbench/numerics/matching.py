@@ -1,8 +1,8 @@
 """Which unit of one system is which unit of another, and whether there is such a unit at all.
 
 From the correlations C (p, q) of two systems' units over stimuli: one-to-one partners that maximise the sum of C
-(`bipartite`), the best partner of each unit (`semi_matching`), groups of units across systems (`groups`), and sparse
-prediction of each unit from few of the other system's (`sparse_prediction`). Li, Yosinski et al. 2015. One-to-one far
+(`bipartite`), the best partner of each unit (`semi_matching`) and groups of units across systems (`groups`). Li,
+Yosinski et al. 2015; their prediction of each unit from few of the other system's is `numerics.lasso`. One-to-one far
 below semi-matching means shared dimensions without shared units; both far below dense prediction means a code that is
 spread over units. Partners are chosen on some stimuli and scored on others: the best of q noise correlations is high.
 Correlations are signed; `absolute=True` lets a unit match its negative.
@@ -10,20 +10,14 @@ Correlations are signed; `absolute=True` lets a unit match its negative.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from brainbench.errors import InputError, UsageError
 from brainbench.numerics._shapes import Bool, Float, Int
 from brainbench.numerics.correlation import constant, pearson
-
-PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # of unit-variance targets: at 1 nothing is left
-MOST_STEPS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,23 +32,6 @@ class Matching:
     y: Int[Tensor, " k"]
     correlation: Float[Tensor, " k"]
     sign: Float[Tensor, " k"]
-    dead_x: int
-    dead_y: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SparsePrediction:
-    """For each penalty (descending) and unit of y: what the lasso reaches and how many units of x it takes.
-
-    `loss`: half the mean squared error of held-out responses in units of their training variance, .5 for predicting
-    nothing. `r`: correlation of predictions with held-out responses. `n_units`: predictors with a weight. NaN for dead
-    units of y, where a fit did not converge, and `r` where all weights are 0. `dead_x`, `dead_y`: units left out.
-    """
-
-    penalties: tuple[float, ...]
-    loss: Float[Tensor, "a q"]
-    r: Float[Tensor, "a q"]
-    n_units: Float[Tensor, "a q"]
     dead_x: int
     dead_y: int
 
@@ -104,48 +81,6 @@ def match_score(x: Float[Tensor, "n p"], y: Float[Tensor, "n q"], matching: Matc
     return matching.sign * pearson(x[:, matching.x].double(), y[:, matching.y].double())
 
 
-def sparse_prediction(
-    x: Float[Tensor, "n p"],
-    y: Float[Tensor, "n q"],
-    x_test: Float[Tensor, "m p"],
-    y_test: Float[Tensor, "m q"],
-    *,
-    penalties: Sequence[int | float] = PENALTIES,
-) -> SparsePrediction:
-    """Each unit of y from few units of x, by the lasso, along penalties, scored on stimuli not fitted.
-
-    Minimises |y - X w|² / 2n + penalty Σ |w| for each unit of y on its own, with both sides centred and scaled to unit
-    variance on the training stimuli. Raises UsageError for penalties that are not positive.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import lasso_path
-
-    grid = tuple(sorted((float(a) for a in penalties), reverse=True))
-    if not grid or grid[-1] <= 0:
-        raise UsageError("penalties of the lasso are positive: least squares is a limit, not a member")
-    gone_x, gone_y = dead(x), dead(y)
-    z, z_test = _scaled(x[:, ~gone_x], x_test[:, ~gone_x])
-    t, t_test = _scaled(y, y_test)
-    shape = (len(grid), y.shape[1])
-    loss, r, n_units = (torch.full(shape, torch.nan, dtype=torch.float64) for _ in range(3))
-    design = np.asfortranarray(z.cpu().numpy())
-    for unit in torch.nonzero(~gone_y).flatten().tolist():
-        # one target at a time: for several at once scikit-learn's path is another method, which selects jointly
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # what did not converge is NaN below
-            _, weights, gaps = lasso_path(design, t[:, unit].cpu().numpy(), alphas=grid, max_iter=MOST_STEPS)
-        w = torch.as_tensor(weights, device=z_test.device)
-        truth = t_test[:, unit, None].expand(-1, len(grid))
-        predicted = z_test @ w
-        good = torch.as_tensor(gaps) <= 1e-3  # of a target's variance: ten times what the solver stops at
-        values = ((truth - predicted).square().mean(dim=0) / 2, pearson(predicted, truth), (w != 0).double().sum(dim=0))
-        for out, value in zip((loss, r, n_units), values):
-            out[:, unit] = torch.where(good, value.cpu(), torch.nan)
-    return SparsePrediction(
-        penalties=grid, loss=loss, r=r, n_units=n_units, dead_x=int(gone_x.sum()), dead_y=int(gone_y.sum())
-    )
-
-
 def groups(
     x: Float[Tensor, "n p"], y: Float[Tensor, "n q"], *, n_groups: int, seed: int, absolute: bool = False
 ) -> tuple[Int[Tensor, " p"], Int[Tensor, " q"]]:
@@ -192,9 +127,3 @@ def _matching(correlations: Tensor, at_x: Tensor, at_y: Tensor, *, absolute: boo
         dead_x=int((~finite.any(dim=1)).sum()),
         dead_y=int((~finite.any(dim=0)).sum()),
     )
-
-
-def _scaled(train: Float[Tensor, "n p"], test: Float[Tensor, "m p"]) -> tuple[Tensor, Tensor]:
-    """Both by the mean and standard deviation of the training stimuli."""
-    mean, sd = train.double().mean(dim=0), train.double().std(dim=0, correction=0)
-    return (train.double() - mean) / sd, (test.double() - mean) / sd

@@ -56,20 +56,30 @@ class RecordingNoise:
     noise: float
 
 
-def recording_noise(values: Float[Tensor, "n r v"], *, law: Literal["sd", "variance"] = "sd") -> RecordingNoise:
+def recording_noise(
+    values: Float[Tensor, "n r v"], *, law: Literal["sd", "variance"] = "sd", per_site: bool = False
+) -> RecordingNoise:
     """The noise of responses to n stimuli in r repetitions at v sites; NaN where there was no presentation.
 
     At each site a line is fitted by least squares to the SD (n - 1 in the denominator; or the variance) over
     repetitions against the mean over them, for stimuli with two repetitions or more; slopes and intercepts are
-    averaged over sites. Sites without two different means have no line and are left out of that average. An SD of few
+    averaged over sites. Sites without two different means have no line and are left out of that average. `per_site`
+    takes each site's mean off and divides by the SD of its presentations first: raw counts differ between sites by more
+    than between stimuli, and that tells nothing of a stimulus. An SD of few
     repetitions is too small on average, by 5 % at T = 6; a variance is not. Raises InputError where no site has a
     line, or nothing was presented.
     """
     present = torch.isfinite(values)
     if not present.any():
         raise InputError("there is no response")
-    count = present.sum(dim=1).double()
     values = torch.where(present, values.double(), 0.0)
+    if per_site:
+        n = present.sum(dim=(0, 1)).clamp_min(1)
+        values = torch.where(present, values - values.sum(dim=(0, 1)) / n, 0.0)
+        spread = (values.square().sum(dim=(0, 1)) / n).sqrt()
+        present = present & (spread > 0)  # a site that is always silent has no unit to be measured in
+        values = torch.where(present, values / spread, 0.0)
+    count = present.sum(dim=1).double()
     centre = values.sum() / present.sum()
     unit = torch.where(present, values - centre, 0.0).square().sum().div(present.sum()).sqrt()
     values = values / unit
@@ -110,6 +120,19 @@ def noise_matched(
     scaled = features.double() * (signal / spread).sqrt()
     drawn = torch.randn(scaled.shape, dtype=torch.float64, generator=generator).to(scaled.device)
     return scaled + noise.law.variance(scaled, noise.repetitions).sqrt() * drawn
+
+
+def as_measured(
+    features: Float[Tensor, "n p"], noise: RecordingNoise, n_units: int, *, seed: int
+) -> Float[Tensor, "n u"]:
+    """As many random units as there are sites, each around its mean, under the noise of the recording's means.
+
+    For noise that was fitted `per_site`: units, like sites, differ in what they respond to alone. Rows are stimuli in
+    an order that belongs to them, since noise is drawn row by row. Raises as `random_units` and `noise_matched` do.
+    """
+    drawn = random_units(features.shape[1], n_units, n_draws=1, seed=seed)[0].to(features.device)
+    x = features[:, drawn].double()
+    return noise_matched(x - x.mean(dim=0), noise, generator=torch.Generator().manual_seed(seed))
 
 
 def random_units(n_units: int, n_wanted: int, *, n_draws: int = 10, seed: int) -> Int[Tensor, "b k"]:

@@ -22,6 +22,15 @@ def upper(rdm: Float[Tensor, "*s n n"]) -> Float[Tensor, "*s q"]:
     return rdm[..., i, j]
 
 
+def square(pairs: Float[Tensor, "s q"]) -> Float[Tensor, "s n n"]:
+    """Symmetric matrices with these entries above the diagonal, row by row, and 0 on it: what `upper` takes apart."""
+    n = round((1 + (1 + 8 * pairs.shape[1]) ** 0.5) / 2)
+    i, j = torch.triu_indices(n, n, offset=1, device=pairs.device)
+    out = pairs.new_zeros(len(pairs), n, n)
+    out[:, i, j] = out[:, j, i] = pairs
+    return out
+
+
 def compare(x: Float[Tensor, " q"], y: Float[Tensor, "q s"], how: str) -> Float[Tensor, " s"]:
     """Agreement of one condensed RDM x with each column of y; NaN where a side is constant or not finite.
 

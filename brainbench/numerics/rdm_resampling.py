@@ -11,10 +11,12 @@ much too wide replicates are, from each pair's `influence`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from brainbench.numerics._shapes import Float
+from brainbench.numerics._shapes import Float, Int
 from brainbench.numerics.correlation import Order, midranks, ordered, weighted_midranks
 from brainbench.numerics.rdm import check_comparison, compare, concordances, tau_a, upper
 
@@ -158,23 +160,43 @@ def _moved(x: Tensor, y: Tensor, of_x: list[Order], of_y: list[Order]) -> Tensor
     return out
 
 
-def spread_ratio(influences: Float[Tensor, "s n n"], fold: int | float) -> float:
+def spread_ratio(influences: Float[Tensor, "s n n"], fold: int | float, *, linear: bool = False) -> float:
     """The variance that a mean over pairs of stimuli and over subjects has, over that of its replicates.
 
     `influences` has each subject's pairs as a symmetric matrix, summed over folds, 0 where a pair is in none; `fold` is
     how many stimuli a fold has. With A and B the sums of squares of rows' sums and of pairs, replicates show A + B and
     (A - B) n (n - 1) / ((n - 2) (n - 3)) has the score's variance as its mean (Σ h of all pairs of n stimuli, around
-    its mean). Replicates divide by their own pairs, which are (n - 1) / n as many. 1 for folds of less than 4.
+    its mean). Replicates divide by their own pairs, which are (n - 1) / n as many. Those that are `linear` in weights,
+    of a jackknife, show A (n - 1)² / (n - 2)² instead of A + B. 1 for folds of less than 4.
     """
     if fold < 4:
         return 1.0
     mean = influences.mean(dim=0)
     row, pair = _overlaps(mean[None])
     own_row, own_pair = (v / len(influences) ** 2 for v in _overlaps(influences - mean))
-    few = (fold - 1) ** 3 / (fold * (fold - 2) * (fold - 3))
-    shown = row + pair + own_row + own_pair
+    shown = row + own_row if linear else row + pair + own_row + own_pair
+    once = (fold - 2) / (fold - 1) if linear else (fold - 1) / fold
+    few = fold * (fold - 1) / ((fold - 2) * (fold - 3)) * once**2
     true = max(few * (row - pair - own_row + own_pair), pair - own_pair, 0.0)
     return true / shown if shown > 0 else 1.0
+
+
+def spread_over_folds(
+    influences: Sequence[Float[Tensor, "s _m _m"]], folds: Sequence[Int[Tensor, " _m"]], *, linear: bool = False
+) -> float:
+    """`spread_ratio` of a mean over folds, from the influences of each fold's pairs; `folds` names stimuli's units.
+
+    What is drawn together is one unit; pairs within one are on the diagonal. Subjects with a NaN have no say; 1 where
+    none is left.
+    """
+    n = int(torch.cat(list(folds)).max()) + 1
+    total = influences[0].new_zeros(len(influences[0]), n, n)
+    for moved, units in zip(influences, folds):
+        by_column = total.new_zeros(len(total), len(units), n).index_add_(2, units, moved)
+        total.index_add_(1, units, by_column)
+    defined = total.isfinite().all(dim=2).all(dim=1)
+    sizes = [len(units.unique()) for units in folds]
+    return spread_ratio(total[defined], sum(sizes) / len(sizes), linear=linear) if defined.any() else 1.0
 
 
 def _overlaps(h: Tensor) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from brainbench.plotting._files import check_kind, save, save_as
 from brainbench.plotting.few_shot import few_shot
 from brainbench.plotting.layers import layer_by_region, layer_curves
+from brainbench.plotting.matching import matching
 from brainbench.plotting.robustness import robustness
 from brainbench.plotting.time_courses import time_courses
 
@@ -19,6 +20,7 @@ __all__ = [
     "few_shot",
     "layer_by_region",
     "layer_curves",
+    "matching",
     "robustness",
     "save",
     "save_all",

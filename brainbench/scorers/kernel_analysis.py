@@ -9,8 +9,8 @@ error of d kernel principal components, against d. The score is the area under t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -18,15 +18,17 @@ from torch import Tensor
 
 from brainbench.core.arrays import Labels, take
 from brainbench.core.score import Score
-from brainbench.core.specs import ScorerSpec
+from brainbench.core.specs import ScorerSpec, fingerprint
 from brainbench.core.splits import Split
 from brainbench.errors import InputError, UsageError
 from brainbench.numerics.kernel_errors import PENALTIES, component_errors, loo_errors
-from brainbench.numerics.noise_matching import random_units
+from brainbench.numerics.noise_matching import as_measured, random_units, recording_noise
 from brainbench.numerics.representation import Representation, cross_gram
+from brainbench.numerics.resampling import seed_of
 
 PROTOCOLS = ("2014", "2013")
 LEFT_OUT = ("unit", "stimulus")
+LAWS = ("sd", "variance")
 POINTS = 101  # of the curve of 2013, whose number of components differs with the number of stimuli
 
 
@@ -37,8 +39,11 @@ class KernelAnalysis:
     `protocol` is "2014" (kernel ridge regression, leave-one-out) or "2013" (kernel principal components, in-sample).
     Leave-one-out leaves out a stimulus with all versions of it (`leave_out="unit"`, see `Split.unit`), or alone. With
     `n_units` each half of the stimuli is read from as many units, drawn at random anew for each; layers that have
-    fewer, or of which only the Gram matrix is kept, are NaN with a reason. Nothing is fitted on training stimuli: they
-    serve to choose a layer on. `extras` has the curve, `precision` at each `complexity`.
+    fewer, or of which only the Gram matrix is kept, are NaN with a reason. `like` names a recording of the benchmark's
+    dataset, REGION/SUBJECT/SESSION: units are as many as its neuroids and under the `noise` of the means over its
+    repetitions, whose `law` is fitted to it alone (`numerics.noise_matching`), so that it and a layer are read on equal
+    terms. Units of a convolution are then its channels, averaged over space. Nothing is fitted on training stimuli:
+    they serve to choose a layer on. `extras` has the curve, `precision` at each `complexity`.
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
@@ -53,16 +58,32 @@ class KernelAnalysis:
     protocol: str = "2014"
     leave_out: str = "unit"
     n_units: int | None = None
+    like: str = ""
+    noise: bool = True
+    law: Literal["sd", "variance"] = "sd"
+
+    @property
+    def reads(self) -> str:
+        """Units, not a geometry, where they are drawn (see `ScorerSpec`)."""
+        return "geometry" if self.n_units is None and not self.like else "units"
+
+    @property
+    def of_recording(self) -> KernelAnalysis:
+        """The scorer of a recording's own responses: they have the noise that layers are given."""
+        return replace(self, noise=False)
 
     def __post_init__(self) -> None:
         for value, known, what in (
             (self.protocol, PROTOCOLS, "protocol"),
             (self.leave_out, LEFT_OUT, "leave_out"),
+            (self.law, LAWS, "law"),
         ):
             if value not in known:
                 raise UsageError(f"no {what} {value!r}; there are {', '.join(known)}")
         if self.n_units is not None and self.n_units < 1:
             raise UsageError(f"n_units is {self.n_units}; it must be above 0, or left out to read all units")
+        if self.like and (self.n_units is not None or self.like.count("/") not in (1, 2)):
+            raise UsageError(f"like is REGION/SUBJECT or REGION/SUBJECT/SESSION, without n_units; got {self.like!r}")
 
     def score(self, representation: Representation, target: Labels, split: Split, *, seed: int, device: str) -> Score:
         """The area for the one column of categories; NaN with a reason where they, or the layer, cannot be read."""
@@ -75,15 +96,29 @@ class KernelAnalysis:
         # of two halves each is once the training and once the test stimuli: it is read once
         parts = list(dict.fromkeys(part for fold in rows for part in fold))
 
+        n_units = self._n_units(target)
+        measured = None
+        if target.like is not None and self.noise:
+            measured = recording_noise(torch.as_tensor(target.like), law=self.law, per_site=True)
+
         def errors(part: tuple[int, ...]) -> Tensor:
             """(width, complexity, stimulus), made anew when it is needed: all layers' would not fit into memory."""
             some = torch.as_tensor(part, device=device)
-            gram = self._gram(layer, at[some], seed + parts.index(part))
+            if measured is None:
+                gram = self._gram(layer, at[some], n_units, seed + parts.index(part))
+            else:
+                by_name = sorted(part, key=lambda row: target.stimulus_ids[row])  # noise belongs to stimuli
+                names = [target.stimulus_ids[row] for row in by_name]
+                drawn = seed_of(fingerprint({"like": self.like, "stimuli": names}), "noise").generate_state(1)[0]
+                x = layer.units[at[torch.as_tensor(by_name, device=device)]]
+                x = as_measured(x, measured, n_units or x.shape[1], seed=int(drawn))
+                x = x[torch.as_tensor(np.argsort(by_name), device=device)]
+                gram = x @ x.T
             if self.protocol == "2013":
                 return component_errors(gram, codes[some])
             return loo_errors(gram, codes[some], units=units[some] if self.leave_out == "unit" else None)
 
-        reason = self._unreadable(layer, target.codes, parts)
+        reason = self._unreadable(layer, target.codes, parts, n_units)
         curves: dict[tuple[int, ...], np.ndarray] = {}
         try:
             for part in [] if reason else parts:
@@ -120,21 +155,30 @@ class KernelAnalysis:
             },
         )
 
-    def _unreadable(self, layer: Representation, codes: np.ndarray, parts: Sequence[tuple[int, ...]]) -> str:
+    def _n_units(self, target: Labels) -> int | None:
+        if not self.like:
+            return self.n_units
+        if target.like is None:
+            raise UsageError(f"the labels come without the recording {self.like}, whose noise layers are to be given")
+        return int(target.like.shape[2])
+
+    def _unreadable(
+        self, layer: Representation, codes: np.ndarray, parts: Sequence[tuple[int, ...]], n_units: int | None
+    ) -> str:
         """Why nothing can be read, or nothing at all."""
         if (codes < 0).any():
             return "missing-stimuli"
         if any(len(np.unique(codes[list(part)])) < 2 for part in parts):
             return "one-category"
-        if self.n_units is not None and layer.features is None:
+        if n_units is not None and layer.features is None:
             return "only-gram-kept"
-        return "too-few-units" if self.n_units is not None and layer.n_units < self.n_units else ""
+        return "too-few-units" if n_units is not None and layer.n_units < n_units else ""
 
-    def _gram(self, layer: Representation, rows: Tensor, seed: int) -> Tensor:
+    def _gram(self, layer: Representation, rows: Tensor, n_units: int | None, seed: int) -> Tensor:
         """Of all units, or of those that are drawn."""
-        if self.n_units is None or layer.features is None:
+        if n_units is None or layer.features is None:
             return layer.gram[rows][:, rows]
-        drawn = random_units(layer.n_units, self.n_units, n_draws=1, seed=seed)[0].to(rows.device)
+        drawn = random_units(layer.n_units, n_units, n_draws=1, seed=seed)[0].to(rows.device)
         x = layer.features[rows][:, drawn]
         return cross_gram(x, x, x.mean(dim=0))
 

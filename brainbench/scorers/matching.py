@@ -1,6 +1,6 @@
 """Matching units: how well single units of a layer stand for single neuroids. Unlike ridge and RSA it sees the axes.
 
-Each neuroid's partner is chosen on the training stimuli, and correlated with it on the test stimuli: the best of many
+Each neuroid's partners are chosen on the training stimuli, and correlated with it on the test stimuli: the best of many
 noise correlations is high on the stimuli it was chosen on. Li, Yosinski et al. 2015; Khosla & Williams 2024.
 """
 
@@ -21,10 +21,12 @@ from brainbench.core.splits import Split
 from brainbench.errors import UsageError
 from brainbench.numerics import matching
 from brainbench.numerics.correlation import constant, weighted_pearson
+from brainbench.numerics.lasso import SparseReadout, sparse_readout
 from brainbench.numerics.representation import Representation
 from brainbench.numerics.soft_matching import transport_plan
 
-PARTNERS = ("semi", "bipartite", "soft")
+PARTNERS = ("semi", "bipartite", "soft", "sparse")
+PENALTIES = (1.0, 0.3, 0.2, 0.1, 0.06, 0.03, 0.02, 0.01)  # below, nothing is sparse among as many units as stimuli
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +36,11 @@ class Matching:
     `partners` says who may be one: `semi`, the unit that correlates best, who may serve many neuroids; `bipartite`,
     one unit for one neuroid, so that the sum of correlations is largest; `soft`, the plan that moves equal masses of
     neuroids onto equal masses of units at the largest mean correlation, each neuroid scored as the mean over the units
-    it goes to. Correlations are signed. A neuroid that no unit is left for, and one whose partner is constant on
-    the test stimuli, scores 0: every layer is scored on the same neuroids. Units of a convolution are its channels,
-    averaged over space. Layers are chosen on matches of one half of the training stimuli scored on the other.
+    it goes to; `sparse`, few units that predict it together, by the lasso, the penalty chosen for each neuroid on
+    halves of the training stimuli: `extras` has their number, `n_partners`, and the `penalty`. Correlations are signed.
+    A neuroid that no unit is left for, and one whose partner is constant on the test stimuli, scores 0: every layer is
+    scored on the same neuroids. Units of a convolution are its channels, averaged over space. Layers are chosen on
+    matches of one half of the training stimuli scored on the other (of `sparse`, at the penalty that is best there).
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
@@ -70,19 +74,28 @@ class Matching:
         halves = _halves(split, target.stimulus_ids)
         varies = torch.ones_like(complete)
         tests, pairs, folds, train = [], [], [], []
+        read: list[SparseReadout] = []
         for fit, test in split.rows(target.stimulus_ids):
             rows = torch.as_tensor(fit, device=device), torch.as_tensor(test, device=device)
             varies &= ~constant(y[rows[0]]) & ~constant(y[rows[1]])
             tests.append(rows[1])
-            pairs.append(self._pairs(x[rows[0]], y[rows[0]]))
+            one, two = (torch.as_tensor(np.flatnonzero(halves[fit] == side), device=device) for side in (0, 1))
+            enough = min(len(one), len(two)) >= 3  # correlations of fewer say nothing
+            inner = [(one, two), (two, one)] if enough else []
+            fitted = x[rows[0]], y[rows[0]]
+            if self.partners == "sparse":
+                read.append(sparse_readout(*fitted, inner, penalties=PENALTIES))
+                every = torch.arange(y.shape[1], device=device)
+                whole = torch.ones(len(every), dtype=x.dtype, device=device)
+                pairs.append(_Pairs(unit=every, neuroid=every, share=whole, weights=read[-1].weights))
+                train.append(read[-1].inner_r.to(device))
+            else:
+                pairs.append(self._pairs(*fitted))
+                found = [
+                    self._pairs(*(side[a] for side in fitted)).scores(*(side[b] for side in fitted)) for a, b in inner
+                ]
+                train.append(torch.stack(found).mean(dim=0) if found else torch.full_like(y[0], torch.nan))
             folds.append(pairs[-1].scores(x[rows[1]], y[rows[1]]))
-            sides = [torch.as_tensor(fit[halves[fit] == side], device=device) for side in (0, 1)]
-            inner = [
-                self._pairs(x[a], y[a]).scores(x[b], y[b])
-                for a, b in (sides, sides[::-1])
-                if min(len(a), len(b)) >= 3  # correlations of fewer say nothing
-            ]
-            train.append(torch.stack(inner).mean(dim=0) if inner else torch.full_like(y[0], torch.nan))
         valid = complete & varies
 
         def resample(weights: np.ndarray, wanted: Sequence[int], columns: np.ndarray) -> np.ndarray:
@@ -100,6 +113,12 @@ class Matching:
                 "" if ok else "missing-stimuli" if not c else "zero-variance"
                 for ok, c in zip(valid.tolist(), complete.tolist())
             ),
+            extras={
+                "n_partners": torch.stack([found.n_units for found in read]).numpy(),
+                "penalty": torch.stack([found.penalty for found in read]).numpy(),
+            }
+            if read
+            else {},
         )
 
     def _pairs(self, x: Tensor, y: Tensor) -> _Pairs:
@@ -120,11 +139,15 @@ class Matching:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pairs:
-    """Units and the neuroids they stand for, each with its share in that neuroid's score."""
+    """Units and the neuroids they stand for, each with its share in that neuroid's score.
+
+    With `weights` (p, u) the u units are sums of the layer's p.
+    """
 
     unit: Tensor
     neuroid: Tensor
     share: Tensor
+    weights: Tensor | None = None
 
     def scores(self, x: Tensor, y: Tensor) -> Tensor:
         """(V,) the correlations over these stimuli, summed by share; 0 for a neuroid without a partner."""
@@ -132,6 +155,7 @@ class _Pairs:
 
     def resampled(self, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
         """(B, V) the same under multiplicities; NaN where a resample leaves nothing of the neuroid itself."""
+        x = x if self.weights is None else x @ self.weights
         r = weighted_pearson(x[:, self.unit], y[:, self.neuroid], weights).nan_to_num() * self.share
         return torch.zeros(len(weights), y.shape[1], dtype=r.dtype, device=r.device).index_add(1, self.neuroid, r)
 

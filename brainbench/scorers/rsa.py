@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from brainbench.core.arrays import RDMs, take
 from brainbench.core.score import Score
@@ -15,8 +16,8 @@ from brainbench.core.specs import ScorerSpec
 from brainbench.core.splits import Split
 from brainbench.errors import UsageError
 from brainbench.numerics.correlation import constant
-from brainbench.numerics.rdm import COMPARISONS, compare, upper
-from brainbench.numerics.rdm_resampling import influence, resampled, spread_ratio
+from brainbench.numerics.rdm import COMPARISONS, compare, square, upper
+from brainbench.numerics.rdm_resampling import influence, resampled, spread_over_folds
 from brainbench.numerics.representation import Representation
 
 RDM_KINDS = ("correlation", "euclidean")
@@ -62,15 +63,15 @@ class RSA:
         model = representation.to(device).rdm(self.rdm, at)
         whole = torch.as_tensor(target.values, device=device)
 
-        def brain(fold: int) -> torch.Tensor:
+        def brain(fold: int) -> Tensor:
             return (whole if whole.ndim == 3 else whole[fold]).double()
 
         rows = [tuple(map(torch.from_numpy, fold)) for fold in split.rows(target.stimulus_ids)]
         names = {unit: number for number, unit in enumerate(sorted({split.unit[i] for i in target.stimulus_ids}))}
         units = torch.as_tensor([names[split.unit[i]] for i in target.stimulus_ids], device=device)
 
-        def pairs(fold: int, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return upper(model[rows][:, rows]), upper(brain(fold)[:, rows][:, :, rows]).T
+        def pairs(fold: int, rows: Tensor, columns: slice | np.ndarray = slice(None)) -> tuple[Tensor, Tensor]:
+            return upper(model[rows][:, rows]), upper(brain(fold)[columns][:, rows][:, :, rows]).T
 
         def resample(weights: np.ndarray, folds: Sequence[int], columns: np.ndarray) -> np.ndarray:
             at = torch.as_tensor(columns, device=device)
@@ -88,7 +89,7 @@ class RSA:
         gaps = ~np.isfinite(target.values).all(axis=(-2, -1)).reshape(-1, folds.shape[1]).all(axis=0)
         flat = torch.stack([constant(pairs(*at)[1]) for at in tests]).any(dim=0) & folds.isnan().any(dim=0)
         bins = np.unique(target.times or (0.0,) * folds.shape[1], return_inverse=True)[1]
-        too_wide = self._too_wide((pairs(*at) for at in tests), [units[test] for _, test in tests], bins)
+        too_wide = self._too_wide(pairs, [test for _, test in tests], units, bins)
         every, distinct = torch.arange(len(model), device=device), len(whole) if whole.ndim == 4 else 1
         all_pairs = [compare(*pairs(fold, every), self.comparison) for fold in range(distinct)]
         model_gap = not torch.isfinite(model).all()
@@ -106,24 +107,19 @@ class RSA:
         )
 
     def _too_wide(
-        self, tests: Iterable[tuple[torch.Tensor, torch.Tensor]], units: list[torch.Tensor], bins: np.ndarray
+        self, pairs: Callable[..., tuple[Tensor, Tensor]], tests: list[Tensor], units: Tensor, bins: np.ndarray
     ) -> np.ndarray:
-        """`spread_ratio` of the mean over folds and subjects, (column,): of the subjects of its time bin.
+        """What variances are too wide by, (column,): of the mean over folds and the subjects of a column's time bin.
 
-        `tests` are each fold's pairs, `units` what its stimuli are resampled as, `bins` the number of each column's.
+        `pairs` gives those of a fold's rows of some columns, `units` is what stimuli are resampled as, `bins` the
+        number of each column's bin.
         """
-        n = 1 + max(int(unit.max()) for unit in units)
-        total = torch.zeros(len(bins), n * n, dtype=torch.float64, device=units[0].device)
-        for (model, brain), unit in zip(tests, units):
-            i, j = unit[torch.triu_indices(len(unit), len(unit), offset=1, device=unit.device)]
-            moved = influence(model, brain, self.comparison).T
-            for at in (i * n + j, j * n + i):
-                total.index_add_(1, at, moved / moved.shape[1])
-        defined = total.isfinite().all(dim=1)
-        fold = float(np.mean([len(set(unit.tolist())) for unit in units]))
         out = np.ones(len(bins))
         for number in np.unique(bins):
-            own = torch.as_tensor(bins == number, device=defined.device) & defined
-            if own.any():
-                out[bins == number] = spread_ratio(total[own].view(-1, n, n), fold)
+            own = np.flatnonzero(bins == number)
+            moved = []
+            for fold, test in enumerate(tests):
+                by_pair = influence(*pairs(fold, test, own), self.comparison).T
+                moved.append(square(by_pair / by_pair.shape[1]))
+            out[own] = spread_over_folds(moved, [units[test] for test in tests])
         return out

@@ -22,8 +22,8 @@ from brainbench.core.splits import Split
 from brainbench.errors import UsageError
 from brainbench.numerics import alignment, canonical, crossnobis
 from brainbench.numerics.correlation import constant
-from brainbench.numerics.rdm import upper
-from brainbench.numerics.rdm_resampling import resampled
+from brainbench.numerics.rdm import square, upper
+from brainbench.numerics.rdm_resampling import influence, resampled, spread_over_folds
 from brainbench.numerics.representation import Eigenbasis, Representation
 
 DISTANCES = ("crossnobis", "squared_euclidean")
@@ -32,15 +32,26 @@ GEOMETRY: tuple[Invariance, ...] = ("scale", "rotation", "translation", "unit-pe
 
 Agree = Callable[[Tensor, Tensor], Tensor]
 Resample = Callable[[Tensor, Tensor, Tensor], Tensor]
+Influence = Callable[[Tensor, Tensor], Tensor]
 
 
 def over_folds(
-    model: Tensor, target: RDMs, split: Split, agree: Agree, resample: Resample, *, scale: Scale = "r"
+    model: Tensor,
+    target: RDMs,
+    split: Split,
+    agree: Agree,
+    resample: Resample,
+    *,
+    moves: Influence | None = None,
+    linear: bool = False,
+    scale: Scale = "r",
 ) -> Score:
     """The Score of a comparison: `agree(x, y)` of matrices x (m, m) and y (s, m, m), over pairs of each fold's tests.
 
-    `resample(x, y, weights)` gives the same under multiplicities (b, m): (b, s). Subjects whose matrix has gaps, and
-    comparisons that are undefined, are NaN with a reason.
+    `resample(x, y, weights)` gives the same under multiplicities (b, m): (b, s), and is `linear` in them where it is a
+    jackknife. `moves(x, y)` (s, m, m) is how each pair moves the comparison: where it is given, replicates get the
+    spread of the score (`spread_ratio`). Subjects whose matrix has gaps, and comparisons that are undefined, are NaN
+    with a reason.
     """
     brain = torch.as_tensor(target.values, dtype=torch.float64, device=model.device)
     place = np.argsort(np.argsort(np.asarray(target.stimulus_ids)))  # by name: no order of rows moves a permutation
@@ -67,11 +78,19 @@ def over_folds(
 
     folds = torch.stack([over(test) for _, test in rows])
     undefined = folds.isnan().any(dim=0)
+    luck = None
+    if moves is not None and not undefined.all():
+        names = {unit: number for number, unit in enumerate(sorted({split.unit[i] for i in target.stimulus_ids}))}
+        units = torch.as_tensor([names[split.unit[i]] for i in target.stimulus_ids], device=model.device)
+        tests = [test for _, test in rows]
+        moved = [moves(model[t][:, t], brain[~undefined][:, t][:, :, t]) for t in tests]
+        luck = np.full(folds.shape, spread_over_folds(moved, [units[t] for t in tests], linear=linear) - 1)
     return Score(
         scale=scale,
         folds=folds.cpu().numpy(),
         train=torch.stack([over(train) for train, _ in rows]).cpu().numpy(),
         resample=resampled_folds,
+        luck=luck,
         reason=tuple(
             "constant-features" if not whole else "missing-stimuli" if gap else "zero-variance" if nan else ""
             for gap, nan in zip(gaps.tolist(), undefined.tolist())
@@ -94,7 +113,7 @@ class CKA:
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
-        name="cka", version=1, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
+        name="cka", version=2, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
     )
     rdm: ClassVar[str] = "squared_euclidean"
 
@@ -116,8 +135,12 @@ class CKA:
         def resample(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
             return alignment.resampled_cka(-x / 2, -y / 2, w) if debiased else jackknifed(self.agree, x, y, w)
 
+        def moves(x: Tensor, y: Tensor) -> Tensor:
+            centring = alignment.u_centred if debiased else alignment.double_centred
+            return alignment.pair_influence(-x / 2, -y / 2, centring)
+
         model = of_layer(representation, target, self.rdm, device)
-        return over_folds(model, target, split, self.agree, resample)
+        return over_folds(model, target, split, self.agree, resample, moves=moves, linear=not debiased)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +153,7 @@ class SSM:
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
         name="ssm",
-        version=1,
+        version=2,
         scale="r",
         requires="rdms",
         trains=False,
@@ -150,8 +173,12 @@ class SSM:
         def resample(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
             return jackknifed(self.agree, x, y, w) if self.paper else resampled(x[None], y, w, "spearman")[:, 0]
 
+        def moves(x: Tensor, y: Tensor) -> Tensor:
+            pairs = influence(upper(x), upper(y).T, "spearman").T
+            return square(pairs / pairs.shape[1])
+
         model = of_layer(representation, target, self.rdm, device)
-        return over_folds(model, target, split, self.agree, resample)
+        return over_folds(model, target, split, self.agree, resample, moves=moves, linear=self.paper)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +190,7 @@ class CCA:
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
-        name="cca", version=1, scale="r2", requires="rdms", trains=False, invariances=GEOMETRY
+        name="cca", version=2, scale="r2", requires="rdms", trains=False, invariances=GEOMETRY
     )
     rdm: ClassVar[str] = "squared_euclidean"
 
@@ -197,7 +224,7 @@ class Shape:
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
-        name="shape", version=1, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
+        name="shape", version=2, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
     )
     rdm: ClassVar[str] = "squared_euclidean"
 
@@ -223,9 +250,9 @@ class Shape:
     def _chance(self, x: Eigenbasis, others: list[Eigenbasis]) -> Tensor:
         """The mean over permutations that belong to the number of stimuli; one side alone is permuted."""
         drawn = torch.Generator().manual_seed(x.n)
-        orders = [torch.randperm(x.n, generator=drawn).to(x.vectors.device) for _ in range(N_PERMUTATIONS)]
-        shuffled = [Eigenbasis(rows=x.rows, vectors=x.vectors[order], values=x.values) for order in orders]
-        return torch.stack([_shape(basis, others) for basis in shuffled]).mean(dim=0)
+        orders = torch.stack([torch.randperm(x.n, generator=drawn) for _ in range(N_PERMUTATIONS)])
+        orders = orders.to(x.vectors.device)
+        return torch.stack([canonical.shuffled_similarity(x, other, orders) for other in others])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,7 +266,7 @@ class Whitened:
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
-        name="whitened", version=1, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
+        name="whitened", version=2, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
     )
 
     comparison: str = "pearson"
@@ -261,8 +288,16 @@ class Whitened:
 
     def score(self, representation: Representation, target: RDMs, split: Split, *, seed: int, device: str) -> Score:
         """The comparison with every subject of `target`, over each fold's test stimuli."""
+
+        def resample(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
+            return jackknifed(self.agree, x, y, w)
+
+        def moves(x: Tensor, y: Tensor) -> Tensor:
+            centring = alignment.double_centred if self.comparison == "cosine" else crossnobis.around_mean
+            return alignment.pair_influence(x, y, centring)
+
         model = of_layer(representation, target, "squared_euclidean", device)
-        return over_folds(model, target, split, self.agree, lambda x, y, w: jackknifed(self.agree, x, y, w))
+        return over_folds(model, target, split, self.agree, resample, moves=moves, linear=True)
 
 
 def _shape(x: Eigenbasis, others: list[Eigenbasis]) -> Tensor:
@@ -291,4 +326,5 @@ def jackknifed(agree: Agree, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
         keep = torch.arange(m, device=x.device) != left_out
         without.append(agree(x[keep][:, keep], y[:, keep][:, :, keep]))
     influence = (m - 1) * (whole - torch.stack(without))
+    influence = influence - influence.mean(dim=0)  # else replicates move with how many stimuli a fold happens to have
     return whole + (weights - 1) @ influence / weights.sum(dim=1, keepdim=True).clamp_min(1)

@@ -8,8 +8,16 @@ import scipy.stats
 import torch
 
 from brainbench.errors import InputError
-from brainbench.numerics.alignment import cka, cka_biased, resampled_cka, ssm
-from brainbench.numerics.crossnobis import whitened_cosine
+from brainbench.numerics.alignment import (
+    cka,
+    cka_biased,
+    double_centred,
+    pair_influence,
+    resampled_cka,
+    ssm,
+    u_centred,
+)
+from brainbench.numerics.crossnobis import around_mean, whitened_cosine, whitened_pearson
 from brainbench.numerics.representation import Representation
 
 
@@ -287,3 +295,45 @@ def test_shuffling_both_sides_alike_is_no_null(measure):
     assert base > null.max() + 0.1
     if measure is not cka_biased:
         assert abs(float(null.mean())) < 0.01
+
+
+def related(n, seed=0):
+    """Gram matrices of two systems that share a part."""
+    x = features(n, 6, seed)
+    return gram(x), gram(x[:, :3] @ features(3, 8, seed + 1) + 2 * features(n, 8, seed + 2))
+
+
+def test_influence_on_cka_is_its_derivative_by_the_weight_of_each_stimulus():
+    x, y = related(12)
+    moved = pair_influence(x, y[None], u_centred)[0]
+    torch.testing.assert_close(moved, moved.T)
+    step = 1e-5
+    up, down = (
+        resampled_cka(x, y[None], torch.ones(12, 12) + s * torch.eye(12, dtype=torch.float64)) for s in (step, -step)
+    )
+    np.testing.assert_allclose((up - down)[:, 0] / (2 * step), 2 * moved.sum(dim=1), atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "measure, centring", [(whitened_cosine, double_centred), (whitened_pearson, around_mean), (cka, u_centred)]
+)
+def test_influences_are_those_of_leaving_stimuli_out(measure, centring):
+    """(n - 1) (θ - θ without i) is twice the row's sum, up to 1/n."""
+    n = 150
+    x, y = related(n)
+    if centring is not u_centred:
+        x, y = (g.diagonal()[:, None] + g.diagonal() - 2 * g for g in (x, y))
+    moved = 2 * n * pair_influence(x, y[None], centring)[0].sum(dim=1)
+    every = torch.arange(n)
+    without = torch.stack([measure(x[every != i][:, every != i], y[every != i][:, every != i]) for i in every])
+    left = (n - 1) * (measure(x, y) - without)
+    left = left - left.mean()
+    assert float(torch.corrcoef(torch.stack([moved, left]))[0, 1]) > 0.999
+    assert float(moved.std() / left.std()) == pytest.approx(1, abs=0.05)
+
+
+def test_ssm_is_one_for_any_rising_function_of_the_similarities():
+    """Ranks are all it sees."""
+    a = rsm(features())
+    assert float(ssm(a, torch.exp(3 * a))) == pytest.approx(1, abs=1e-12)
+    assert float(ssm(a, -a)) == pytest.approx(-1, abs=1e-12)

@@ -8,6 +8,7 @@ import scipy.stats
 import torch
 
 from brainbench.errors import InputError, UsageError
+from brainbench.numerics import canonical
 from brainbench.numerics.canonical import (
     angular_distance,
     canonical_correlations,
@@ -158,3 +159,19 @@ def test_constant_features_are_nan_and_unequal_stimuli_raise():
     for measure in (shape_similarity, canonical_correlations):
         with pytest.raises(InputError, match="40 and 30"):
             measure(basis(features()), basis(features(30)))
+
+
+def test_chance_is_the_mean_over_shuffles_of_one_side():
+    draw = torch.Generator().manual_seed(0)
+    x, y = (
+        Representation.from_features(
+            torch.randn(20, p, dtype=torch.float64, generator=draw), [str(i) for i in range(20)]
+        )
+        for p in (6, 30)
+    )
+    orders = torch.stack([torch.randperm(20, generator=draw) for _ in range(5)])
+    rows = torch.arange(20)
+    for a, b in ((x, y), (y, x)):
+        expected = [canonical.shape_similarity(a.select(order).eigh(rows), b.eigh(rows)) for order in orders]
+        got = canonical.shuffled_similarity(a.eigh(rows), b.eigh(rows), orders)
+        assert float(got) == pytest.approx(float(torch.stack(expected).mean()), abs=1e-7)

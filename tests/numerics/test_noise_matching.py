@@ -8,6 +8,7 @@ from brainbench.numerics.noise_matching import (
     SINGLE_UNIT,
     RateNoise,
     RecordingNoise,
+    as_measured,
     noise_matched,
     random_units,
     recording_noise,
@@ -156,3 +157,33 @@ def test_random_units_are_fixed_by_the_seed_and_never_twice_in_a_draw():
     for wanted in (0, 501):
         with pytest.raises(UsageError, match="wanted of 500"):
             random_units(500, wanted, seed=0)
+
+
+@pytest.mark.parametrize("law", ["sd", "variance"])
+def test_sites_of_different_rates_are_standardised_first(law):
+    """Raw rates differ between sites by ten times what stimuli move them: the noise must be that of one site."""
+    values = recording(n=200, r=40, v=20, law=law) + 50 * torch.rand(20, dtype=torch.float64, generator=generator(1))
+    values = values * (1 + 3 * torch.rand(20, dtype=torch.float64, generator=generator(2)))
+    z = (values - values.mean(dim=(0, 1))) / values.std(dim=(0, 1), correction=0)
+    repeated = float(z.var(dim=1).mean() / 40)
+    found = recording_noise(values, law=law, per_site=True)
+    assert found.noise == pytest.approx(repeated, rel=0.03) and found.total == pytest.approx(
+        float(z.mean(dim=1).square().mean())
+    )
+    assert recording_noise(values, law=law).noise < 0.5 * repeated
+    with_dead = torch.cat([values, torch.full_like(values[:, :, :1], 3.0)], dim=2)
+    same = recording_noise(with_dead, law=law, per_site=True)
+    assert (same.law.slope, same.noise, same.total) == pytest.approx((found.law.slope, found.noise, found.total))
+
+
+def test_units_as_measured_are_drawn_and_centred():
+    noise = recording_noise(recording(), per_site=True)
+    x = 100 + 7 * torch.randn(400, 60, dtype=torch.float64, generator=generator(3))
+    got = as_measured(x, noise, 30, seed=4)
+    assert got.shape == (400, 30) and abs(float(got.mean())) < 0.05
+    assert float(got.var(correction=0)) == pytest.approx(noise.total, rel=0.1)
+    best = torch.corrcoef(torch.cat([x, got], dim=1).T)[:60, 60:].amax(dim=0)
+    assert (best > 0.9).all()  # each is one of the layer's units
+    assert torch.equal(got, as_measured(x, noise, 30, seed=4)) and not torch.equal(
+        got, as_measured(x, noise, 30, seed=5)
+    )

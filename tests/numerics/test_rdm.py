@@ -5,6 +5,7 @@ import scipy.stats
 import torch
 
 from brainbench.errors import UsageError
+from brainbench.numerics import rdm
 from brainbench.numerics.ceilings import leave_one_out
 from brainbench.numerics.rdm import compare, pooled, upper
 from brainbench.numerics.representation import Representation
@@ -103,7 +104,6 @@ def test_one_subject_has_no_ceiling():
 def test_kendall_takes_pairs_of_pairs_a_few_rows_at_a_time(monkeypatch):
     from scipy.stats import kendalltau
 
-    from brainbench.numerics import rdm
     from brainbench.numerics.rdm_resampling import influence
 
     generator = torch.Generator().manual_seed(0)
@@ -114,3 +114,9 @@ def test_kendall_takes_pairs_of_pairs_a_few_rows_at_a_time(monkeypatch):
     assert len(blocks) == 10
     np.testing.assert_allclose(compare(x, y, "kendall"), [kendalltau(x, c).statistic for c in y.T], atol=1e-12)
     np.testing.assert_allclose(influence(x, y, "kendall"), whole, atol=1e-12)
+
+
+def test_square_puts_back_what_upper_takes():
+    h = torch.arange(98, dtype=torch.float64).reshape(2, 7, 7).triu(1)
+    h = h + h.transpose(1, 2)
+    assert torch.equal(rdm.square(rdm.upper(h)), h)

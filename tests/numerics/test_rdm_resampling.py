@@ -8,7 +8,7 @@ import torch
 from brainbench.errors import UsageError
 from brainbench.numerics import rdm_resampling
 from brainbench.numerics.rdm import COMPARISONS, compare, upper
-from brainbench.numerics.rdm_resampling import influence, resampled, spread_ratio
+from brainbench.numerics.rdm_resampling import influence, resampled, spread_over_folds, spread_ratio
 from brainbench.numerics.representation import Representation
 
 RSATOOLBOX = {"spearman": "spearman", "pearson": "corr", "cosine": "cosine", "kendall": "tau-a"}
@@ -172,6 +172,32 @@ def test_the_spread_of_replicates_is_that_of_the_score_once_it_is_scaled(subject
         variances.append((scaled * people).mean(axis=1).var())
     true = 2 / (n * (n - 1)) / subjects
     assert 0.95 < np.mean(variances) / true < 1.15
+
+
+def test_the_spread_of_a_jackknife_is_that_of_the_score_once_it_is_scaled():
+    """Independent pairs: the jackknife's influences of their mean show twice its variance. The floor adds a fifth."""
+    n, shown, ratios = 40, [], []
+    for h in noise(200, 1, n, 2)[:, 0]:
+        mean = h.sum() / (n * (n - 1))
+        without = (h.sum() - 2 * h.sum(dim=1)) / ((n - 1) * (n - 2))
+        shown.append(float(((n - 1) * (without.mean() - without)).square().sum()) / n**2)
+        ratios.append(spread_ratio((h - mean).fill_diagonal_(0)[None], n, linear=True))
+    true = 2 / (n * (n - 1))
+    assert np.mean(shown) / true == pytest.approx(2, abs=0.2)
+    assert 0.95 < np.mean(np.multiply(shown, ratios)) / true < 1.3
+
+
+def test_pairs_of_folds_meet_in_the_units_that_are_drawn_together():
+    h = noise(2, 3, 6, 3)
+    units = [torch.tensor([0, 0, 1, 2, 3, 3]), torch.tensor([3, 2, 4, 4, 1, 5])]
+    total = torch.zeros(3, 6, 6, dtype=torch.float64)
+    for moved, at in zip(h, units):
+        for i in range(6):
+            for j in range(6):
+                total[:, at[i], at[j]] += moved[:, i, j]
+    assert spread_over_folds(list(h), units) == pytest.approx(spread_ratio(total, 4.5))
+    h[0, 1, 2, 3] = torch.nan
+    assert spread_over_folds(list(h), units) == pytest.approx(spread_ratio(total[[0, 2]], 4.5))
 
 
 def test_unknown_names_are_usage_errors():

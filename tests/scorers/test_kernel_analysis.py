@@ -1,12 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from brainbench import models, runner
+from brainbench.benchmarks import known
 from brainbench.core.arrays import Labels
+from brainbench.core.specs import fingerprint
 from brainbench.errors import UsageError
 from brainbench.numerics.kernel_analysis import error_curve, precision_curve
 from brainbench.numerics.kernel_errors import PENALTIES, loo_errors
+from brainbench.numerics.noise_matching import as_measured, recording_noise
 from brainbench.numerics.representation import Representation
+from brainbench.numerics.resampling import seed_of
 from brainbench.scorers.kernel_analysis import KernelAnalysis
 
 ONE = np.zeros(1, dtype=int)
@@ -103,6 +110,71 @@ def test_units_are_as_many_as_asked_for_and_drawn_anew_for_each_half(categories)
     np.testing.assert_allclose(ones, few.folds, atol=1e-9)
 
 
+def like(case, noise=1.0, n_sites=8):
+    """The same labels beside a recording of 8 sites in 6 repetitions."""
+    rng = np.random.default_rng(9)
+    signal = case.features.numpy()[:, None, :n_sites]
+    values = signal + noise * rng.normal(size=(120, 6, n_sites)) + 20 * rng.uniform(size=n_sites)
+    return replace(case.target, like=values.astype("f4"))
+
+
+MATCHED = KernelAnalysis(like="V4/s1")
+
+
+def test_a_layer_is_read_as_the_recording_would_have_measured_it(categories):
+    """As many units, under the noise of the means; what is drawn belongs to the fold's stimuli alone."""
+    target = like(categories)
+    found = categories.score(MATCHED, target=target)
+    noise = recording_noise(torch.as_tensor(target.like), per_site=True)
+    for fold in (0, 3):
+        rows = categories.rows(fold)[1]
+        names = sorted(target.stimulus_ids[r] for r in rows)
+        seed = seed_of(fingerprint({"like": "V4/s1", "stimuli": names}), "noise").generate_state(1)[0]
+        x = as_measured(categories.features[rows], noise, 8, seed=int(seed))
+        assert found.folds[fold, 0] == pytest.approx(precision_curve(x @ x.T, categories.codes[rows]).auc, abs=1e-9)
+    ones = found.resample(np.ones((1, 120)), range(4), ONE)[0]
+    np.testing.assert_allclose(ones, found.folds, atol=1e-9)
+    as_few = categories.score(KernelAnalysis(n_units=8)).raw[0]
+    assert found.raw[0] < as_few - 0.02
+    noisier = categories.score(MATCHED, target=like(categories, noise=3.0)).raw[0]
+    assert noisier < found.raw[0] - 0.02
+
+
+def test_no_order_of_stimuli_moves_what_is_drawn(categories):
+    target, order = like(categories), np.random.default_rng(1).permutation(120)
+    ids = tuple(target.stimulus_ids[i] for i in order)
+    other = replace(target, stimulus_ids=ids, values=target.values[order], like=target.like[order])
+    a, b = (categories.score(MATCHED, target=t).folds for t in (target, other))
+    np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+def test_a_recording_has_the_noise_already(categories):
+    target = like(categories, n_sites=20)
+    own = categories.score(MATCHED.of_recording, target=target)
+    np.testing.assert_allclose(own.folds, categories.score(KernelAnalysis()).folds, atol=1e-9)
+    assert (MATCHED.reads, KernelAnalysis(n_units=5).reads, KernelAnalysis().reads) == ("units", "units", "geometry")
+    with pytest.raises(UsageError, match="without the recording V4/s1"):
+        categories.score(MATCHED)
+
+
+@pytest.mark.parametrize("model", ["recording:insilico.V4/s1", "baseline:pixels"])
+def test_in_a_run_models_get_the_noise_and_the_recording_does_not(model, tmp_path):
+    setting = runner.make_setting(device="cpu", cache_folder=tmp_path)
+    plain = known()["insilico.category-ka"].model_copy(update={"baselines": (), "params": {"protocol": "2013"}})
+    matched = plain.model_copy(update={"id": "x", "params": {"protocol": "2013", "like": "V4/s1"}})
+    raw, equal = (entry.raw for entry in runner.run(models.load(model), [plain, matched], setting))
+    if model.startswith("recording"):
+        assert equal == pytest.approx(raw, abs=1e-6)
+    else:
+        assert equal < raw - 0.005
+
+
+def test_units_that_are_drawn_are_a_networks_channels():
+    network = models.load("bundled:efficientnet_lite0")
+    assert {layer.pooling for layer in runner.as_read(network, MATCHED).spec.layers} == {"mean", "flatten"}
+    assert runner.as_read(network, KernelAnalysis()) is network
+
+
 def wide(case):
     full = Representation.from_features(case.features, case.target.stimulus_ids)
     return Representation.from_gram(full.gram, full.unit_mean, 20, full.stimulus_ids)
@@ -133,7 +205,17 @@ def test_what_cannot_be_read_is_nan_with_a_reason(categories, scorer, given, rea
     assert np.isnan(result.extras["precision"]).all() and np.isfinite(result.extras["complexity"]).all()
 
 
-@pytest.mark.parametrize("params", [{"protocol": "2015"}, {"leave_out": "fold"}, {"n_units": 0}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"protocol": "2015"},
+        {"leave_out": "fold"},
+        {"n_units": 0},
+        {"like": "V4"},
+        {"like": "V4/s1", "n_units": 5},
+        {"law": "var"},
+    ],
+)
 def test_wrong_parameters_are_usage_errors(params):
     with pytest.raises(UsageError):
         KernelAnalysis(**params)

@@ -13,7 +13,7 @@ from brainbench.core.arrays import Block
 from brainbench.core.splits import Fold, Split
 from brainbench.errors import UsageError
 from brainbench.numerics.representation import Representation
-from brainbench.scorers.matching import PARTNERS, Matching
+from brainbench.scorers.matching import PARTNERS, PENALTIES, Matching
 
 N = 120
 IDS = tuple(f"s{i:03d}" for i in range(N))
@@ -56,8 +56,34 @@ def test_noise_has_no_partner(partners):
     """The best of 200 units is far above 0 where it was chosen, and at 0 on other stimuli."""
     rng = np.random.default_rng(2)
     found = score(rng.normal(size=(N, 200)), rng.normal(size=(N, 60)), partners)
-    for values in (found.folds, found.train):
+    # where a penalty is chosen, the score inside is that of the best of eight
+    for values in (found.folds, found.train) if partners != "sparse" else (found.folds,):
         assert abs(values.mean()) < 4 * values.mean(axis=0).std() / 60**0.5
+
+
+def test_few_partners_together_do_what_one_cannot():
+    """A neuroid that is the sum of three units: each alone correlates at 1/√3 at best, the three at 1."""
+    x = np.random.default_rng(6).normal(size=(N, 30))
+    y = np.stack([x[:, :3].sum(axis=1), x[:, 5]], axis=1)
+    found, one = score(x, y, "sparse"), score(x, y, "semi")
+    assert found.raw == pytest.approx([1, 1], abs=0.01) and one.raw[0] < 0.75
+    partners = found.extras["n_partners"]
+    assert partners.shape == (4, 2) and (partners[:, 0] >= 3).all() and partners[:, 1].max() < partners[:, 0].min()
+    assert set(found.extras["penalty"].ravel()) <= set(PENALTIES) and one.extras == {}
+    times = np.random.default_rng(7).integers(0, 3, size=(2, N)).astype(np.float32)
+    assert found.resample(times, [3, 0], np.array([0])) == pytest.approx(1, abs=0.02)
+
+
+def test_no_test_stimulus_has_a_say_in_the_penalty():
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(N, 20))
+    y = x[:, :4] @ rng.normal(size=(4, 5)) + 2 * rng.normal(size=(N, 5))
+    spoiled = y.copy()
+    spoiled[0::4] = rng.normal(size=(N // 4, 5))  # the first fold's test stimuli
+    ours, theirs = (score(x, responses, "sparse") for responses in (y, spoiled))
+    for name in ("penalty", "n_partners"):
+        assert (ours.extras[name][0] == theirs.extras[name][0]).all()
+    assert (ours.train[0] == theirs.train[0]).all() and (ours.train[1] != theirs.train[1]).any()
 
 
 def test_what_belongs_together_is_in_one_half(monkeypatch):
@@ -94,7 +120,7 @@ def test_only_features_can_be_matched():
     gram = Representation.from_gram(full.gram, full.unit_mean, full.n_units, full.stimulus_ids)
     with pytest.raises(UsageError, match=r"LAYER:mean"):
         scored(Matching(), case, representation=gram)
-    with pytest.raises(UsageError, match="semi, bipartite, soft"):
+    with pytest.raises(UsageError, match="semi, bipartite, soft, sparse"):
         Matching(partners="best")
 
 

@@ -132,6 +132,21 @@ def test_the_jackknife_of_a_mean_is_the_weighted_mean(case):
     torch.testing.assert_close(got[:, 0], weights @ values / N)
 
 
+def test_replicates_do_not_move_with_how_many_stimuli_a_fold_happens_to_have(case):
+    """The mean influence is bias, not luck: with it every stimulus more would lift or lower a replicate."""
+    x, y = represented(case.x).rdm("squared_euclidean"), represented(case.ys[0]).rdm("squared_euclidean")
+    twice = torch.stack([torch.full((N,), times, dtype=torch.float64) for times in (1.0, 2.0)])
+    got = jackknifed(CCA(variance=0.9).agree, x, y[None], twice)
+    torch.testing.assert_close(got[0], got[1])
+
+
+@pytest.mark.parametrize("scorer", [CKA(), CKA(estimator="plain"), SSM(), Whitened(distances="squared_euclidean")])
+def test_replicates_of_unrelated_geometries_are_narrowed(case, scorer):
+    noise = torch.randn(N, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    luck = score(scorer, case, ys=[noise]).luck
+    assert (luck == luck[0, 0]).all() and -0.8 < luck[0, 0] < -0.25
+
+
 def test_equal_distances_and_gaps_have_reasons(case):
     target = brain(case.ys, "squared_euclidean")
     values = target.values.copy()
