@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -119,6 +119,8 @@ def file(root: Path, path: str, *, said: str) -> Path:
             raise InputError(f"{full} is a link out of the folder, to {full.resolve()}: put the file itself there")
         why = difference(full, File(path=path, group="all", sha256=UNPINNED))
     except (FileNotFoundError, NotADirectoryError):
+        if full.is_symlink():
+            raise InputError(f"{full} is a link to {full.readlink()}, which is not here: put the file there") from None
         raise AccessError(f"{full} is missing; {said} names it. Put it there, or correct the name ({HOW})") from None
     except PermissionError:
         raise AccessError(f"no permission to read {full}: it is there, but not for this user") from None
@@ -135,7 +137,7 @@ def sha256(full: Path) -> str:
     return _hashed(full.absolute(), facts.st_size, facts.st_mtime_ns)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _hashed(full: Path, size: int, mtime_ns: int) -> str:
     with full.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

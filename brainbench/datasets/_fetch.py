@@ -25,7 +25,7 @@ ROOTS, EVERY = "roots", "all"  # the name of the user's settings, and the key in
 TOML = "dataset.toml"  # a folder that holds one is a dataset by itself
 FOLDER_ID = r"^[a-z0-9][a-z0-9_]{0,49}$"  # lower case, for BRAINBENCH_DATA_<ID>; "." ends it in a benchmark's id
 _hashed: set[tuple[Path, int, int]] = set()  # (path, size, mtime) whose sha256 was right in this process
-_given: ContextVar[Mapping[str, Path]] = ContextVar("the folders that the call in progress names", default={})
+_given: ContextVar[Mapping[str, Path]] = ContextVar("the folders that the call in progress names")
 
 
 def look_in(roots: Mapping[str, Path]) -> None:
@@ -37,17 +37,25 @@ def declared_in(id: str) -> Path | None:
     """The folder whose `dataset.toml` makes it dataset `id`: the first of its `places` that holds one."""
     if not re.fullmatch(FOLDER_ID, id):
         return None
-    return next((place for _, place in places(id, _given.get()) if os.path.isfile(place / TOML)), None)
+    return next((place for _, place in places(id, _given.get({})) if _holds(place, TOML)), None)
+
+
+def _holds(folder: Path, name: str) -> bool:
+    """Whether the file can be seen there; not where looking is not permitted."""
+    try:
+        return (folder / name).is_file()
+    except PermissionError:
+        return False
 
 
 def declared_ids() -> list[str]:
     """Names of all folders with a `dataset.toml`, in order; nothing of them is read."""
-    roots, prefix = _given.get(), "BRAINBENCH_DATA_"
+    roots, prefix = _given.get({}), "BRAINBENCH_DATA_"
     names = {*roots, *_settings.kept(ROOTS)}
     names |= {name.removeprefix(prefix).lower() for name in os.environ if name.startswith(prefix)}
     for _, parent in _parents(roots):
         try:
-            names |= set(os.listdir(parent))
+            names |= {child.name for child in parent.iterdir()}
         except OSError:
             continue  # who asks for a dataset is told what its folder lacks
     return sorted(name for name in names if declared_in(name))

@@ -158,7 +158,7 @@ def _defaults(root: Path, said: _declared.Declared, region: str) -> list[dict[st
     common: dict[str, Any] = {"version": 1, "dataset": said.id, "region": region}
     common |= {"baselines": ["baseline:pixels"]} if any(stimuli(root)["file"]) else {}
     repeated = all(len(set(names)) < len(names) for names in shown.values())
-    ridge = {
+    ridge: dict[str, Any] = {
         "id": f"{prefix}-ridge",
         "title": f"{said.title}: {region}, each neuroid predicted",
         "subjects": list(shown),
@@ -167,7 +167,7 @@ def _defaults(root: Path, said: _declared.Declared, region: str) -> list[dict[st
         "split": {"n_folds": 5},
         "ceiling": "split_half" if repeated else "none",
     }
-    rsa = [
+    rsa: list[dict[str, Any]] = [
         {
             "id": f"{prefix}-rsa" + (f"-{n}" if len(sets) > 1 else ""),
             "title": f"{said.title}: {region}, geometry",

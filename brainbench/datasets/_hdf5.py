@@ -55,7 +55,9 @@ def own(file: h5py.File, name: str) -> h5py.Dataset:
     for part in name.split("/"):
         if not isinstance(at, h5py.Group) or not isinstance(at.get(part, getlink=True), h5py.HardLink):
             held = listed(sorted(at)) if isinstance(at, h5py.Group) else "no arrays"
-            raise InputError(f"{file.filename} has no array {name!r} of its own (links are not followed); it holds {held}")
+            raise InputError(
+                f"{file.filename} has no array {name!r} of its own (links are not followed); it holds {held}"
+            )
         at = at[part]
     if not isinstance(at, h5py.Dataset) or at.external or at.is_virtual:
         what = "is a group" if isinstance(at, h5py.Group) else "is stored in other files: copy it into this one"

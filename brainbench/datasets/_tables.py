@@ -13,6 +13,7 @@ from brainbench.datasets._declared import file
 from brainbench.errors import InputError, listed
 
 Table = dict[str, list[str]]
+_MISSING = {"nan", "NaN", "None", "<NA>"}  # what Python writes by mistake for nothing
 _NEAR = 0.75  # how alike a header must be to a name that is missing to be taken for a slip
 
 
@@ -103,6 +104,13 @@ def _read(root: Path, path: str, *, needed: tuple[str, ...], optional: tuple[str
     for name in (*needed, "session"):
         if "" in found.get(name, ()):
             raise InputError(f"{full}, line {found[name].index('') + 2}: {name} is empty")
+    for name in found.keys() & {*needed, *optional}:
+        if marked := _MISSING & set(found[name]):
+            text = marked.pop()
+            raise InputError(
+                f"{full}, line {found[name].index(text) + 2}: {name} is the text {text!r}. Leave a cell empty where "
+                "there is nothing: all rows with that text would be alike"
+            )
     return found
 
 

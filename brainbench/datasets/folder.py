@@ -15,6 +15,7 @@ from brainbench.core.arrays import responses_array
 from brainbench.core.specs import DatasetSpec
 from brainbench.core.stimuli import StimulusSet
 from brainbench.datasets import _arrays, _declared, _folders, _hdf5
+from brainbench.datasets._fetch import TOML
 from brainbench.datasets._sessions import chosen
 from brainbench.errors import InputError, listed
 
@@ -31,7 +32,7 @@ class Folder:
 
     @cached_property
     def spec(self) -> DatasetSpec:
-        """The facts that `dataset.toml` states. Raises AccessError where there is none, InputError where it is wrong."""
+        """What `dataset.toml` states. Raises AccessError where there is none, InputError where it is wrong."""
         return _folders.spec(self.root)
 
     def stimuli(self) -> StimulusSet:
@@ -78,7 +79,7 @@ class Folder:
         """The subject's array, once it is as large as its tables say."""
         said = _declared.declared(self.root)
         files = said.subjects[subject]
-        full = _declared.file(self.root, files.responses, said=_declared.TOML)
+        full = _declared.file(self.root, files.responses, said=TOML)
         values = _READ[full.suffix](full, files.array)
         expected = {"presentations": n_presentations, "neuroids": n_neuroids}
         if said.time_s is not None:
@@ -139,7 +140,8 @@ def _npy(full: Path, name: str) -> np.ndarray:
 
 def _h5(full: Path, name: str) -> np.ndarray:
     with _hdf5.opened(full) as file:
-        return _hdf5.own(file, name or _only(full, list(file)))[()]
+        values: np.ndarray = _hdf5.own(file, name or _only(full, list(file)))[()]
+    return values
 
 
 def _safetensors(full: Path, name: str) -> np.ndarray:
@@ -147,9 +149,10 @@ def _safetensors(full: Path, name: str) -> np.ndarray:
 
     try:
         with safe_open(full, framework="numpy") as file:
-            name = name or _only(full, list(file.keys()))
-            if name not in file.keys():
-                raise InputError(f"{full} has no array {name!r}; it holds {listed(sorted(file.keys()))}")
+            held = sorted(file.keys())
+            name = name or _only(full, held)
+            if name not in held:
+                raise InputError(f"{full} has no array {name!r}; it holds {listed(held)}")
             values: np.ndarray = file.get_tensor(name)
     except (SafetensorError, OSError, TypeError) as error:  # TypeError: a type of number that numpy lacks
         raise InputError(f"{full} is truncated, or no safetensors file of numbers: {error}") from None
