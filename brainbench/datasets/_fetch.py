@@ -156,6 +156,9 @@ def _parents(roots: Mapping[str, Path]) -> list[tuple[str, Path]]:
 
 def how_to_get(id: str) -> str:
     """Where the files of dataset `id` are published, and how to say where they lie."""
+    folder = declared_in(id)
+    if folder is not None:
+        return f"Put them there, or correct what {folder / TOML} says of them."
     here = manifest(id)
     first = f"first file: {here.first_url}" if here.direct and here.files else here.base_url
     return (

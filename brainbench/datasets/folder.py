@@ -57,13 +57,13 @@ class Folder:
         """
         chosen(f"subject of {self.spec.id}", (subject,), self.spec.subjects)
         shown = _folders.presentations(self.root, subject)
-        units = dict(_folders.neuroids(self.root, subject))
+        units = _folders.neuroids(self.root, subject)
         which = chosen(f"region of {subject} in {self.spec.id}", regions, list(dict.fromkeys(units["region"])))
         when = chosen(f"session of {subject} in {self.spec.id}", sessions, list(dict.fromkeys(shown["session"])))
         rows = np.flatnonzero(np.isin(shown["session"], when))
         columns = np.flatnonzero(np.isin(units["region"], which))
         values = self._array(subject, n_presentations=len(shown["session"]), n_neuroids=len(units["region"]))
-        places = {axis: [float(units.pop(axis)[c]) for c in columns] for axis in ("x", "y", "z") if axis in units}
+        places = {axis: [float(units[axis][column]) for column in columns] for axis in ("x", "y", "z") if axis in units}
         return responses_array(
             _part(values, rows, columns),
             stimulus_id=[shown["stimulus_id"][row] for row in rows],
