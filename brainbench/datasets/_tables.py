@@ -7,9 +7,11 @@ import difflib
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from brainbench.datasets._declared import file
+from brainbench.datasets._fetch import TOML
 from brainbench.errors import InputError, listed
 
 Table = dict[str, list[str]]
@@ -78,7 +80,14 @@ def known(full: Path, wanted: Sequence[str], ids: Sequence[str], table: Path) ->
 
 
 def _read(root: Path, path: str, *, needed: tuple[str, ...], optional: tuple[str, ...]) -> Table:
-    full = file(root, path, said="dataset.toml")
+    full = file(root, path, said=TOML)
+    facts = full.stat()
+    return _parsed(full, needed, optional, facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(maxsize=64)
+def _parsed(full: Path, needed: tuple[str, ...], optional: tuple[str, ...], mtime_ns: int, size: int) -> Table:
+    """The table of a file as it is now; nobody changes what is returned."""
     try:
         with full.open(encoding="utf-8-sig", newline="") as stream:
             header, *rows = [row for row in csv.reader(stream, strict=True) if row] or [[]]
