@@ -222,7 +222,7 @@ def test_a_broken_folder_is_in_nobodys_way_and_says_what_is_wrong_when_asked_for
         assert benchmarks.select(("insilico.V1-ridge",))
         assert "mylab2026" not in list(datasets.DATASETS)
     assert caplog.text.count("dataset mylab2026 is left out") == 1
-    with pytest.raises(InputError, match="unknown key 'licnce'. Did you mean 'licence'"):
+    with pytest.raises(InputError, match=r"unknown key 'licnce'\. Did you mean 'licence'"):
         benchmarks.select(("mylab2026.*",))
 
 
