@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from brainbench.benchmarks import Benchmark, of_region, select
 from brainbench.core.protocols import Model
-from brainbench.datasets import DATASETS, present
+from brainbench.datasets import DATASETS, look_in, present
 from brainbench.entry import Entry, read
 from brainbench.errors import AccessError, InputError, ResourceError, UnknownNameError, UsageError
 
@@ -257,15 +257,15 @@ def available(
 
 def checked_roots(data_root: str | Path | Mapping[str, str | Path] | None) -> dict[str, Path]:
     """Folders by dataset id ('' is the parent of all). Raises UnknownNameError for an id, UsageError for a folder."""
-    if data_root is None:
-        return {}
-    roots = data_root if isinstance(data_root, Mapping) else {"": data_root}
+    given = data_root if isinstance(data_root, Mapping) else {} if data_root is None else {"": data_root}
+    roots = {name: Path(folder).expanduser() for name, folder in given.items()}
+    look_in(roots)  # a folder may be a dataset of its own
     for name, folder in roots.items():
+        if not folder.is_dir():
+            raise UsageError(f"the data root of {name or 'all datasets'} is {str(folder)!r}, which is not a folder")
         if name and name not in DATASETS:
             raise UnknownNameError("dataset", name, DATASETS)
-        if not Path(folder).expanduser().is_dir():
-            raise UsageError(f"the data root of {name or 'all datasets'} is {str(folder)!r}, which is not a folder")
-    return {name: Path(folder).expanduser() for name, folder in roots.items()}
+    return roots
 
 
 def load_model(

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from brainbench import _resources, datasets, scorers
 from brainbench.core.specs import fingerprint
-from brainbench.errors import InputError, UnknownNameError, UsageError, did_you_mean
+from brainbench.errors import AccessError, InputError, UnknownNameError, UsageError, did_you_mean
 
 N_REPLICATES = 1000
 AGGREGATION = 3  # rises when the way from columns to an entry's numbers changes
@@ -117,9 +117,30 @@ class Benchmark(BaseModel):
         )
 
 
-@cache
 def known() -> dict[str, Benchmark]:
-    """All benchmarks of this installation by id. Raises InputError, naming file and field, for a TOML that is wrong."""
+    """All benchmarks by id: this installation's, and those of folders with a `dataset.toml`.
+
+    Raises InputError, naming file and field, for a TOML of this installation that is wrong; of a folder it is said.
+    """
+    found = dict(_shipped())
+    for name in datasets.DATASETS.folders():
+        try:
+            found |= _declared(name)
+        except (AccessError, InputError) as error:
+            datasets.warn(f"benchmarks of {name} are left out: {error}")
+    return found
+
+
+def _declared(name: str) -> dict[str, Benchmark]:
+    """Those of one folder. Raises InputError or AccessError where it, or one of them, is not as it should be."""
+    found: dict[str, Benchmark] = {}
+    for table in datasets.declared_benchmarks(name):
+        _add(found, table, f"dataset.toml of {name}")
+    return found
+
+
+@cache
+def _shipped() -> dict[str, Benchmark]:
     found: dict[str, Benchmark] = {}
     for path in _resources.tomls("benchmarks"):
         try:
@@ -130,14 +151,18 @@ def known() -> dict[str, Benchmark]:
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             raise InputError(f"{path.name} has no [[benchmark]] tables")
         for table in tables:
-            try:
-                benchmark = Benchmark(**content | table)
-            except ValidationError as error:
-                raise InputError(f"{path.name}, benchmark {table.get('id')!r}: {error}") from None
-            if benchmark.id in found:
-                raise InputError(f"{path.name} defines {benchmark.id!r} a second time")
-            found[benchmark.id] = benchmark
+            _add(found, content | table, path.name)
     return found
+
+
+def _add(found: dict[str, Benchmark], table: dict[str, Any], said: str) -> None:
+    try:
+        benchmark = Benchmark(**table)
+    except ValidationError as error:
+        raise InputError(f"{said}, benchmark {table.get('id')!r}: {error}") from None
+    if benchmark.id in found:
+        raise InputError(f"{said} defines {benchmark.id!r} a second time")
+    found[benchmark.id] = benchmark
 
 
 def select(patterns: tuple[str, ...] | None) -> list[Benchmark]:
@@ -152,6 +177,8 @@ def select(patterns: tuple[str, ...] | None) -> list[Benchmark]:
     for pattern in patterns:
         matches = fnmatch.filter(everything, pattern)
         if not matches:
+            if datasets.is_declared(dataset := pattern.partition(".")[0]):
+                _declared(dataset)  # where the folder is not as it should be, this says what is wrong
             raise UnknownNameError("benchmark", pattern, everything)
         chosen.update(matches)
     return [everything[name] for name in sorted(chosen)]

@@ -41,8 +41,8 @@ def query(
     patterns = (benchmarks,) if isinstance(benchmarks, str) else None if benchmarks is None else tuple(benchmarks)
     if patterns is None and not regions:
         raise UsageError("name benchmarks (--benchmarks) or regions (--region): all of them would take hours")
-    chosen = _distinct(select(patterns), regions)
     roots = checked_roots(data_root)
+    chosen = _distinct(select(patterns), regions)
     chosen, _ = available(chosen, roots, required=patterns or ())
     from brainbench import datasets, runner
     from brainbench.analysis import queries

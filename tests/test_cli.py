@@ -498,7 +498,7 @@ def test_a_wrong_benchmark_file_is_named(tmp_path, monkeypatch, text, says):
     (tmp_path / "bad.toml").write_text(text)
     monkeypatch.setattr(benchmarks._resources, "tomls", lambda kind: [tmp_path / "bad.toml"])
     with pytest.raises(benchmarks.InputError) as error:
-        benchmarks.known.__wrapped__()
+        benchmarks._shipped.__wrapped__()
     assert says in str(error.value)
 
 

@@ -49,6 +49,8 @@ def defined_on(text):
     names = set()
     for table in map(tomllib.loads, blocks(text, "toml")):
         names |= {benchmark["id"] for benchmark in table.get("benchmark", [])}
+        if "subjects" in table:  # a folder that declares itself, with what is made for its region
+            names |= {table["id"], f"{table['id']}.V4-ridge", f"{table['id']}.V4-rsa"}
         for things in table.get("project", {}).get("entry-points", {}).values():
             names |= things.keys()
     return names
@@ -56,7 +58,10 @@ def defined_on(text):
 
 def test_the_pages_name_something():
     assert len(lines(README)[0]) == 2 and len(lines(README)[1]) >= 4
-    assert defined_on(TEXTS["docs/add_a_dataset.md"]) == {"doe2026", "doe2026.V4-ridge", "doe"}
+    assert defined_on(TEXTS["docs/add_a_dataset.md"]) == {
+        *("mylab2026", "mylab2026.V4-ridge", "mylab2026.V4-rsa", "mylab2026.V4-cka"),
+        *("doe2026", "doe2026.V4-ridge", "doe"),
+    }
 
 
 @pytest.mark.parametrize("page", TEXTS)

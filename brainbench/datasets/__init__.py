@@ -2,17 +2,78 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from brainbench.core.protocols import Dataset
 from brainbench.core.registry import Registry
 from brainbench.datasets import _fetch, _terms
-from brainbench.datasets._fetch import read, verified
-from brainbench.errors import AccessError
+from brainbench.datasets._fetch import look_in, read, verified
+from brainbench.errors import AccessError, InputError, UnknownNameError, UsageError
 
-__all__ = ["DATASETS", "content", "load", "present", "read", "verified"]
+__all__ = [
+    "DATASETS",
+    "content",
+    "declared_benchmarks",
+    "is_declared",
+    "load",
+    "look_in",
+    "present",
+    "read",
+    "verified",
+    "warn",
+]
 
-DATASETS = Registry(
+log = logging.getLogger(__name__)
+
+
+class _Datasets(Registry):
+    """Those of this installation, and every folder with a `dataset.toml` where recordings are looked for."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted([*self._targets(), *self.folders()]))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._targets() or (isinstance(name, str) and _fetch.declared_in(name) is not None)
+
+    def __getitem__(self, name: str) -> Any:
+        folder = _fetch.declared_in(name)
+        if folder is None:
+            if name in self._targets():
+                return super().__getitem__(name)
+            raise UnknownNameError(self.kind, name, self)
+        from brainbench.datasets._folders import Kind
+
+        if name in self._targets():
+            raise UsageError(
+                f"{folder / _fetch.TOML} declares a dataset {name!r}, which there is already: give its folder, and the "
+                "id in it, another name"
+            )
+        return Kind(name, folder)
+
+    def folders(self) -> list[str]:
+        """The ids of folders that can be used; of the others it is said why not, once."""
+        usable = []
+        for name in _fetch.declared_ids():
+            kind = self[name]
+            try:
+                kind.spec, _fetch.manifest(name)
+                usable.append(name)
+            except (InputError, AccessError) as error:
+                warn(f"dataset {name} is left out: {error}")
+        return usable
+
+
+@cache
+def warn(text: str) -> None:
+    """A warning that is given once, however often the same is found."""
+    log.warning("%s", text)
+
+
+DATASETS = _Datasets(
     kind="dataset",
     own={
         "algonauts2023": "brainbench.datasets.algonauts2023:Algonauts2023",
@@ -48,6 +109,8 @@ def load(name: str, roots: dict[str, Path] | None = None) -> Dataset:
     not registered, and AccessError where files are missing, saying where it looked and how to get them, and where terms
     have to be accepted first, saying how.
     """
+    if roots:
+        look_in(roots)
     kind = DATASETS[name]
     if not _fetch.has_manifest(name):
         made: Dataset = kind()
@@ -60,7 +123,26 @@ def load(name: str, roots: dict[str, Path] | None = None) -> Dataset:
 
 def content(name: str) -> str:
     """What stands for a dataset's content: the hash over its files' hashes, or its version where code makes it."""
+    folder = _fetch.declared_in(name)
+    if folder is not None:
+        from brainbench.datasets import _folders
+
+        return _folders.content(folder)
     return _fetch.manifest(name).digest if _fetch.has_manifest(name) else f"made:{DATASETS[name].spec.version}"
+
+
+def is_declared(name: str) -> bool:
+    """Whether there is a folder of this name with a `dataset.toml`, be it right or wrong."""
+    return _fetch.declared_in(name) is not None
+
+
+def declared_benchmarks(name: str) -> list[dict[str, Any]]:
+    """The benchmark tables of a folder with a `dataset.toml`. Raises InputError or AccessError where it is wrong."""
+    from brainbench.datasets import _folders
+
+    kind = DATASETS[name]
+    _ = kind.spec  # says so where the folder and the id in it have different names
+    return _folders.benchmark_tables(kind.root)
 
 
 def present(name: str, roots: dict[str, Path]) -> str:

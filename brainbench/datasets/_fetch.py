@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
@@ -20,12 +22,61 @@ from brainbench.errors import AccessError, InputError, UnknownNameError, listed
 
 _HASHED_BELOW_BYTES = 256_000_000  # larger files are known by their size alone: hashing them would stall every start
 ROOTS, EVERY = "roots", "all"  # the name of the user's settings, and the key in them of the folder of all recordings
+TOML = "dataset.toml"  # a folder that holds one is a dataset by itself
+FOLDER_ID = r"^[a-z0-9][a-z0-9_]{0,49}$"  # lower case, for BRAINBENCH_DATA_<ID>; "." ends it in a benchmark's id
 _hashed: set[tuple[Path, int, int]] = set()  # (path, size, mtime) whose sha256 was right in this process
+_given: ContextVar[Mapping[str, Path]] = ContextVar("the folders that the call in progress names")
+
+
+def look_in(roots: Mapping[str, Path]) -> None:
+    """From here on this call (thread, task) also finds datasets that declare themselves in these folders."""
+    _given.set(roots)
+
+
+def declared_in(id: str) -> Path | None:
+    """The folder whose `dataset.toml` makes it dataset `id`: the first of its `places` that holds one."""
+    if not re.fullmatch(FOLDER_ID, id):
+        return None
+    return next((place for _, place in places(id, _given.get({})) if _holds(place, TOML)), None)
+
+
+def _holds(folder: Path, name: str) -> bool:
+    """Whether the file can be seen there; not where looking is not permitted."""
+    try:
+        return (folder / name).is_file()
+    except PermissionError:
+        return False
+
+
+def declared_ids() -> list[str]:
+    """Names of all folders with a `dataset.toml`, in order; nothing of them is read."""
+    roots, prefix = _given.get({}), "BRAINBENCH_DATA_"
+    names = {*roots, *_settings.kept(ROOTS)}
+    names |= {name.removeprefix(prefix).lower() for name in os.environ if name.startswith(prefix)}
+    for _, parent in _parents(roots):
+        try:
+            names |= {child.name for child in parent.iterdir()}
+        except OSError:
+            continue  # who asks for a dataset is told what its folder lacks
+    return sorted(name for name in names if declared_in(name))
+
+
+def manifest(id: str) -> Manifest:
+    """The manifest of dataset `id`. Raises UnknownNameError where there is none, InputError where it is malformed."""
+    try:
+        return shipped(id)
+    except UnknownNameError:
+        folder = declared_in(id)
+        if folder is None:
+            raise
+    from brainbench.datasets import _folders  # which reads files through this module
+
+    return _folders.manifest(folder)
 
 
 @cache
-def manifest(id: str) -> Manifest:
-    """The manifest of dataset `id`. Raises UnknownNameError where there is none, InputError where it is malformed."""
+def shipped(id: str) -> Manifest:
+    """The manifest of a dataset that comes with brainbench or a package. Raises as `manifest` does."""
     known = {path.stem: path for path in tomls("data_manifests")}
     if id not in known:
         raise UnknownNameError("data manifest", id, known)
@@ -37,7 +88,7 @@ def manifest(id: str) -> Manifest:
 
 def has_manifest(id: str) -> bool:
     """Whether dataset `id` is made of files that a manifest lists; others are made by their own code."""
-    return any(path.stem == id for path in tomls("data_manifests"))
+    return any(path.stem == id for path in tomls("data_manifests")) or declared_in(id) is not None
 
 
 def root(id: str, roots: Mapping[str, Path]) -> Path:
@@ -84,13 +135,7 @@ def places(id: str, roots: Mapping[str, Path]) -> list[tuple[str, Path]]:
     if id in roots:
         return [("--data-root", Path(roots[id]).expanduser())]
     own, set_ = f"BRAINBENCH_DATA_{id.upper()}", _settings.kept(ROOTS)
-    parents = {
-        "--data-root": roots.get(""),
-        "BRAINBENCH_DATA": os.environ.get("BRAINBENCH_DATA"),
-        "data where": set_.get(EVERY),
-        "the user's data folder": platformdirs.user_data_path("brainbench"),
-    }
-    below = [(name, Path(parent) / id) for name, parent in parents.items() if parent]
+    below = [(name, parent / id) for name, parent in _parents(roots)]
     if os.environ.get(own):
         below.insert("--data-root" in dict(below), (own, Path(os.environ[own])))
     if id in set_:
@@ -98,8 +143,22 @@ def places(id: str, roots: Mapping[str, Path]) -> list[tuple[str, Path]]:
     return [(name, place.expanduser()) for name, place in below]
 
 
+def _parents(roots: Mapping[str, Path]) -> list[tuple[str, Path]]:
+    """Folders that hold a folder for each dataset, in the order of `places`: what names them, and where they are."""
+    parents = {
+        "--data-root": roots.get(""),
+        "BRAINBENCH_DATA": os.environ.get("BRAINBENCH_DATA"),
+        "data where": _settings.kept(ROOTS).get(EVERY),
+        "the user's data folder": platformdirs.user_data_path("brainbench"),
+    }
+    return [(name, Path(parent).expanduser()) for name, parent in parents.items() if parent]
+
+
 def how_to_get(id: str) -> str:
     """Where the files of dataset `id` are published, and how to say where they lie."""
+    folder = declared_in(id)
+    if folder is not None:
+        return f"Put them there, or correct what {folder / TOML} says of them."
     here = manifest(id)
     first = f"first file: {here.first_url}" if here.direct and here.files else here.base_url
     return (

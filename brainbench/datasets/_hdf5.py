@@ -46,6 +46,25 @@ def array(
     return found
 
 
+def own(file: h5py.File, name: str) -> h5py.Dataset:
+    """The dataset `name`, which lies in this very file: what strangers send is never followed into other files.
+
+    Raises InputError for a link or an array stored elsewhere, and where there is none.
+    """
+    at: h5py.Group | h5py.Dataset = file
+    for part in name.split("/"):
+        if not isinstance(at, h5py.Group) or not isinstance(at.get(part, getlink=True), h5py.HardLink):
+            held = listed(sorted(at)) if isinstance(at, h5py.Group) else "no arrays"
+            raise InputError(
+                f"{file.filename} has no array {name!r} of its own (links are not followed); it holds {held}"
+            )
+        at = at[part]
+    if not isinstance(at, h5py.Dataset) or at.external or at.is_virtual:
+        what = "is a group" if isinstance(at, h5py.Group) else "is stored in other files: copy it into this one"
+        raise InputError(f"{name!r} in {file.filename} {what}")
+    return at
+
+
 def text(file: h5py.File, name: str) -> str:
     """A single string. Raises InputError where there is none."""
     found = file.get(name)

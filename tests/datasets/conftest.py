@@ -25,7 +25,7 @@ def formats():
 def release(tmp_path, monkeypatch):
     """`release(id, {path: content})` writes the files with a manifest that is true of them and returns their root."""
     monkeypatch.setattr(_fetch, "tomls", lambda name: sorted((tmp_path / name).glob("*.toml")))
-    _fetch.manifest.cache_clear()
+    _fetch.shipped.cache_clear()
 
     def write(id, files, group="responses"):
         entries = []
@@ -43,11 +43,11 @@ def release(tmp_path, monkeypatch):
         manifest = tmp_path / "data_manifests" / f"{id}.toml"
         manifest.parent.mkdir(exist_ok=True)
         manifest.write_text("\n".join(head + entries))
-        _fetch.manifest.cache_clear()
+        _fetch.shipped.cache_clear()
         return tmp_path / "recordings" / id
 
     yield write
-    _fetch.manifest.cache_clear()
+    _fetch.shipped.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -223,7 +223,7 @@ def test_a_missing_session_is_told_subject_by_subject(release, volumes):
     listed = [file.model_copy(update={"group": _subject(file.path)}) for file in manifest.files]
     split = manifest.model_copy(update={"listed": listed, "parts": parts, "core": ["none"]})
     split.__dict__.pop("files", None)
-    _fetch.manifest.cache_clear()
+    _fetch.shipped.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_fetch, "manifest", lambda id: split)
         next(recording.root.rglob("subj02/func1pt8mm/*/betas_session02.hdf5")).unlink()

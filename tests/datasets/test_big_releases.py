@@ -56,7 +56,7 @@ def with_folders(release):
             f'[[folder]]\npath = "{f}"\npattern = "{p}"\ngroup = "{_part(f, parts)}"\n' for f, p in folders.items()
         ]
         path.write_text(head + parted + "".join("[[file]]" + entry for entry in kept) + "".join(extra))
-        _fetch.manifest.cache_clear()
+        _fetch.shipped.cache_clear()
         return root
 
     return write

@@ -304,7 +304,7 @@ def _found(root):
     text += '[[folder]]\npath = "ophys_experiment_events"\npattern = "*_events.npz"\ngroup = "events"\n'
     path = root.parents[1] / "data_manifests" / "devries2020.toml"
     path.write_text(path.read_text().split("[[file]]")[0] + text)
-    _fetch.manifest.cache_clear()
+    _fetch.shipped.cache_clear()
     return DeVries2020(root)
 
 

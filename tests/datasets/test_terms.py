@@ -83,7 +83,7 @@ def manifest_of(tmp_path, monkeypatch, text):
     path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join([*head, text]))
     monkeypatch.setattr(_fetch, "tomls", lambda name: [path])
-    _fetch.manifest.cache_clear()
+    _fetch.shipped.cache_clear()
 
 
 SERIES = """access = "open"
@@ -114,7 +114,7 @@ group = "both"
 @pytest.fixture(autouse=True)
 def forget():
     yield
-    _fetch.manifest.cache_clear()
+    _fetch.shipped.cache_clear()
 
 
 def test_series_and_folders_hold_the_files_they_describe(tmp_path, monkeypatch):

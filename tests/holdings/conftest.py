@@ -49,11 +49,11 @@ def made(monkeypatch, tmp_path, user):
             else:
                 lines += [f'sha256 = "{hashlib.sha256(content).hexdigest()}"', f"bytes = {len(content)}"]
         path.write_text("\n".join([*lines, more]))
-        _fetch.manifest.cache_clear()
+        _fetch.shipped.cache_clear()
 
     write()
     yield write
-    _fetch.manifest.cache_clear()
+    _fetch.shipped.cache_clear()
 
 
 @pytest.fixture

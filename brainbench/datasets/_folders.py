@@ -1,0 +1,182 @@
+"""Datasets that are folders with a `dataset.toml`: what each is, without reading an array."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brainbench.core.specs import DatasetSpec, fingerprint
+from brainbench.datasets import _declared, _tables
+from brainbench.datasets._declared import declared
+from brainbench.datasets._fetch import TOML
+from brainbench.datasets._manifest import UNPINNED, File, Manifest
+from brainbench.errors import InputError
+
+if TYPE_CHECKING:
+    from brainbench.datasets.folder import Folder
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What stands in the registry where other datasets have a class: a `spec`, and a call that opens the folder."""
+
+    id: str
+    root: Path
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """Raises InputError or AccessError where `dataset.toml` or a table of neuroids is not as it should be."""
+        found = spec(self.root)
+        if found.id != self.id:
+            raise InputError(
+                f"{self.root / TOML} says that its id is {found.id!r}, but it is looked for as {self.id!r}: give the "
+                "folder the name of the id"
+            )
+        return found
+
+    def __call__(self, root: Path) -> Folder:
+        from brainbench.datasets.folder import Folder
+
+        return Folder(root)
+
+
+def spec(root: Path) -> DatasetSpec:
+    """The facts of the recording in a folder; regions in the order of its tables. Raises as `declared` does."""
+    said = declared(root)
+    regions = dict.fromkeys(name for subject in said.subjects for name in neuroids(root, subject)["region"])
+    return DatasetSpec(
+        id=said.id,
+        version=said.version,
+        title=said.title,
+        species=said.species,
+        modality=said.modality,
+        measures=("responses",),
+        subjects=tuple(said.subjects),
+        regions=tuple(regions),
+        unit=said.unit,
+        citation=said.citation,
+        licence=said.licence,
+        url=said.url,
+        synthetic=said.synthetic,
+    )
+
+
+def neuroids(root: Path, subject: str) -> _tables.Table:
+    """The neuroids of one subject, a row each in the order of its array."""
+    return _tables.neuroids(root, declared(root).subjects[subject].neuroids)
+
+
+def presentations(root: Path, subject: str) -> _tables.Table:
+    """The presentations of one subject, a row each in the order of its array; all their stimuli are in the table.
+
+    Raises InputError where one is not.
+    """
+    said = declared(root)
+    path = said.subjects[subject].presentations
+    found = _tables.presentations(root, path)
+    _tables.known(root / path, found["stimulus_id"], stimuli(root)["stimulus_id"], root / said.stimuli)
+    return found
+
+
+def stimuli(root: Path) -> _tables.Table:
+    """The stimulus table."""
+    return _tables.stimuli(root, declared(root).stimuli)
+
+
+def files(root: Path) -> dict[str, str]:
+    """Every file of the recording but `dataset.toml`, by path: the group it is in."""
+    said = declared(root)
+    found = {said.stimuli: "tables"}
+    for name, subject in said.subjects.items():
+        found |= {subject.presentations: "tables", subject.neuroids: "tables", subject.responses: name}
+    return found | {path: "stimuli" for path in stimuli(root)["file"] if path}
+
+
+def manifest(root: Path) -> Manifest:
+    """The folder's own list of its files, unpinned: which content is the right one, only its maker knows."""
+    said = declared(root)
+    listed = [File(path=TOML, group="tables", sha256=UNPINNED)]
+    for path, group in files(root).items():
+        _declared.inside(root, path, said=TOML)
+        listed.append(File(path=path, group=group, sha256=UNPINNED))
+    return Manifest(
+        id=said.id,
+        version=said.version,
+        title=said.title,
+        citation=said.citation,
+        doi="",
+        licence=said.licence,
+        access="open",
+        source="whoever made this folder",
+        base_url=said.url,
+        direct=False,
+        layout=f"as in {root / TOML}",
+        file=listed,
+    )
+
+
+def content(root: Path) -> str:
+    """Hash over the contents of all files and over what `dataset.toml` says of how they are read."""
+    said = declared(root)
+    hashes = {path: _declared.sha256(_declared.file(root, path, said=TOML)) for path in files(root)}
+    reading = said.model_dump(include={"subjects", "stimuli", "time_s", "size_deg"})
+    return fingerprint({"files": hashes, "reading": reading})
+
+
+def benchmark_tables(root: Path) -> list[dict[str, Any]]:
+    """The folder's own `[[benchmark]]` tables or, where it has none, ridge and RSA of every region.
+
+    Raises InputError for a table whose id does not begin with the dataset's, or that is about another dataset.
+    """
+    said = declared(root)
+    for table in said.benchmark:
+        if not str(table.get("id", "")).startswith(f"{said.id}."):
+            raise InputError(
+                f"{root / TOML}: the benchmark {table.get('id')!r} must have an id that begins with '{said.id}.', such "
+                f"as '{said.id}.V4-ridge'"
+            )
+        if table.get("dataset", said.id) != said.id:
+            raise InputError(f"{root / TOML}: {table['id']!r} is about {table['dataset']!r}: leave `dataset` out")
+    if said.benchmark:
+        return [{"dataset": said.id, **table} for table in said.benchmark]
+    return [table for region in spec(root).regions for table in _defaults(root, said, region)]
+
+
+def _defaults(root: Path, said: _declared.Declared, region: str) -> list[dict[str, Any]]:
+    """Ridge over the subjects that have the region, and RSA over each set of them that saw the same stimuli."""
+    shown: dict[str, list[str]] = {}
+    sets: dict[frozenset[str], list[str]] = {}
+    for name in said.subjects:
+        size = neuroids(root, name)["region"].count(region)
+        if size:
+            shown[name] = presentations(root, name)["stimulus_id"]
+        if size > 1:  # dissimilarities of one neuroid have no pattern
+            sets.setdefault(frozenset(shown[name]), []).append(name)
+    prefix = f"{said.id}.{re.sub('[^A-Za-z0-9_+-]+', '-', region)}"
+    common: dict[str, Any] = {"version": 1, "dataset": said.id, "region": region}
+    common |= {"baselines": ["baseline:pixels"]} if any(stimuli(root)["file"]) else {}
+    repeated = all(len(set(names)) < len(names) for names in shown.values())
+    ridge: dict[str, Any] = {
+        "id": f"{prefix}-ridge",
+        "title": f"{said.title}: {region}, each neuroid predicted",
+        "subjects": list(shown),
+        "scorer": "ridge",
+        "params": {"select": "gcv"},
+        "split": {"n_folds": 5},
+        "ceiling": "split_half" if repeated else "none",
+    }
+    rsa: list[dict[str, Any]] = [
+        {
+            "id": f"{prefix}-rsa" + (f"-{n}" if len(sets) > 1 else ""),
+            "title": f"{said.title}: {region}, geometry",
+            "subjects": names,
+            "scorer": "rsa",
+            "params": {"rdm": "correlation", "comparison": "spearman"},
+            "split": {"n_folds": 2, "n_repeats": 5},
+            "ceiling": "leave_one_subject_out" if len(names) > 1 else "none",
+        }
+        for n, names in enumerate(sets.values(), 1)
+    ]
+    return [common | table for table in (ridge, *rsa)]
