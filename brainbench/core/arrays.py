@@ -230,10 +230,15 @@ def blocks(responses: xr.DataArray) -> list[Block]:
                 stimulus_ids=tuple(names[shown]),
                 neuroid_ids=tuple(responses["neuroid_id"].values[neuroids]),
                 regions=tuple(responses["region"].values[neuroids]),
-                values=_stack_repetitions(values[rows][:, neuroids], stimulus_of[rows]),
+                values=_stack_repetitions(_part(values, rows, neuroids), stimulus_of[rows]),
             )
         )
     return result
+
+
+def _part(values: np.ndarray, rows: np.ndarray, neuroids: np.ndarray) -> np.ndarray:
+    """These rows and columns; the array itself where that is all of it, for a copy may be gigabytes."""
+    return values if values.shape[:2] == (len(rows), len(neuroids)) else values[np.ix_(rows, neuroids)]
 
 
 def _stack_repetitions(values: np.ndarray, stimulus: np.ndarray) -> np.ndarray:

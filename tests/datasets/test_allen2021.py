@@ -207,6 +207,19 @@ def test_nifti_is_read_where_there_is_no_hdf5_and_gives_the_same(release, volume
     assert one.identical(other)
 
 
+def test_a_voxel_that_was_not_measured_in_a_session_is_missing_not_0(release, volumes):
+    inside = np.argwhere(np.isin(atlas("prf-visualrois", "subj01"), (1, 2)))
+    stored = betas("subj01", 2)
+    stored[tuple(inside[0])] = 0
+    stored[tuple(inside[1])][:749] = 0  # one trial is enough to know that it was
+    path = "subj01/func1pt8mm/betas_fithrf_GLMdenoise_RR/betas_session02.hdf5"
+    recording = made(release, volumes, **{path: hdf5("betas", np.ascontiguousarray(stored.T))})
+    responses = recording.responses("subj01", regions=("V1",))
+    assert list(np.flatnonzero(np.isnan(responses.values).all(axis=0))) == [0]
+    assert np.isnan(responses.values).sum() == 1500
+    assert np.isfinite(recording.responses("subj01", regions=("V1",), sessions=("session01",)).values).all()
+
+
 def test_v1_is_its_two_halves(recording):
     v1 = recording.responses("subj01", regions=("V1",))
     halves = recording.responses("subj01", regions=("V1v", "V1d"))
