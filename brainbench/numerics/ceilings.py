@@ -9,7 +9,7 @@ from brainbench.numerics._shapes import Bool, Float
 from brainbench.numerics.correlation import pearson
 from brainbench.numerics.rdm import compare, pooled
 
-_AT_A_TIME = 512  # neuroids: float64 copies of all of a large region would be several times its own size
+_AT_A_TIME = 64  # neuroids: float64 copies of all of a large region would be several times its own size
 
 
 def spearman_brown(rho: Float[Tensor, "*v"], k: int | float | Float[Tensor, "*v"]) -> Float[Tensor, "*v"]:
