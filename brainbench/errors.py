@@ -78,8 +78,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return f" Did you mean {', '.join(repr(n) for n in near)}?"
     if not names:
         return ""
-    shown = ", ".join(names[:12])
-    return f" Known: {shown}{', ...' if len(names) > 12 else ''}."
+    return f" Known: {listed(names, 12)}."
 
 
 def listed(items: Iterable[str], limit: int = 5) -> str:

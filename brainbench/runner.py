@@ -191,7 +191,15 @@ def _run_group(model: Model | FeatureTable, group: _Group, setting: Setting, of_
         except (AccessError, InputError, UsageError) as error:  # the model's own score does not hang on its baselines
             log.warning("%s: baseline %s has no score: %s", group.shown, name, error)
             beside[name] = str(error)
-    return {b.id: _entry(model, b, group, own, {n: beside[n] for n in wanted[b.id]}, setting) for b in group.benchmarks}
+    done = {b.id: _entry(model, b, group, own, {n: beside[n] for n in wanted[b.id]}, setting) for b in group.benchmarks}
+    for entry in done.values():
+        if entry.status == "ok" and entry.n_excluded:
+            n, reasons = (
+                entry.n_excluded + entry.n_neuroids,
+                ", ".join(f"{k} {why}" for why, k in entry.excluded.items()),
+            )
+            log.warning("%s: %d of %d columns are not in the score: %s", entry.label, entry.n_excluded, n, reasons)
+    return done
 
 
 def results(model: Model | FeatureTable, benchmarks: Sequence[Benchmark], setting: Setting) -> dict[str, Result]:

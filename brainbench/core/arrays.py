@@ -291,10 +291,15 @@ def blocks(responses: xr.DataArray) -> list[Block]:
                 stimulus_ids=tuple(names[shown]),
                 neuroid_ids=tuple(responses["neuroid_id"].values[neuroids]),
                 regions=tuple(responses["region"].values[neuroids]),
-                values=_stack_repetitions(values[rows][:, neuroids], stimulus_of[rows]),
+                values=_stack_repetitions(_part(values, rows, neuroids), stimulus_of[rows]),
             )
         )
     return result
+
+
+def _part(values: np.ndarray, rows: np.ndarray, neuroids: np.ndarray) -> np.ndarray:
+    """These rows and columns; the array itself where that is all of it, for a copy may be gigabytes."""
+    return values if values.shape[:2] == (len(rows), len(neuroids)) else values[np.ix_(rows, neuroids)]
 
 
 def _stack_repetitions(values: np.ndarray, stimulus: np.ndarray) -> np.ndarray:
@@ -304,7 +309,8 @@ def _stack_repetitions(values: np.ndarray, stimulus: np.ndarray) -> np.ndarray:
     stacked = np.full((len(shown), slot.max() + 1, *values.shape[1:]), np.nan, dtype=np.float32)
     stacked[at, slot] = values
     missing = np.isnan(stacked)
-    longest = int((~missing).sum(axis=1).max(initial=1))
+    lacking = missing.sum(axis=1, dtype=np.uint16)  # int64 would be almost as large as the responses
+    longest = stacked.shape[1] - int(lacking.min(initial=stacked.shape[1] - 1))
     if longest < stacked.shape[1]:  # sessions of other neuroids took slots: close the gaps
         stacked = np.take_along_axis(stacked, np.argsort(missing, axis=1, kind="stable"), axis=1)[:, :longest]
     return stacked

@@ -28,8 +28,9 @@ def accepted(manifest: Manifest) -> bool:
 def demand(manifest: Manifest) -> None:
     """Nothing where the terms were accepted, else AccessError with both ways to accept them."""
     if not accepted(manifest):
+        version = "" if manifest.terms_version == "unversioned" else f" (version {manifest.terms_version})"
         raise AccessError(
-            f"{manifest.id} may be used by who agreed to its terms (version {manifest.terms_version}): read "
+            f"{manifest.id} may only be used by those who agreed to its terms{version}: read "
             f"{manifest.terms_url}, then say `brainbench data accept {manifest.id}` once, or, where nobody can be "
             f"asked, set {VARIABLE}={manifest.id} (several ids with commas)"
         )

@@ -87,6 +87,8 @@ class _Experiment:
 
         Only the voxels of `regions` are read, session by session: what comes back is all that is held, 120 kB a neuroid
         for 40 sessions. All regions together are more than 10 GB. A voxel of several regions is a neuroid of each.
+        int16 has no NaN: a voxel that is 0 in all trials of a session was not measured in it, and is NaN in all of the
+        sessions asked for, or its pictures would be other ones than its neighbours'.
         Raises UnknownNameError for a subject, region or session of that subject that does not exist, AccessError, with
         a line a subject, where sessions are missing, and InputError for files that are broken or do not fit.
         """
@@ -98,11 +100,14 @@ class _Experiment:
         cells, ncsnr = self._cells(subject, wanted)
         shown = self._shown(subject)
         values = np.empty((TRIALS * len(names), len(cells.region)), dtype=np.float32)
+        unmeasured = np.zeros(len(cells.region), dtype=bool)
         ids: list[str] = []
         for at, name in enumerate(names):
-            number = known[name]
-            values[at * TRIALS : (at + 1) * TRIALS] = cells.of(self._betas(files[name], cells))
+            number, rows = known[name], slice(at * TRIALS, (at + 1) * TRIALS)
+            values[rows] = cells.of(self._betas(files[name], cells))
+            unmeasured |= ~(np.abs(values[rows]) > 0).any(axis=0)  # NaN is not above 0 either
             ids += _names(shown[(number - 1) * TRIALS : number * TRIALS])
+        values[:, unmeasured] = np.nan
         session = np.repeat(np.array(names, dtype=object), TRIALS)
         order = pd.DataFrame({"session": session, "stimulus": ids}).groupby(["session", "stimulus"]).cumcount()
         return responses_array(
@@ -246,7 +251,7 @@ class Allen2021(_Experiment):
     regions_of = ATLASES
     spec = DatasetSpec(
         id="allen2021",
-        version=1,
+        version=2,
         title="Natural Scenes Dataset: 7 T fMRI of eight people, 1.8 mm",
         species="human",
         modality="fMRI",
@@ -296,7 +301,7 @@ class Allen2021Fsaverage(_Experiment):
     regions_of: ClassVar = {name: ATLASES[name] for name in ("streams", "nsdgeneral")}
     spec = DatasetSpec(
         id="allen2021_fsaverage",
-        version=1,
+        version=2,
         title="Natural Scenes Dataset: 7 T fMRI of eight people, on fsaverage",
         species="human",
         modality="fMRI",

@@ -1,10 +1,11 @@
 """Allen Brain Observatory: six visual areas of the mouse to 118 natural scenes shown 50 times (de Vries et al., 2020).
 
 Not read here. Known from the AllenSDK, whose cache leaves the files as they are named here: NWB of version 1, which is
-HDF5, with `stimulus/presentation/natural_scenes_stimulus/data`, the scene of each sweep counted from 0 and -1 for
-grey, `frame_duration` (sweep, 2), its first and last frame, `stimulus/templates/natural_scenes_image_stack/data` (118,
-918, 1174), float of whole numbers, and `general/...` for area, depth and genotype; and the detected events of each
-experiment in an .npz, `ev` (cell, frame), in the order of the file's cells.
+HDF5, with `stimulus/presentation/natural_scenes_stimulus/data` (the AllenSDK also takes the name without its ending),
+the scene of each sweep counted from 0 and -1 for grey, `frame_duration` (sweep, 2), its first and last frame,
+`stimulus/templates/natural_scenes_image_stack/data` (118, 918, 1174), float of whole numbers, and `general/...` for
+area, depth and genotype; and the detected events of each experiment in an .npz, `ev` (cell, frame), in the order of the
+file's cells.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -29,7 +31,7 @@ from brainbench.datasets._sessions import chosen
 from brainbench.errors import AccessError, InputError, listed
 
 AREAS = ("VISp", "VISl", "VISal", "VISpm", "VISam", "VISrl")
-_SCENES = "stimulus/presentation/natural_scenes_stimulus"
+_SCENES = ("stimulus/presentation/natural_scenes_stimulus", "stimulus/presentation/natural_scenes")
 _STACK = "stimulus/templates/natural_scenes_image_stack/data"
 _PLANE = "general/optophysiology/imaging_plane_1"
 _CELLS = "processing/brain_observatory_pipeline/ImageSegmentation/cell_specimen_ids"
@@ -130,7 +132,7 @@ class DeVries2020:
 
     def _described(self, path: str) -> _Experiment | None:
         with _hdf5.opened(_fetch.verified(self.root, self.spec.id, path)) as file:
-            if _SCENES not in file:
+            if not _scenes(file):
                 return None
             genotype = _hdf5.text(file, "general/subject/genotype")
             depth = re.match(r"\s*(\d+)", _hdf5.text(file, f"{_PLANE}/imaging depth"))
@@ -152,8 +154,8 @@ class DeVries2020:
         """Sums of events (scene, repetition, cell) of one experiment."""
         path = _fetch.verified(self.root, self.spec.id, f"ophys_experiment_data/{experiment.id}.nwb")
         with _hdf5.opened(path) as file:
-            scene = _hdf5.array(file, f"{_SCENES}/data", ndim=1)[()].astype(np.int64)
-            frames = _hdf5.array(file, f"{_SCENES}/frame_duration", shape=(len(scene), 2))[()].astype(np.int64)
+            scene = _hdf5.array(file, f"{_scenes(file)}/data", ndim=1)[()].astype(np.int64)
+            frames = _hdf5.array(file, f"{_scenes(file)}/frame_duration", shape=(len(scene), 2))[()].astype(np.int64)
         events = self._events(experiment)
         if scene.max() >= len(self._stack) or scene.min() < -1 or frames.max() > events.shape[1] or frames.min() < 0:
             raise InputError(f"{path} shows scene {scene.max()} of {len(self._stack)} up to frame {frames.max()}")
@@ -189,6 +191,11 @@ class DeVries2020:
 
     def _open(self, stimulus_id: str) -> Image.Image:
         return Image.fromarray(self._stack[int(stimulus_id.removeprefix("scene"))])
+
+
+def _scenes(file: h5py.File) -> str:
+    """Where a file tells which scene was shown when, "" where it showed none: the name has an ending, or has not."""
+    return next((name for name in _SCENES if name in file), "")
 
 
 def _layer(depth_um: int, cre: str) -> str:

@@ -47,7 +47,8 @@ class Report:
 
     def __str__(self) -> str:
         counts = Counter(file.outcome for file in self.files)
-        return f"{self.id} in {self.root}: {', '.join(f'{n} {outcome}' for outcome, n in counts.items())}"
+        told = ", ".join(f"{n} {outcome}" for outcome, n in counts.items())
+        return f"{self.id} in {self.root}, {len(self.files)} files: {told}"
 
 
 def verify(

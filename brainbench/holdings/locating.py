@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from brainbench.datasets import DATASETS, _fetch, _terms
 from brainbench.datasets._manifest import Manifest
-from brainbench.errors import AccessError, InputError
+from brainbench.errors import AccessError, InputError, listed
 
 State = Literal["present", "partial", "missing", "made"]
 Roots = dict[str, Path]
@@ -126,6 +126,9 @@ def what_to_do(found: Found) -> list[str]:
         steps += [] if fetchable(here) else [f"Say `brainbench data fetch {here.id}`, or:"]
         steps.append(_fetch.how_to_get(here.id))
         steps += [f"File tree: {here.layout}."] if here.layout else []
+        if here.parts:
+            beside = f", beside {listed(here.core)}" if here.core else ""
+            steps.append(f"One part is enough{beside}: {listed(here.parts)}.")
     return steps
 
 

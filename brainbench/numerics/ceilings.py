@@ -9,6 +9,8 @@ from brainbench.numerics._shapes import Bool, Float
 from brainbench.numerics.correlation import pearson
 from brainbench.numerics.rdm import compare, pooled
 
+_AT_A_TIME = 64  # neuroids: float64 copies of all of a large region would be several times its own size
+
 
 def spearman_brown(rho: Float[Tensor, "*v"], k: int | float | Float[Tensor, "*v"]) -> Float[Tensor, "*v"]:
     """Reliability of the mean of k measurements of reliability rho: k rho / (1 + (k - 1) rho).
@@ -77,6 +79,11 @@ def noise_ceiling(values: Float[Tensor, "n r v"]) -> tuple[Float[Tensor, " v"], 
     standard deviations, s² / (s² + mean of 1/m) is the share of the variance of means of m repetitions that is signal,
     on the r² scale (Allen et al. 2022). NaN without repeated stimuli, or where a neuroid is constant.
     """
+    some = [_noise_ceiling(part) for part in values.split(_AT_A_TIME, dim=2)]
+    return torch.cat([ratio for ratio, _ in some]), torch.cat([share for _, share in some])
+
+
+def _noise_ceiling(values: Tensor) -> tuple[Tensor, Tensor]:
     present = torch.isfinite(values)
     filled = torch.where(present, values, 0.0).double()
     count = present.sum(dim=1)

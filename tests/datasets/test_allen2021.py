@@ -207,6 +207,19 @@ def test_nifti_is_read_where_there_is_no_hdf5_and_gives_the_same(release, volume
     assert one.identical(other)
 
 
+def test_a_voxel_that_was_not_measured_in_a_session_is_missing_not_0(release, volumes):
+    inside = np.argwhere(np.isin(atlas("prf-visualrois", "subj01"), (1, 2)))
+    stored = betas("subj01", 2)
+    stored[tuple(inside[0])] = 0
+    stored[tuple(inside[1])][:749] = 0  # one trial is enough to know that it was
+    path = "subj01/func1pt8mm/betas_fithrf_GLMdenoise_RR/betas_session02.hdf5"
+    recording = made(release, volumes, **{path: hdf5("betas", np.ascontiguousarray(stored.T))})
+    responses = recording.responses("subj01", regions=("V1",))
+    assert list(np.flatnonzero(np.isnan(responses.values).all(axis=0))) == [0]
+    assert np.isnan(responses.values).sum() == 1500
+    assert np.isfinite(recording.responses("subj01", regions=("V1",), sessions=("session01",)).values).all()
+
+
 def test_v1_is_its_two_halves(recording):
     v1 = recording.responses("subj01", regions=("V1",))
     halves = recording.responses("subj01", regions=("V1v", "V1d"))
@@ -375,3 +388,25 @@ def test_what_its_benchmarks_ask_for_is_there(recording):
     signal = np.clip(responses.values.var(axis=0, dtype=np.float64) - noise, 0, None)
     np.testing.assert_allclose(first.ceilings["ncsnr"].value, signal / (signal + noise / 3), atol=1e-5)
     assert set(second.subjects) == {"subj02"}
+
+
+def test_few_shot_readouts_are_scored_on_the_shared_pictures(release, volumes, monkeypatch, tmp_path):
+    """As shipped but for fewer subjects and stimuli: 100 pictures are shared here, 80 of them in training."""
+    from brainbench import models, runner
+    from brainbench.benchmarks import known
+    from brainbench.datasets import _terms
+
+    recording = made(release, volumes)
+    monkeypatch.setattr(_terms, "demand", lambda manifest: None)
+    fewer = {"support": 20, "sizes": [10, 40, 100]}
+    asked = [
+        known()[f"allen2021.hV4-fewshot-{how}"].model_copy(
+            update={"subjects": ("subj01",), "params": known()[f"allen2021.hV4-fewshot-{how}"].params | fewer}
+        )
+        for how in ("ridge", "in_context")
+    ]
+    setting = runner.make_setting(roots={"allen2021": recording.root}, device="cpu", cache_folder=tmp_path)
+    for entry in runner.run(models.load("in_context:small"), asked, setting):
+        assert entry.status == "ok", entry.reason
+        assert entry.n_stimuli == SHARED and abs(entry.raw) < 0.2  # responses are noise
+        assert [value is None for value in entry.extras["support"]] == [False, False, True]  # of 80, no draw of 100

@@ -286,11 +286,19 @@ def observatory(number, n_cells=3, **changes):
     return stream.getvalue(), events.getvalue()
 
 
+def renamed(nwb):
+    stream = io.BytesIO(nwb)
+    with h5py.File(stream, "r+") as file:
+        file.move("stimulus/presentation/natural_scenes_stimulus", "stimulus/presentation/natural_scenes")
+    return stream.getvalue()
+
+
 @pytest.fixture
 def mouse_cortex(release):
     files = {}
     for number in range(7):  # VISp twice
         nwb, npz = observatory(number)
+        nwb = renamed(nwb) if number == 6 else nwb  # the name may lack its ending
         files[f"ophys_experiment_data/{501704220 + number}.nwb"] = nwb
         files[f"ophys_experiment_events/{501704220 + number}_events.npz"] = npz
     other = dict.fromkeys(f"stimulus/presentation/natural_scenes_stimulus/{n}" for n in SWEEPS)

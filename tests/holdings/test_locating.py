@@ -69,6 +69,7 @@ def test_what_each_part_lacks_is_told_and_what_to_do(run, put):
     assert lines["two"] == ["0", "1", "no", "two/c.npy"]
     assert lines["table"] == ["1", "1", "yes"]
     assert "`brainbench data fetch made2000`" in err and "--data-root made2000=PATH" in err
+    assert "One part is enough, beside table: one, two." in err
 
 
 def test_terms_come_first_and_what_is_not_open_is_not_fetched(run, made):

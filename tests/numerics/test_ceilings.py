@@ -105,6 +105,16 @@ def test_noise_ceiling_is_that_of_halves():
     torch.testing.assert_close(noise_ceiling(values)[1], by_halves, atol=0.03, rtol=0)
 
 
+def test_noise_ceiling_of_many_neuroids_is_that_of_each():
+    """More than are taken at a time: in order, none lost."""
+    values = torch.randn(6, 3, 140, generator=torch.Generator().manual_seed(2))
+    ratio, share = noise_ceiling(values)
+    for at in (0, 63, 64, 127, 128, 139):
+        one = noise_ceiling(values[:, :, at : at + 1])
+        torch.testing.assert_close((ratio[at : at + 1], share[at : at + 1]), one)
+    assert ratio.shape == share.shape == (140,)
+
+
 def test_noise_ceiling_is_missing_without_repetitions_and_0_without_signal():
     single = torch.tensor([[[1.0, 2.0], [torch.nan, 2.0]], [[2.0, 2.0], [torch.nan, 2.0]]])
     snr, ceiling = noise_ceiling(single)

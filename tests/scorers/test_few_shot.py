@@ -132,3 +132,14 @@ def test_another_file_of_the_same_name_is_another_benchmark(tmp_path):
     assert mine.fingerprint != before
     assert "scorer_content" in benchmark.identity
     assert "scorer_content" not in known()["cowley2023.V4-fewshot-ridge"].identity
+
+
+@pytest.mark.parametrize("dataset", ["cowley2023", "allen2021", "chang2019"])
+def test_both_readouts_of_a_region_are_asked_the_same(dataset):
+    asked = {id: b for id, b in known().items() if b.dataset == dataset and "-fewshot-" in id}
+    assert len(asked) >= 2 and {b.scorer for b in asked.values()} == {"few_shot_ridge", "in_context"}
+    for id, benchmark in asked.items():
+        other = asked[id.replace("fewshot-in_context", "fewshot-ridge")]
+        assert {**benchmark.params, "checkpoint": "small"} == {**other.params, "checkpoint": "small"}
+        same = {"region", "subjects", "sessions", "stimuli", "split", "ceiling"}
+        assert benchmark.model_dump(include=same) == other.model_dump(include=same)
