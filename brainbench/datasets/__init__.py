@@ -42,9 +42,10 @@ class _Datasets(Registry):
     def __getitem__(self, name: str) -> Any:
         folder = _fetch.declared_in(name)
         if folder is None:
-            if name in self._targets():
+            try:
                 return super().__getitem__(name)
-            raise UnknownNameError(self.kind, name, self)
+            except UnknownNameError:
+                raise UnknownNameError(self.kind, name, self) from None  # folders' names may be near, too
         from brainbench.datasets._folders import Kind
 
         if name in self._targets():

@@ -39,6 +39,7 @@ class Kind:
     def __call__(self, root: Path) -> Folder:
         from brainbench.datasets.folder import Folder
 
+        _ = self.spec  # a folder under another id's name is refused
         return Folder(root)
 
 

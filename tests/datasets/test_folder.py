@@ -233,6 +233,17 @@ def test_the_name_of_a_dataset_that_there_is_already_is_refused(root):
         datasets.load("cowley2023")
 
 
+def test_a_folder_with_the_name_of_another_id_is_not_opened(root):
+    toml("mylab2026", "mylab")(root)
+    with pytest.raises(InputError, match="its id is 'mylab', but it is looked for as 'mylab2026': give the folder"):
+        load(root)
+
+
+def test_a_name_that_is_near_a_folders_is_told(root):
+    with pytest.raises(UnknownNameError, match=r"'mylab2062'\. Did you mean 'mylab2026'"):
+        datasets.load("mylab2062", {"": root.parent})
+
+
 def toml(old, new):
     def change(root):
         text = (root / "dataset.toml").read_text()
