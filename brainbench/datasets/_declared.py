@@ -6,9 +6,9 @@ import hashlib
 import tomllib
 from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from brainbench.datasets._fetch import FOLDER_ID, TOML, difference
 from brainbench.datasets._manifest import UNPINNED, File
@@ -47,9 +47,9 @@ class Declared(_Strict):
     unit: str = Field(default="not stated", min_length=1)
     url: str = Field(default="not published", min_length=1)
     synthetic: bool = False
-    size_deg: float | None = Field(default=None, gt=0)
+    size_deg: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     stimuli: str = "stimuli.csv"
-    time_s: list[float] | None = None
+    time_s: Annotated[list[FiniteFloat], Field(min_length=1)] | None = None
     subjects: dict[str, Subject] = Field(min_length=1)
     benchmark: list[dict[str, Any]] = []
 

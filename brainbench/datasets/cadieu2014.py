@@ -99,7 +99,9 @@ class Cadieu2014:
 
     def _content(self, region: str) -> tuple[list[str], list[str], np.ndarray]:
         """Pictures, their categories, and responses (stimulus, site)."""
-        return self._contents.setdefault(region, self._read(region))
+        if region not in self._contents:
+            self._contents[region] = self._read(region)
+        return self._contents[region]
 
     @cached_property
     def _contents(self) -> dict[str, tuple[list[str], list[str], np.ndarray]]:
@@ -120,13 +122,17 @@ class Cadieu2014:
         return [row[0] for row in rows], [row[1] for row in rows], values
 
     @cached_property
-    def _names(self) -> dict[str, str]:
-        """Files of the archive: path below its folders' common top -> name in it."""
+    def _archive(self) -> zipfile.ZipFile:
+        """Open as long as this is: its list of files is long, and every picture is asked for."""
         try:
-            with zipfile.ZipFile(_fetch.verified(self.root, self.spec.id, _ARCHIVE)) as archive:
-                names = [name for name in archive.namelist() if not name.startswith("__MACOSX")]
+            return zipfile.ZipFile(_fetch.verified(self.root, self.spec.id, _ARCHIVE))
         except zipfile.BadZipFile as error:
             raise InputError(f"{self.root / _ARCHIVE} is no whole zip archive: {error}. Get it anew.") from None
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """Files of the archive: path below its folders' common top -> name in it."""
+        names = [name for name in self._archive.namelist() if not name.startswith("__MACOSX")]
         mark = "NeuralData_IT_multiunits.mat"
         top = next((name.removesuffix(mark) for name in names if name.endswith(mark)), "")
         return {name.removeprefix(top): name for name in names}
@@ -134,8 +140,7 @@ class Cadieu2014:
     def _bytes(self, path: str) -> bytes:
         if path not in self._names:
             raise InputError(f"{_ARCHIVE} holds no {path!r}")
-        with zipfile.ZipFile(_fetch.verified(self.root, self.spec.id, _ARCHIVE)) as archive:
-            return archive.read(self._names[path])
+        return self._archive.read(self._names[path])
 
     def _open(self, stimulus_id: str) -> Image.Image:
         return Image.open(io.BytesIO(self._bytes(stimulus_id)))

@@ -105,7 +105,7 @@ class MajajHong2015:
         if lacking or not all(at.values()):
             raise InputError(f"{path} is not the table of the pictures: it has the columns {listed(upstream)}")
         files = upstream[at["file"]].map(lambda name: PurePosixPath(name).name)
-        if unknown := sorted(set(files) - set(self._archive)):
+        if unknown := sorted(set(files) - set(self._names)):
             raise InputError(f"{_PICTURES} lacks {len(unknown)} pictures of the table: {listed(unknown)}")
         category = upstream["category_name"].to_numpy(dtype=object)
         return pd.DataFrame(
@@ -121,17 +121,20 @@ class MajajHong2015:
         )
 
     @cached_property
-    def _archive(self) -> dict[str, str]:
-        """The pictures of the archive: name without folders -> name in it."""
+    def _archive(self) -> zipfile.ZipFile:
+        """Open as long as this is: its list of files is long, and every picture is asked for."""
         try:
-            with zipfile.ZipFile(_fetch.verified(self.root, self.spec.id, _PICTURES)) as archive:
-                return {PurePosixPath(name).name: name for name in archive.namelist() if not name.endswith("/")}
+            return zipfile.ZipFile(_fetch.verified(self.root, self.spec.id, _PICTURES))
         except zipfile.BadZipFile as error:
             raise InputError(f"{self.root / _PICTURES} is no whole zip archive: {error}. Get it anew.") from None
 
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """The pictures of the archive: name without folders -> name in it."""
+        return {PurePosixPath(name).name: name for name in self._archive.namelist() if not name.endswith("/")}
+
     def _bytes(self, name: str) -> bytes:
-        with zipfile.ZipFile(_fetch.verified(self.root, self.spec.id, _PICTURES)) as archive:
-            return archive.read(self._archive[name])
+        return self._archive.read(self._names[name])
 
     def _open(self, stimulus_id: str) -> Image.Image:
         return Image.open(io.BytesIO(self._bytes(self._table.at[stimulus_id, "file"])))

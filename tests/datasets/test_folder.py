@@ -326,6 +326,9 @@ WRONG = {
     "another id": (toml("mylab2026", "mylab"), r"its id is 'mylab', but it is looked for as 'mylab2026'"),
     "id that is a path": (toml("mylab2026", "../mylab"), r"'id' is '../mylab'.*pattern"),
     "unknown ending": (toml("ana.npy", "ana.mat"), r"'ana.mat'; a file that can be read ends with .npy"),
+    "a time that is none": (toml("[subjects.ana]", "time_s = [0.1, nan]\n[subjects.ana]"), r"time_s"),
+    "no times": (toml("[subjects.ana]", "time_s = []\n[subjects.ana]"), r"time_s"),
+    "endless pictures": (toml("[subjects.ana]", "size_deg = inf\n[subjects.ana]"), r"size_deg"),
     "falling times": (toml("[subjects.ana]", "time_s = [2, 1]\n[subjects.ana]"), r"time_s must rise"),
     "benchmark of another": (toml("[sub", '[[benchmark]]\nid = "cowley2023.x"\n[sub'), r"begins with 'mylab2026\.'"),
     "misspelt benchmark": (

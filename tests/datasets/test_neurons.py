@@ -175,6 +175,19 @@ def test_cadieu2014_keeps_the_contract(release):
     assert failures(Cadieu2014(release("cadieu2014", {"PLoSCB2014_data_20141216.zip": cadieu()}))) == []
 
 
+def test_the_archive_is_opened_and_read_once(release, monkeypatch):
+    """Its list of files is long: opened for every picture, 2,000 pictures would take minutes."""
+    recording = Cadieu2014(release("cadieu2014", {"PLoSCB2014_data_20141216.zip": cadieu()}))
+    opened, read = [], []
+    whole, one = zipfile.ZipFile.__init__, recording._read
+    monkeypatch.setattr(zipfile.ZipFile, "__init__", lambda *a, **k: opened.append(1) or whole(*a, **k))
+    monkeypatch.setattr(Cadieu2014, "_read", lambda self, region: read.append(region) or one(region))
+    for name in recording.stimuli().ids:
+        recording.stimuli().image(name)
+    recording.responses("monkeys")
+    assert len(opened) == 1 and sorted(read) == ["IT", "V4"]
+
+
 def test_an_archive_of_another_content_is_refused(release):
     def refused(content):
         return Cadieu2014(release("cadieu2014", {"PLoSCB2014_data_20141216.zip": content}))
