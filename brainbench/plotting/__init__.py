@@ -9,11 +9,23 @@ from brainbench.plotting._files import check_kind, save, save_as
 from brainbench.plotting.few_shot import few_shot
 from brainbench.plotting.layers import layer_by_region, layer_curves
 from brainbench.plotting.robustness import robustness
+from brainbench.plotting.training import risks, scaling
 
 if TYPE_CHECKING:
     from brainbench.analysis.comparison import Comparison
 
-__all__ = ["check_kind", "few_shot", "layer_by_region", "layer_curves", "robustness", "save", "save_all", "save_as"]
+__all__ = [
+    "check_kind",
+    "few_shot",
+    "layer_by_region",
+    "layer_curves",
+    "risks",
+    "robustness",
+    "save",
+    "save_all",
+    "save_as",
+    "scaling",
+]
 
 
 def save_all(comparison: Comparison, folder: Path) -> list[Path]:
