@@ -20,7 +20,7 @@ REFERENCE = "ridge"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curves:
-    """Points of every readout at every size, and `full`: the share of ridge on all training stimuli."""
+    """Points of every readout at every size, and `full`: the share of the same ridge on all training stimuli."""
 
     benchmark: str
     model: str
@@ -92,6 +92,6 @@ def few_shots(
         readouts |= {"ridge, same features": (FewShotRidge(), own), "in-context": (encoder, own)}
     points = few_shot(readouts, target, sizes, reference=REFERENCE, device=setting.device)
     whole: Any = target.data
-    everything = Ridge().score(base, whole, target.split, seed=0, device=setting.device)
+    everything = Ridge(select="loo").score(base, whole, target.split, seed=0, device=setting.device)
     full = float(np.nanmedian(normalized(everything.raw, "r", target.ceilings["split_half"])))
     return Curves(benchmark=asked.id, model=model, synthetic=dataset.spec.synthetic, points=points, full=full)

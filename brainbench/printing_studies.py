@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +19,10 @@ from brainbench.analysis.unit_matching import Matched
 from brainbench.entry import Entry
 from brainbench.matches import Matches
 from brainbench.printing import number, signed, titled
+
+if TYPE_CHECKING:
+    from brainbench.in_context.gaussian import Risk
+    from brainbench.training_studies import Explained
 
 _SIDE_BY_SIDE = 3  # models whose layers have a column each; of more, only the mean is shown
 
@@ -319,3 +324,28 @@ MATCHED = (
 
 def _sides(pair: Matched) -> tuple[tuple[int, int], tuple[int, int]]:
     return (pair.n_first, pair.of_first), (pair.n_second, pair.of_second)
+
+
+def explained_table(found: Sequence[Explained], *, title: str, heading: str, difference: str) -> Table:
+    """A line for each size and readout or training; `difference` names what is compared with what."""
+    table = titled(title)
+    table.add_column(heading, no_wrap=True)
+    for name in ("support", "n", "explained variance", "95 % interval", difference, "95 % interval"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in found:
+        cells = (number(one.ev), f"[{number(one.low)}, {number(one.high)}]")
+        less = (signed(one.difference), f"[{signed(one.difference_low)}, {signed(one.difference_high)}]")
+        table.add_row(*map(Text, (one.what, str(one.size), str(one.n), *cells, *less)))
+    return table
+
+
+def risk_table(found: Sequence[Risk], *, title: str) -> Table:
+    """A line for each size of context."""
+    table = titled(title)
+    for name in ("context", "Bayes", "one step", "untrained", "network", "excess", "95 % interval", "of Bayes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in found:
+        span = f"[{number(one.low)}, {number(one.high)}]"
+        risks = (one.bayes, one.step, one.untrained, one.network, one.excess)
+        table.add_row(*map(Text, (str(one.size), *map(number, risks), span, f"{one.excess / one.bayes:.0%}")))
+    return table

@@ -1,10 +1,11 @@
 """The Bayes estimate under a prior of receptive fields: a mixture of Gaussians, each with a window on the grid.
 
-A neuroid with window m has weights w ~ N(0, a D^½ R_m D^½): D are the learned variances of the components, R_m is the
-window, squared, between the axes of the projection (the identity where there is no window). With kernel K_m = X C_m Xᵀ
-that a makes as large on average as without a window, and learned noise σ², a neuroid's evidence for m is the density
-N(y; 0, K_m + σ²I). The estimate is the mean of the Gaussian estimates, weighted by evidence: it finds out where a
-neuroid looks as far as the context tells, and is ridge where it does not.
+A neuroid with window m has weights w ~ N(w₀, a D^½ R_m D^½): w₀ is what neuroids have in common, D are the variances
+of the components, R_m is the window, squared, between the axes of the projection (the identity where there is no
+window). With kernel K_m = X C_m Xᵀ that a makes as large on average as without a window, noise σ² and prior odds π_m, a
+neuroid's evidence for m is π_m N(y; X w₀, K_m + σ²I). The estimate is the mean of the Gaussian estimates, weighted by
+evidence: it finds out where a neuroid looks as far as the context tells, and is ridge towards w₀ where it does not. All
+of w₀, D, σ² and π are learned: the estimate has gradients.
 """
 
 from __future__ import annotations
@@ -33,33 +34,29 @@ def between_axes(axes: Float[Tensor, "p e"], side: int) -> Float[Tensor, "m e e"
     return torch.einsum("mp,pef->mef", squares, by_place)
 
 
-@torch.no_grad()
 def estimate(
     x: Float[Tensor, "s e"],
     y: Float[Tensor, "s v"],
     variance: Float[Tensor, " e"],
     noise: Float[Tensor, ""],
     fields: Float[Tensor, "m e e"],
+    *,
+    mean: Float[Tensor, " e"],
+    log_odds: Float[Tensor, " m"],
 ) -> Float[Tensor, "v e"]:
-    """Weights of v neuroids that saw the same s stimuli; features and responses are centred. Zeros for s < 2."""
+    """Weights of v neuroids that saw the same s stimuli; features and responses are centred. The mean for s < 2."""
     s, v = y.shape
-    weights = x.new_zeros(v, x.shape[1])
     if s < 2:
-        return weights
+        return mean.expand(v, -1)
     root = variance.sqrt()
-    scaled, target = x * root, y.double()
-    size = scaled.square().sum()
-    evidence, parts = [], []
-    for field in fields:
-        spread = scaled @ field
-        spread = spread * (size / (spread * scaled).sum())  # every window is given the same signal
-        gram = spread.double() @ scaled.double().T
-        gram.diagonal().add_(noise.double())
-        half = torch.linalg.cholesky(gram)
-        solved = torch.cholesky_solve(target, half)
-        evidence.append(-half.diagonal().log().sum() - (target * solved).sum(dim=0) / 2)
-        parts.append((spread * root, solved))
-    share = torch.stack(evidence).softmax(dim=0)
-    for (spread, solved), own in zip(parts, share):
-        weights += (solved * own).to(x).T @ spread
-    return weights
+    scaled, target = x * root, (y - (x @ mean)[:, None]).double()
+    spread = torch.einsum("se,mef->msf", scaled, fields)
+    given = (spread * scaled).sum(dim=(1, 2))
+    spread = spread * (scaled.square().sum() / given)[:, None, None]  # every window is given the same signal
+    gram = (spread @ scaled.T).double() + noise.double() * torch.eye(s, dtype=torch.double, device=x.device)
+    half = torch.linalg.cholesky(gram)
+    solved = torch.cholesky_solve(target.expand(len(fields), -1, -1), half)
+    evidence = -half.diagonal(dim1=1, dim2=2).log().sum(dim=1)[:, None] - (target * solved).sum(dim=1) / 2
+    share = (evidence + log_odds[:, None]).softmax(dim=0)
+    found = torch.einsum("msv,msf->vf", (solved * share[:, None]).to(x), spread)
+    return mean + found * root

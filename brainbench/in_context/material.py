@@ -51,10 +51,11 @@ def principal(features: Float[Tensor, "n p"], e: int) -> Projection:
 def spectrum(x: Float[Tensor, "n e"], sessions: Sequence[Recorded]) -> tuple[Float[Tensor, " e"], float]:
     """The variance of real neuroids' weights on each component, and of what the components leave unexplained.
 
-    Variances are averaged over neuroids, and over components whose numbers are within a third of each other.
+    Variances are averaged over neuroids, and over components whose numbers are within a third of each other. Without
+    neuroids nothing is known of them: all components have the same variance, and signal as much as noise.
     """
     total, noise, count = torch.zeros(x.shape[1], dtype=torch.float64), 0.0, 0
-    for part in sessions:
+    for part in (part for part in sessions if part.responses.shape[1]):
         z = x[part.rows].double()
         z = z - z.mean(dim=0)
         y = part.responses.double()
@@ -65,6 +66,8 @@ def spectrum(x: Float[Tensor, "n e"], sessions: Sequence[Recorded]) -> tuple[Flo
         total += above.sum(dim=1)
         noise += float((1 - (above.clamp_min(0) * power[:, None] / len(z)).sum(dim=0)).clamp(0.1, 1).sum())
         count += y.shape[1]
+    if not count:
+        return torch.full((x.shape[1],), 0.5), 0.5
     rough = (total / count).clamp_min(0)
     number = torch.arange(1, len(rough) + 1, dtype=torch.float64)
     near = (number[:, None] / number).log().abs() <= 0.3

@@ -22,9 +22,9 @@ class Reader(nn.Module):
     """The network with its anchor. `forward` gives (b, e + 1): weights and bias of b neuroids, in their own units.
 
     `n_anchored` features are read by the anchor, the first of them by the network; `anchored=False` is the network
-    alone. `shared` readouts, of neuroids that saw the same context, have the anchor of `in_context.fields`, with
-    receptive fields, where `fields` are known, instead of the Gaussian one. Without a context all neuroids have one
-    readout, in the units of standardised features and responses.
+    alone. `shared` readouts, of neuroids that saw the same context, have the anchor of `in_context.fields`, with mean
+    and receptive fields, where `fields` are known, instead of the Gaussian one; only they teach the prior. Without a
+    context all neuroids have one readout, in the units of standardised features and responses.
     """
 
     fields: Tensor | None
@@ -39,6 +39,8 @@ class Reader(nn.Module):
         self.n_anchored, self.anchored = n_anchored, anchored
         self.log_variance = nn.Parameter(torch.zeros(n_anchored))
         self.log_noise = nn.Parameter(torch.zeros(()))
+        self.mean = nn.Parameter(torch.zeros(n_anchored))
+        self.log_odds = nn.Parameter(torch.zeros(0 if fields is None else len(fields)))
         self.register_buffer("fields", fields, persistent=False)
         if anchored:  # what is added starts at nothing
             last = [*self.encoder.exit.inner[-1].parameters(), *self.encoder.exit.bypass.parameters()]
@@ -54,7 +56,7 @@ class Reader(nn.Module):
         first = None
         with torch.autocast(x.device.type, enabled=False):  # a Gram matrix of 8 bits may have no Cholesky factor
             if self.anchored:
-                first = anchor(x, y, self.log_variance.exp(), self.log_noise.exp())
+                first = anchor(x, y, self.log_variance.detach().exp(), self.log_noise.detach().exp())
         return undo(self._added(x, y, first))
 
     def shared(self, features: Float[Tensor, "s e"], responses: Float[Tensor, "s b"]) -> Float[Tensor, "b e_1"]:
@@ -64,7 +66,15 @@ class Reader(nn.Module):
         first = None
         with torch.autocast(x.device.type, enabled=False):
             if self.anchored and self.fields is not None:
-                first = estimate(x[0], y.T, self.log_variance.exp(), self.log_noise.exp(), self.fields)
+                first = estimate(
+                    x[0],
+                    y.T,
+                    self.log_variance.exp(),
+                    self.log_noise.exp(),
+                    self.fields,
+                    mean=self.mean,
+                    log_odds=self.log_odds,
+                )
             elif self.anchored:
                 first = anchor(x, y, self.log_variance.exp(), self.log_noise.exp())
         return undo(self._added(x, y, first))

@@ -11,6 +11,7 @@ from brainbench.plotting.layers import layer_by_region, layer_curves
 from brainbench.plotting.matching import matching
 from brainbench.plotting.robustness import robustness
 from brainbench.plotting.time_courses import time_courses
+from brainbench.plotting.training import risks, scaling
 
 if TYPE_CHECKING:
     from brainbench.analysis.comparison import Comparison
@@ -21,10 +22,12 @@ __all__ = [
     "layer_by_region",
     "layer_curves",
     "matching",
+    "risks",
     "robustness",
     "save",
     "save_all",
     "save_as",
+    "scaling",
     "time_courses",
 ]
 

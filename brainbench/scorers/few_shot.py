@@ -20,6 +20,7 @@ from brainbench.core.specs import ScorerSpec
 from brainbench.core.splits import Split
 from brainbench.errors import InputError, UsageError
 from brainbench.in_context import checkpoint
+from brainbench.in_context.ensemble import ensembled, said, subsets
 from brainbench.numerics import ridge
 from brainbench.numerics.correlation import constant, pearson, weighted_pearson
 from brainbench.numerics.representation import Representation
@@ -42,7 +43,7 @@ class _FewShot:
     sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if min(self.support, *self.sizes, self.support) < 3 or self.n_draws < 1:
+        if min((self.support, *self.sizes)) < 3 or self.n_draws < 1:
             raise UsageError("few-shot readouts need 3 or more stimuli a draw, and 1 draw")
 
     def predictions(self, representation: Representation, context: Tensor, y: Tensor, rows: Tensor) -> Tensor:
@@ -137,7 +138,7 @@ class FewShotRidge(_FewShot):
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
         name="few_shot_ridge",
-        version=1,
+        version=2,
         scale="r",
         requires="responses",
         trains=True,
@@ -179,7 +180,8 @@ class InContext(_FewShot):
 
     `checkpoint` is a shipped name or a .safetensors file, and the features must be those that it reads (the model
     `in_context:<checkpoint>`). Without one, the readout is the anchor with equal variances: ridge with a fixed
-    penalty, of any features. `chunks` averages the readouts of that many disjoint parts of the draw instead.
+    penalty, of any features. `subsets` is test-time ensembling: that many random subsets of a `share` of the draw are
+    read, and their readouts averaged; 0 is the draw itself, read once.
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
@@ -191,12 +193,14 @@ class InContext(_FewShot):
         invariances=("scale", "rotation", "translation", "unit-permutation"),
     )
     checkpoint: str = ""
-    chunks: int = 1
+    subsets: int = 0
+    share: float = 0.9
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.chunks <= self.support // 3:
-            raise UsageError(f"{self.support} stimuli make 1 to {self.support // 3} chunks, not {self.chunks}")
+        fewest = min((self.support, *self.sizes))
+        if self.subsets < 0 or not 2 <= self.share * fewest <= fewest:
+            raise UsageError(f"{self.subsets} subsets of a share {self.share} of {fewest} stimuli cannot be read")
 
     @property
     def seen(self) -> dict[str, object]:
@@ -219,10 +223,10 @@ class InContext(_FewShot):
                 f"in_context:{self.checkpoint}; these are {representation.n_units} of another"
             )
         x = representation.features.float()
-        with torch.no_grad():
-            parts = torch.arange(len(context), device=y.device).tensor_split(self.chunks)
-            weights = torch.stack([reader.shared(x[context[part]], y[part]) for part in parts]).mean(dim=0)
-        return x[rows] @ weights[:, :-1].T + weights[:, -1]
+        if not self.subsets:
+            return said(reader, x[context], y, x[rows])
+        parts = [part.to(y.device) for part in subsets(len(context), self.subsets, self.share)]
+        return ensembled(reader, x[context], y, x[rows], parts)
 
     def _without(self, representation: Representation, context: Tensor, y: Tensor, rows: Tensor) -> Tensor:
         basis = representation.eigh(context)

@@ -7,6 +7,7 @@ import torch
 
 from brainbench.errors import InputError, UnknownNameError, UsageError
 from brainbench.in_context import checkpoint, resume
+from brainbench.in_context.ensemble import ensembled, said, subsets
 from brainbench.in_context.fields import between_axes, estimate, windows
 from brainbench.in_context.material import material, principal
 from brainbench.in_context.network import PRESETS
@@ -14,6 +15,7 @@ from brainbench.in_context.readout import Reader, anchor, normalized
 from brainbench.in_context.tasks import Recorded, symmetries
 from brainbench.in_context.training import Plan, Stage, batch_of, held_out_ev, loss_of, optimizer_of, train
 from brainbench.numerics.linear_learners import posterior_weights
+from brainbench.training import _by_picture
 
 PLAN = Plan(
     stages=(
@@ -24,6 +26,9 @@ PLAN = Plan(
     n_queries=8,
     warmup=2,
 )
+
+
+PLAIN = {"mean": torch.zeros(5), "log_odds": torch.zeros(1)}
 
 
 def rng(seed=0):
@@ -124,8 +129,18 @@ def test_with_no_window_alone_the_anchor_with_fields_is_the_gaussian_one():
     x, y, _ = normalized(torch.randn(1, 7, 5, generator=rng()), torch.randn(1, 7, generator=rng(1)))
     variance = torch.rand(5, generator=rng(2)) + 0.1
     noise = torch.tensor(0.4)
-    ours = estimate(x[0], y.T, variance, noise, torch.eye(5)[None])
+    ours = estimate(x[0], y.T, variance, noise, torch.eye(5)[None], **PLAIN)
     torch.testing.assert_close(ours, anchor(x, y, variance, noise), rtol=1e-4, atol=1e-5)
+
+
+def test_the_anchor_with_a_mean_is_the_posterior_around_it_and_the_mean_without_a_context():
+    x, y, _ = normalized(torch.randn(1, 7, 5, generator=rng()), torch.randn(1, 7, generator=rng(1)))
+    mean, variance, noise = torch.randn(5, generator=rng(3)), torch.rand(5, generator=rng(2)) + 0.1, torch.tensor(0.4)
+    ours = estimate(x[0], y.T, variance, noise, torch.eye(5)[None], mean=mean, log_odds=torch.zeros(1))
+    expected = posterior_weights(x[0], y.T, mean=mean, covariance=variance.diag(), noise=0.4)
+    torch.testing.assert_close(ours[0], expected[:, 0], rtol=1e-4, atol=1e-5)
+    none = estimate(x[0, :0], y.T[:0], variance, noise, torch.eye(5)[None], mean=mean, log_odds=torch.zeros(1))
+    assert torch.equal(none[0], mean)
 
 
 def test_fields_find_where_a_neuroid_looks():
@@ -146,24 +161,72 @@ def test_fields_find_where_a_neuroid_looks():
     def error(guess):
         return float((x[test] @ guess.T - signal[test]).square().mean())
 
-    assert error(estimate(x[fit], y[fit], one, noise, fields)) < 0.7 * error(
-        estimate(x[fit], y[fit], one, noise, fields[:1])
-    )
+    def found(fields):
+        return estimate(x[fit], y[fit], one, noise, fields, mean=torch.zeros(96), log_odds=torch.zeros(len(fields)))
+
+    assert error(found(fields)) < 0.7 * error(found(fields[:1]))
 
 
 def test_a_checkpoint_comes_back_as_it_was_but_for_half_precision(stuff, tmp_path):
     reader, path = reader_of(stuff), tmp_path / "it.safetensors"
-    card = {"side": 2, "seen": {"dataset": "x", "subjects": ["a"], "neuroids": [], "sha256": []}}
+    card = {
+        "side": 2,
+        "model": "m",
+        "layer": "l:grid2",
+        "seen": {"dataset": "x", "subjects": ["a"], "neuroids": [], "sha256": []},
+    }
     checkpoint.save(checkpoint.Checkpoint(reader=reader, projection=stuff[1], card=card), path)
     found = checkpoint.load(str(path))
     assert found.card["seen"] == card["seen"] and not found.reader.training
     x, y = torch.randn(9, 10, generator=rng()), torch.randn(9, 3, generator=rng(1))
     torch.testing.assert_close(found.reader.shared(x, y), reader.shared(x, y), rtol=2e-2, atol=2e-2)
+    del card["model"]
+    other = reader_of(stuff)
+    with torch.no_grad():
+        other.log_noise.fill_(3)
+    checkpoint.save(checkpoint.Checkpoint(reader=other, projection=stuff[1], card=card | {"model": "n"}), path)
+    assert checkpoint.load(str(path)).card["model"] == "n"  # another file of the same name is not the one held
+    checkpoint.save(checkpoint.Checkpoint(reader=other, projection=stuff[1], card=card), path)
+    with pytest.raises(InputError, match="lacks model"):
+        checkpoint.load(str(path))
     path.with_name("broken.safetensors").write_bytes(b"no")
     with pytest.raises(InputError, match="no checkpoint"):
         checkpoint.load(str(path.with_name("broken.safetensors")))
     with pytest.raises(UnknownNameError):
         checkpoint.load("smal")
+
+
+def test_numbers_that_half_precision_cannot_hold_are_kept_whole():
+    small, large = torch.full((3,), 1e-9), torch.full((3,), 1e9)
+    for tensor in (small, large):
+        assert torch.equal(checkpoint._halved(tensor), tensor)
+    assert checkpoint._halved(torch.tensor([0.1, 3.0])).dtype == torch.float16
+
+
+def test_only_real_neuroids_teach_the_prior(stuff):
+    for kind, learns in (("synthetic", False), ("real", True)):
+        plan = replace(PLAN, stages=(Stage(kind=kind, steps=3, context=(8, 16)),))
+        reader = reader_of(stuff)
+        before = [reader.log_variance.clone(), reader.mean.clone(), reader.log_odds.clone()]
+        train(reader, optimizer_of(reader, plan), stuff[0], plan)
+        after = [reader.log_variance, reader.mean, reader.log_odds]
+        assert all(torch.equal(a, b) != learns for a, b in zip(after, before)), kind
+
+
+def test_a_picture_shown_under_two_names_is_one_stimulus_with_the_mean_response():
+    rows, y = _by_picture(torch.tensor([4, 2, 4]), torch.tensor([[1.0], [5.0], [3.0]]))
+    assert rows.tolist() == [2, 4] and y[:, 0].tolist() == [5, 2]
+
+
+def test_an_ensemble_of_the_same_context_is_that_context_and_of_subsets_is_their_mean(stuff):
+    reader = reader_of(stuff).eval()
+    x, y, query = torch.randn(9, 10, generator=rng()), torch.randn(9, 3, generator=rng(1)), torch.randn(4, 10)
+    whole = torch.arange(9)
+    assert torch.equal(ensembled(reader, x, y, query, [whole] * 4), said(reader, x, y, query))
+    parts = subsets(9, 3, 0.7)
+    assert [len(set(part.tolist())) for part in parts] == [6, 6, 6] and len({tuple(p.tolist()) for p in parts}) == 3
+    each = [said(reader, x[part], y[part], query) for part in parts]
+    torch.testing.assert_close(ensembled(reader, x, y, query, parts), sum(each) / 3)
 
 
 def test_symmetries_are_the_eight_of_the_square():

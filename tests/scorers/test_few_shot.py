@@ -74,7 +74,7 @@ def test_more_stimuli_are_better_and_the_curve_holds_the_score(case):
     assert means[0] < means[1] < means[2] and np.isnan(curve[..., 3]).all()
 
 
-def test_without_a_checkpoint_it_is_ridge_with_a_fixed_penalty_and_chunks_of_the_same_are_the_same(case):
+def test_without_a_checkpoint_it_is_ridge_with_a_fixed_penalty(case):
     score = scored(InContext(support=60), case)
     fixed = scored(FewShotRidge(support=60), case)
     assert abs(np.nanmean(score.folds) - np.nanmean(fixed.folds)) < 0.1
@@ -114,8 +114,9 @@ def test_what_makes_no_sense_is_refused(case):
     for options in ({"support": 2}, {"n_draws": 0}, {"variant": "mean"}, {"sizes": (1,)}):
         with pytest.raises(UsageError):
             FewShotRidge(**options)
-    with pytest.raises(UsageError, match="chunks"):
-        InContext(support=10, chunks=9)
+    for options in ({"subsets": -1}, {"subsets": 2, "share": 1.2}, {"subsets": 2, "share": 0.1, "sizes": (10,)}):
+        with pytest.raises(UsageError, match="cannot be read"):
+            InContext(**options)
     with pytest.raises(InputError, match="no draw of 1000"):
         scored(FewShotRidge(support=1000), case)
     assert represented(case).n_units
