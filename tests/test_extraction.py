@@ -216,7 +216,7 @@ def test_a_file_of_features_needs_no_extraction(store):
     extraction.extract(table, pictures(), store, device="cpu", provenance={}, progress=steps.append, max_bytes=2**30)
     assert steps == [11] and not store.root.exists()
     picked = rows_of(table, "a", pictures(ids=IDS[:2]), store)
-    assert picked.features.tolist() == np.eye(11)[:2].tolist()
+    assert picked.gram.tolist() == np.eye(2).tolist()
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,14 @@ def over_folds(
         names = {unit: number for number, unit in enumerate(sorted({split.unit[i] for i in target.stimulus_ids}))}
         units = torch.as_tensor([names[split.unit[i]] for i in target.stimulus_ids], device=model.device)
         tests = [test for _, test in rows]
-        moved = [moves(model[t][:, t], brain[~undefined][:, t][:, :, t]) for t in tests]
-        luck = np.full(folds.shape, spread_over_folds(moved, [units[t] for t in tests], linear=linear) - 1)
+        bins = np.unique(target.times or (0.0,) * folds.shape[1], return_inverse=True)[1]
+        luck = np.zeros(folds.shape)
+        for number in set(
+            bins[~undefined.cpu().numpy()]
+        ):  # the subjects of a time bin are pooled, never its neighbours
+            own = torch.as_tensor(bins == number, device=model.device) & ~undefined
+            moved = [moves(model[t][:, t], brain[own][:, t][:, :, t]) for t in tests]
+            luck[:, bins == number] = spread_over_folds(moved, [units[t] for t in tests], linear=linear) - 1
     return Score(
         scale=scale,
         folds=folds.cpu().numpy(),

@@ -167,7 +167,12 @@ def test_a_defect_breaks_exactly_its_laws(defect):
 
 def test_laws_of_columns_and_ceilings_are_not_asked_of_labels():
     of_labels, of_responses = ({c.name for c in checks_for(s)} for s in (SVM(), responses_scorer()))
-    left_out = {"oracle_reaches_the_ceiling", "inverted_recording_is_negative", "offset_of_a_fold"}
+    left_out = {
+        "oracle_reaches_the_ceiling",
+        "inverted_recording_is_negative",
+        "offset_of_a_fold",
+        "time_bins_are_columns",
+    }
     assert of_responses - of_labels == left_out
     assert of_labels - {c.name for c in checks_for(KernelAnalysis())} == {"replicates_repeat_stimuli"}
 
