@@ -24,6 +24,8 @@ from torch.nn.functional import mse_loss
 from brainbench.numerics._shapes import Float, Int
 from brainbench.numerics.representation import Eigenbasis
 
+SLACK = 1e-3  # by which rounding may move the bounds of a leave-one-out error against each other
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coordinates:
@@ -100,23 +102,33 @@ def _outside(fit: Coordinates, inside: Float[Tensor, " v"]) -> Float[Tensor, " v
 
 
 def select_loo(fit: Coordinates, alphas: Float[Tensor, " a"]) -> Selection:
-    """The penalty with the least exact leave-one-out error, for each neuroid."""
+    """The penalty with the least exact leave-one-out error, for each neuroid.
+
+    The error lies between the mean squared residual times the least and times the largest (1 / (1 - leverage))², and
+    residuals of all penalties are cheap: a penalty that cannot be the best of a neuroid is not tried on it.
+    """
     n = fit.basis.n
     u = fit.basis.vectors.to(fit.z.dtype)
     u2 = u.double().square()
+    keep = alphas[:, None] / (fit.basis.values + alphas[:, None])  # (a, k), what is left of each component
     room = 0 if fit.spans_all else (1 - 1 / n - u2.sum(dim=1)).clamp_min(0)
-    errors = []
-    for alpha in alphas:
-        keep = alpha / (fit.basis.values + alpha)  # the share of each component left unexplained
-        weight = (1 / (u2 @ keep + room)).to(u.dtype)[:, None]  # 1 / (1 - leverage), a sum of positive numbers
+    weights = (1 / (keep @ u2.T + room)).to(u.dtype)  # (a, n): 1 / (1 - leverage), sums of positive numbers
+    rows = torch.cat([keep.square(), torch.ones_like(keep[:1])]).to(u.dtype)
+    within, (inside,) = (rows @ fit.z2).split([len(alphas), 1])
+    residual = (within + _outside(fit, inside)) / n
+    least = weights.amin(dim=1).square()[:, None] * residual
+    most = (weights.amax(dim=1).square()[:, None] * residual).amin(dim=0)
+    errors = torch.full_like(residual, torch.inf)
+    for number, (share, weight) in enumerate(zip(keep.to(u.dtype), weights[:, :, None])):
+        some = (least[number] <= most * (1 + SLACK)).nonzero()[:, 0]
+        z, centred = fit.z.index_select(1, some), fit.centred.index_select(1, some)
         if fit.spans_all:
-            residual = (u * weight * keep.to(u.dtype)) @ fit.z  # nothing cancels, however small the penalty
-            errors.append(residual.square().sum(dim=0) / n)
+            off = ((u * weight * share) @ z).square()  # nothing cancels, however small the penalty
         else:
-            fitted = (u * weight * (1 - keep).to(u.dtype)) @ fit.z  # weighted where the matrix is small
-            off = mse_loss(fitted, fit.centred * weight, reduction="none")  # squared in one pass
-            errors.append(off.sum(dim=0) / n)
-    return choose(torch.stack(errors), fit.total * n / (n - 1) ** 2)
+            off = mse_loss((u * weight * (1 - share)) @ z, centred * weight, reduction="none")  # squared in one pass
+        errors[number, some] = off.sum(dim=0) / n
+        most = torch.minimum(most, errors[number])
+    return choose(errors, fit.total * n / (n - 1) ** 2)
 
 
 def luck(fit: Coordinates, alphas: Float[Tensor, " a"], index: Int[Tensor, " v"]) -> Float[Tensor, " v"]:
