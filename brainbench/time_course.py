@@ -85,10 +85,11 @@ def first_of_run(above: np.ndarray, n: int) -> np.ndarray:
 
 
 def _latencies(time_s: np.ndarray, raw: np.ndarray, significant: np.ndarray) -> tuple[float, float]:
-    """Onset and peak; NaN where no run, and no bin, is significant."""
+    """Onset, and peak among significant bins; NaN where no run, and no bin, is significant."""
     (at,) = first_of_run(significant[None], N_CONSECUTIVE)
     onset = float(time_s[at]) if at >= 0 else float("nan")
-    return onset, float(time_s[np.nanargmax(raw)]) if significant.any() else float("nan")
+    peak = np.where(significant, raw, -np.inf).argmax()
+    return onset, float(time_s[peak]) if significant.any() else float("nan")
 
 
 def latencies_of(course: TimeCourse) -> tuple[float | None, float | None]:

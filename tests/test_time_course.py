@@ -267,3 +267,20 @@ def test_unrolling_asks_for_the_bins_that_are_there():
     with pytest.raises(Exception, match=r"have no axis of 31 time bins"):
         flat.unrolled(list(range(31)))
     assert isinstance(Part().responses("s1"), xr.DataArray)
+
+
+def test_the_peak_is_a_bin_that_is_told_from_zero():
+    """A noisy bin may be the highest by luck: here the first, whose p is near 1."""
+    rng = np.random.default_rng(0)
+    raw = np.array([0.5, 0.1, 0.3, 0.3, 0.1])
+    sd = np.array([1.0, 0.02, 0.02, 0.02, 0.02])
+    time_s = np.arange(5) / 100
+    found = time_course(
+        time_s,
+        raw,
+        raw + sd * rng.normal(size=(1000, 5)),
+        ceiling=np.full(5, np.nan),
+        layer_raw=raw[None],
+        window_s=(0.0, 0.05),
+    )
+    assert found.p[0] > 0.05 and found.peak_s in (0.02, 0.03)

@@ -117,6 +117,8 @@ def file(root: Path, path: str, *, said: str) -> Path:
     try:
         if not full.resolve().is_relative_to(root.resolve()):
             raise InputError(f"{full} is a link out of the folder, to {full.resolve()}: put the file itself there")
+        if full.exists() and not full.is_file():  # a pipe would be waited for
+            raise InputError(f"{full} is no file but a folder, pipe or device: put the file itself there")
         why = difference(full, File(path=path, group="all", sha256=UNPINNED))
     except (FileNotFoundError, NotADirectoryError):
         if full.is_symlink():

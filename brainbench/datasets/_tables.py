@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -41,8 +42,9 @@ def presentations(root: Path, path: str) -> Table:
             counted.append(str(seen[key]))
             seen[key] += 1
         return {"stimulus_id": names, "session": session, "repetition": counted}
-    if odd := [(n, text) for n, text in enumerate(found["repetition"], 2) if not text.isdecimal()]:
-        raise InputError(f"{full}, line {odd[0][0]}: repetition is {odd[0][1]!r}; it is a number from 0, or from 1")
+    if odd := [(n, text) for n, text in enumerate(found["repetition"], 2) if not re.fullmatch("[0-9]{1,9}", text)]:
+        said = odd[0][1] if len(odd[0][1]) < 40 else odd[0][1][:40] + "..."
+        raise InputError(f"{full}, line {odd[0][0]}: repetition is {said!r}; it is a number from 0, or from 1")
     keys = Counter(zip(names, session, map(int, found["repetition"])))
     if twice := [key for key, n in keys.items() if n > 1]:
         name, when, number = twice[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from brainbench.datasets import _arrays, _declared, _folders, _hdf5
 from brainbench.datasets._fetch import TOML
 from brainbench.datasets._sessions import chosen
 from brainbench.errors import InputError, listed
+
+PICTURES = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # no format that starts another program
+Check = Callable[[tuple[int, ...], np.dtype], None]
 
 
 class Folder:
@@ -80,19 +84,22 @@ class Folder:
         said = _declared.declared(self.root)
         files = said.subjects[subject]
         full = _declared.file(self.root, files.responses, said=TOML)
-        values = _READ[full.suffix](full, files.array)
         expected = {"presentations": n_presentations, "neuroids": n_neuroids}
         if said.time_s is not None:
             expected["times"] = len(said.time_s)
-        if values.dtype.kind not in "iuf":
-            raise InputError(f"{full} holds {values.dtype}, which are no numbers: write it as float32")
-        if values.shape == tuple(expected.values()):
-            return values
-        tables = f"{files.presentations}, {files.neuroids}" + (" and time_s" if said.time_s is not None else "")
-        raise InputError(
-            f"{full} has shape {values.shape}; {tables} say {' x '.join(f'{n} {name}' for name, n in expected.items())}"
-            f": {_mend(values.shape, tuple(expected.values()))}"
-        )
+
+        def check(shape: tuple[int, ...], dtype: np.dtype) -> None:
+            if dtype.kind not in "iuf":
+                raise InputError(f"{full} holds {dtype}, which are no numbers: write it as float32")
+            if shape == tuple(expected.values()):
+                return
+            tables = f"{files.presentations}, {files.neuroids}" + (" and time_s" if said.time_s is not None else "")
+            raise InputError(
+                f"{full} has shape {shape}; {tables} say {' x '.join(f'{n} {name}' for name, n in expected.items())}"
+                f": {_mend(shape, tuple(expected.values()))}"
+            )
+
+        return _READ[full.suffix](full, files.array, check)
 
     @cached_property
     def _table(self) -> pd.DataFrame:
@@ -105,7 +112,7 @@ class Folder:
     def _open(self, stimulus_id: str) -> Image.Image:
         full = self._picture(self._table.at[stimulus_id, "file"])
         try:
-            image = Image.open(io.BytesIO(full.read_bytes()))
+            image = Image.open(io.BytesIO(full.read_bytes()), formats=PICTURES)
             image.load()
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             why = "is no picture" if isinstance(error, UnidentifiedImageError) else f"is a broken picture: {error}"
@@ -132,19 +139,23 @@ def _mend(shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return "correct the table that is too long or too short, or the array"
 
 
-def _npy(full: Path, name: str) -> np.ndarray:
+def _npy(full: Path, name: str, check: Check) -> np.ndarray:
     if name:
         raise InputError(f"{full} holds one array without a name: leave array = {name!r} out")
-    return _arrays.mapped(full)
-
-
-def _h5(full: Path, name: str) -> np.ndarray:
-    with _hdf5.opened(full) as file:
-        values: np.ndarray = _hdf5.own(file, name or _only(full, list(file)))[()]
+    values = _arrays.mapped(full)
+    check(values.shape, values.dtype)
     return values
 
 
-def _safetensors(full: Path, name: str) -> np.ndarray:
+def _h5(full: Path, name: str, check: Check) -> np.ndarray:
+    with _hdf5.opened(full) as file:
+        found = _hdf5.own(file, name or _only(full, list(file)))
+        check(found.shape, found.dtype)  # before it is read: a small file may say that it is huge
+        values: np.ndarray = found[()]
+    return values
+
+
+def _safetensors(full: Path, name: str, check: Check) -> np.ndarray:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -156,6 +167,7 @@ def _safetensors(full: Path, name: str) -> np.ndarray:
             values: np.ndarray = file.get_tensor(name)
     except (SafetensorError, OSError, TypeError) as error:  # TypeError: a type of number that numpy lacks
         raise InputError(f"{full} is truncated, or no safetensors file of numbers: {error}") from None
+    check(values.shape, values.dtype)
     return values
 
 

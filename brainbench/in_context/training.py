@@ -207,6 +207,8 @@ def explained(
     """
     found = [torch.zeros(0)]
     for part in sessions:
+        if not part.responses.shape[1]:  # a session of few neuroids may hold none of them out
+            continue
         n = len(part.rows)
         n_queries = min(300, n - size)
         if n_queries < 2:

@@ -63,15 +63,17 @@ class RSA:
         model = representation.to(device).rdm(self.rdm, at)
         whole = torch.as_tensor(target.values, device=device)
 
-        def brain(fold: int) -> Tensor:
-            return (whole if whole.ndim == 3 else whole[fold]).double()
+        def brain(
+            fold: int,
+        ) -> Tensor:  # in the precision it came in: of many bins only some are made float64 at a time
+            return whole if whole.ndim == 3 else whole[fold]
 
         rows = [tuple(map(torch.from_numpy, fold)) for fold in split.rows(target.stimulus_ids)]
         names = {unit: number for number, unit in enumerate(sorted({split.unit[i] for i in target.stimulus_ids}))}
         units = torch.as_tensor([names[split.unit[i]] for i in target.stimulus_ids], device=device)
 
         def pairs(fold: int, rows: Tensor, columns: slice | np.ndarray = slice(None)) -> tuple[Tensor, Tensor]:
-            return upper(model[rows][:, rows]), upper(brain(fold)[columns][:, rows][:, :, rows]).T
+            return upper(model[rows][:, rows]), upper(brain(fold)[columns][:, rows][:, :, rows].double()).T
 
         def resample(weights: np.ndarray, folds: Sequence[int], columns: np.ndarray) -> np.ndarray:
             at = torch.as_tensor(columns, device=device)
@@ -79,7 +81,7 @@ class RSA:
             out = []
             for fold in folds:
                 t = rows[fold][1]
-                some = brain(fold)[at][:, t][:, :, t]
+                some = brain(fold)[at][:, t][:, :, t].double()
                 out.append(resampled(model[None, t][:, :, t], some, w[:, t], self.comparison)[:, 0])
             return torch.stack(out, dim=1).cpu().numpy()
 

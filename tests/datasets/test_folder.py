@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import pickle
 import shutil
 
@@ -102,6 +103,29 @@ def test_a_whole_npy_stays_on_disk(root):
 def test_repetitions_are_counted_within_sessions_where_no_column_says_them(root):
     (root / "shown.csv").write_text("session,stimulus_id\n" + "mon,001\nmon,001\ntue,001\n" + "tue,002\n" * 21)
     assert list(load(root).responses("ana")["repetition"].values) == [0, 1, 0, *range(21)]
+
+
+def test_an_array_that_says_it_is_huge_is_refused_unread(root):
+    (root / "ana.npy").unlink()
+    with h5py.File(root / "ana.h5", "w") as file:
+        file.create_dataset("responses", shape=(10**6, 10**5), dtype="f4", chunks=(1000, 1000))
+    (root / "dataset.toml").write_text((root / "dataset.toml").read_text().replace("ana.npy", "ana.h5"))
+    with pytest.raises(InputError, match=r"has shape \(1000000, 100000\)"):
+        load(root).responses("ana")
+
+
+def test_a_pipe_is_not_waited_for(root):
+    (root / "ana.npy").unlink()
+    os.mkfifo(root / "ana.npy")
+    with pytest.raises(InputError, match="no file but a folder, pipe or device"):
+        load(root).responses("ana")
+
+
+def test_a_picture_that_would_start_another_program_is_none(root):
+    picture = next((root / "stimuli").iterdir())
+    picture.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    with pytest.raises(InputError, match="is no picture"):
+        everything(root)
 
 
 @pytest.mark.parametrize("ending", ["h5", "safetensors", "npy"])
