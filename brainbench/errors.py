@@ -32,6 +32,10 @@ class InputError(BrainbenchError):
     exit_code = 3
 
 
+class NotApplicableError(InputError):
+    """The model says nothing about this benchmark: nothing is wrong with either."""
+
+
 class AlignmentError(InputError):
     """Rows that should meet by stimulus id do not: an id is missing, repeated, or of the wrong type."""
 

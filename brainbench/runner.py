@@ -32,7 +32,7 @@ from brainbench.core.score import Score
 from brainbench.core.specs import LayerSpec, ModelSpec, fingerprint, plain
 from brainbench.core.stimuli import StimulusSet
 from brainbench.entry import Baseline, Entry, Scored
-from brainbench.errors import AccessError, InputError, UsageError
+from brainbench.errors import AccessError, InputError, NotApplicableError, UsageError
 from brainbench.models._identity import of_this_run
 from brainbench.models.features_file import FeatureTable
 from brainbench.numerics.diagnostics import diagnostics
@@ -182,7 +182,7 @@ def _run_group(model: Model | FeatureTable, group: _Group, setting: Setting, of_
         own = _results(model, group, of_model)
     except (InputError, UsageError) as error:
         log.error("%s: %s", group.shown, error)
-        status = "not_applicable" if isinstance(error, _NotApplicable) else "failed"
+        status = "not_applicable" if isinstance(error, NotApplicableError) else "failed"
         return {b.id: _failed(model, b, group, status, str(error), setting) for b in group.benchmarks}
     beside: dict[str, dict[str, Result] | str] = {}
     for name in sorted({name for names in wanted.values() for name in names}):
@@ -246,7 +246,7 @@ def _results(
     """Those that the store has, for this very code, model and benchmark; the others are computed and kept."""
     itself = [b.id for b in group.benchmarks if on_itself(model, b)]
     if itself:
-        raise _NotApplicable(f"{model.spec.id} would be compared with its own responses on {', '.join(itself)}")
+        raise NotApplicableError(f"{model.spec.id} would be compared with its own responses on {', '.join(itself)}")
     keys = {
         b.id: {
             "kind": "result",
@@ -316,14 +316,10 @@ def workers(device: str, n: int) -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(cores)
 
 
-class _NotApplicable(InputError):
-    """The model says nothing about these stimuli, or is what it would be compared with."""
-
-
 def _require_stimuli(model: FeatureTable, asked: Iterable[Target]) -> None:
     wanted = {name for target in asked for name in target.stimuli.ids}
     if not wanted & set(model.stimulus_ids):
-        raise _NotApplicable(
+        raise NotApplicableError(
             f"the features of {model.spec.id} have none of the {len(wanted)} stimuli of this dataset: its ids are like "
             f"{min(wanted)!r}, those of the features like {model.stimulus_ids[0]!r}"
         )

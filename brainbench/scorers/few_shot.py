@@ -18,7 +18,7 @@ from brainbench.core.arrays import Block, take
 from brainbench.core.score import Score
 from brainbench.core.specs import ScorerSpec
 from brainbench.core.splits import Split
-from brainbench.errors import InputError, UsageError
+from brainbench.errors import InputError, NotApplicableError, UsageError
 from brainbench.in_context import checkpoint
 from brainbench.in_context.ensemble import ensembled, said, subsets
 from brainbench.numerics import ridge
@@ -213,12 +213,12 @@ class InContext(_FewShot):
         return checkpoint.content(self.checkpoint) if self.checkpoint else ""
 
     def predictions(self, representation: Representation, context: Tensor, y: Tensor, rows: Tensor) -> Tensor:
-        """Raises UsageError for features that the checkpoint does not read."""
+        """Raises NotApplicableError for features that the checkpoint does not read."""
         if not self.checkpoint:
             return self._without(representation, context, y, rows)
         reader = checkpoint.load(self.checkpoint).reader.to(y.device)
         if representation.features is None or representation.n_units != reader.n_anchored:
-            raise UsageError(
+            raise NotApplicableError(
                 f"checkpoint {self.checkpoint!r} reads the {reader.n_anchored} features of model "
                 f"in_context:{self.checkpoint}; these are {representation.n_units} of another"
             )

@@ -11,7 +11,7 @@ from brainbench import datasets
 from brainbench.analysis.few_shot import few_shot
 from brainbench.benchmarks import known
 from brainbench.checks._recording import recording, represented, scored
-from brainbench.errors import InputError, LeakageError, UsageError
+from brainbench.errors import InputError, LeakageError, NotApplicableError, UsageError
 from brainbench.in_context import checkpoint
 from brainbench.numerics.representation import Representation
 from brainbench.scorers.few_shot import GRID, FewShotRidge, InContext, _shuffled
@@ -144,3 +144,11 @@ def test_both_readouts_of_a_region_are_asked_the_same(dataset):
         assert {**benchmark.params, "checkpoint": "small"} == {**other.params, "checkpoint": "small"}
         same = {"region", "subjects", "sessions", "stimuli", "split", "ceiling"}
         assert benchmark.model_dump(include=same) == other.model_dump(include=same)
+
+
+def test_features_of_another_network_are_not_applicable_to_a_checkpoint(case):
+    """An entry then says so, and a run of all benchmarks is no failure."""
+    with pytest.raises(NotApplicableError, match="reads the 384 features of model in_context:small"):
+        InContext(support=20, checkpoint="small").score(
+            case.representation(), case.block(), case.split, seed=0, device="cpu"
+        )
