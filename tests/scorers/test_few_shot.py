@@ -149,6 +149,4 @@ def test_both_readouts_of_a_region_are_asked_the_same(dataset):
 def test_features_of_another_network_are_not_applicable_to_a_checkpoint(case):
     """An entry then says so, and a run of all benchmarks is no failure."""
     with pytest.raises(NotApplicableError, match="reads the 384 features of model in_context:small"):
-        InContext(support=20, checkpoint="small").score(
-            case.representation(), case.block(), case.split, seed=0, device="cpu"
-        )
+        scored(InContext(support=20, checkpoint="small"), case)
