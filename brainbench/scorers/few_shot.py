@@ -190,7 +190,8 @@ class InContext(_FewShot):
         scale="r",
         requires="responses",
         trains=True,
-        invariances=("scale",),  # a checkpoint reads the components that it was trained on, in their order
+        # without a checkpoint; one reads the components that it was trained on, in their order
+        invariances=("scale", "rotation", "translation", "unit-permutation"),
     )
     checkpoint: str = ""
     subsets: int = 0
