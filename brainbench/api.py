@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from brainbench.analysis.comparison import Comparison, Curve
     from brainbench.core.specs import Preprocessing
     from brainbench.models.features_file import FeatureTable
-    from brainbench.runner import Progress, Result
+    from brainbench.results import Result
+    from brainbench.settings import Progress
 
 log = logging.getLogger("brainbench")
 
@@ -117,18 +118,18 @@ def score(
     recording here, InputError for features or networks that cannot be read as such, ResourceError where disk or
     memory runs out.
     """
-    from brainbench import runner
+    from brainbench import runner, settings
 
     roots = checked_roots(data_root)
     patterns = (benchmarks,) if isinstance(benchmarks, str) else None if benchmarks is None else tuple(benchmarks)
     if patterns == ():
         raise UsageError("no benchmark was named; leave `benchmarks` out to run every one whose recording is here")
     chosen, skipped = available(select(patterns), roots, required=patterns or ())
-    setting = runner.make_setting(
+    setting = settings.make_setting(
         roots=roots,
         device=device,
         cache_folder=None if cache is None else Path(cache),
-        progress=progress or runner.Silent,
+        progress=progress or settings.Silent,
         max_memory=max_memory,
     )
     names = (layers,) if isinstance(layers, str) else layers
@@ -170,7 +171,7 @@ def compare_regions(
     Raises UsageError where a region has several benchmarks or all have fewer than two, UnknownNameError for names that
     do not exist, AccessError for a region without a recording here, and what `score` raises for a model.
     """
-    from brainbench import runner
+    from brainbench import runner, settings
     from brainbench.analysis.regions import compare_regions as compared
 
     roots = checked_roots(data_root)
@@ -178,11 +179,11 @@ def compare_regions(
     chosen = [_one(region, of_region(region, scorer, patterns), roots) for region in regions]
     if len({b.id for b in chosen}) < max(2, len(chosen)):
         raise UsageError(f"a comparison needs 2 regions or more, each once; got {', '.join(b.id for b in chosen)}")
-    setting = runner.make_setting(
+    setting = settings.make_setting(
         roots=roots,
         device=device,
         cache_folder=None if cache is None else Path(cache),
-        progress=progress or runner.Silent,
+        progress=progress or settings.Silent,
         max_memory=max_memory,
     )
     names = (layers,) if isinstance(layers, str) else layers

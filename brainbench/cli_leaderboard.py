@@ -100,7 +100,7 @@ def verify(
     """Recompute a submission and compare it field by field. Exit code 5: it is not what it says, with the field."""
     import secrets
 
-    from brainbench import runner
+    from brainbench import settings
     from brainbench.leaderboard import recompute
 
     submission = _submission(path)
@@ -111,7 +111,7 @@ def verify(
         entries, cells = recompute.sampled(entries, sample, seed)
     found_roots, bars = roots(data_root), ProgressBars()
     try:
-        setting = runner.make_setting(roots=found_roots, device=device, progress=lambda: bars)
+        setting = settings.make_setting(roots=found_roots, device=device, progress=lambda: bars)
         model = recompute.rebuilt(path, submission.card, entries[0], found_roots)
         computed = recompute.again(model, entries, setting, baselines=False)
         exchanged = recompute.control(model, entries, setting, seed=seed)
@@ -149,7 +149,7 @@ def reproduce(
     """Make the run of an entry again, baselines included: every number that differs, and what of the machine does."""
     from dataclasses import asdict
 
-    from brainbench import runner
+    from brainbench import settings
     from brainbench.leaderboard import recompute
 
     submission = _submission(path.parent)
@@ -158,7 +158,7 @@ def reproduce(
     (entry,) = recompute.current([submission.entries[path.name]])
     found_roots, bars = roots(data_root), ProgressBars()
     try:
-        setting = runner.make_setting(roots=found_roots, device=device, progress=lambda: bars)
+        setting = settings.make_setting(roots=found_roots, device=device, progress=lambda: bars)
         model = recompute.rebuilt(path.parent, submission.card, entry, found_roots)
         computed = recompute.again(model, [entry], setting, baselines=True)[entry.benchmark]
     finally:

@@ -55,7 +55,7 @@ def in_context(
 ) -> None:
     """Train the in-context encoder: synthetic neuroids, longer contexts, then real neuroids of the subjects named."""
     from brainbench import api, training
-    from brainbench.runner import make_setting
+    from brainbench.settings import make_setting
 
     if precision not in ("float32", "bf16"):
         raise UsageError(f"--precision is float32 or bf16, got {precision!r}")
@@ -102,7 +102,7 @@ def scaling(
 ) -> None:
     """Train on fewer and more neuroids, equally long, and compare held-out neuroids: does the score rise?"""
     from brainbench import api, plotting, training, training_studies
-    from brainbench.runner import make_setting
+    from brainbench.settings import make_setting
 
     counts = _numbers(neuroids, "--neuroids", least=0)
     first, second, third = _stages(steps)
@@ -137,7 +137,7 @@ def held_out(
 ) -> None:
     """Score the neuroids that a training held out: by ridge, by the encoder, and by its test-time ensembles."""
     from brainbench import training_studies
-    from brainbench.runner import make_setting
+    from brainbench.settings import make_setting
 
     asked = _numbers(sizes, "--sizes", least=10)
     setting = make_setting(roots=roots(data_root), device=device)

@@ -13,7 +13,7 @@ from brainbench.errors import UsageError
 
 if TYPE_CHECKING:
     from brainbench.analysis.few_shot import Point
-    from brainbench.runner import Progress
+    from brainbench.settings import Progress
 
 REFERENCE = "ridge"
 
@@ -48,7 +48,7 @@ def few_shots(
     """
     import numpy as np
 
-    from brainbench import datasets, reading, runner
+    from brainbench import datasets, reading, settings
     from brainbench.analysis.few_shot import few_shot
     from brainbench.core.score import normalized
     from brainbench.in_context import checkpoint
@@ -72,7 +72,7 @@ def few_shots(
     (target,) = found
     if target.times:
         raise UsageError(f"{asked.id} has a time axis: readouts from few stimuli are of neuroids without one")
-    setting = runner.make_setting(roots=roots, device=device, progress=progress)
+    setting = settings.make_setting(roots=roots, device=device, progress=progress)
 
     def features(name: str, layer: str | None) -> Any:
         loaded = load_model(name, layers=layer, roots=roots)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from brainbench.core.protocols import Model
     from brainbench.core.stimuli import StimulusSet
     from brainbench.models.features_file import FeatureTable
-    from brainbench.runner import Progress
+    from brainbench.settings import Progress
 
 N_FOLDS = 5
 FEWEST = 30  # stimuli: a fold's tests have 6, and halves of its training stimuli 12
@@ -60,7 +60,7 @@ def matches(
     all of `first` if None. Either may be a recording: only stimuli that both have are used. Folds keep copies and
     groups of stimuli together. Raises UsageError for layers that have no partner and for too few stimuli.
     """
-    from brainbench import reading, runner
+    from brainbench import reading, settings
     from brainbench.analysis.unit_matching import matched
     from brainbench.core.splits import grouped_folds
     from brainbench.scorers.matching import Matching
@@ -74,9 +74,9 @@ def matches(
     if len(both) < FEWEST:
         raise UsageError(f"{first} and {second} have {len(both)} of the stimuli of {stimuli}; matching needs {FEWEST}")
     shown = shown.select(both)
-    setting = runner.make_setting(roots=roots, device=device, progress=progress)
+    setting = settings.make_setting(roots=roots, device=device, progress=progress)
     read = [
-        dict(zip(names, reading.read(runner.as_read(model, Matching()), shown, setting)))
+        dict(zip(names, reading.read(reading.as_read(model, Matching()), shown, setting)))
         for model, names in zip(sides, wanted)
     ]
     split = grouped_folds(shown.table, n_folds=N_FOLDS, seed=0)

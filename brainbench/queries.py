@@ -14,7 +14,7 @@ from brainbench.errors import UnknownNameError, UsageError, listed
 if TYPE_CHECKING:
     from brainbench.analysis.queries import Region
     from brainbench.models.joint import Joint
-    from brainbench.runner import Progress
+    from brainbench.settings import Progress
 
 
 def query(
@@ -44,17 +44,17 @@ def query(
     roots = checked_roots(data_root)
     chosen = _distinct(select(patterns), regions)
     chosen, _ = available(chosen, roots, required=patterns or ())
-    from brainbench import datasets, runner
+    from brainbench import datasets, settings
     from brainbench.analysis import queries
     from brainbench.models import joint
     from brainbench.scorers import load as load_scorer
     from brainbench.targets import targets
 
-    setting = runner.make_setting(
+    setting = settings.make_setting(
         roots=roots,
         device=device,
         cache_folder=None if cache is None else Path(cache),
-        progress=progress or runner.Silent,
+        progress=progress or settings.Silent,
         max_memory=max_memory,
     )
     space = joint.load(model, weights=None if weights is None else Path(weights)) if isinstance(model, str) else model

@@ -1,14 +1,67 @@
-"""One layer's features for a set of stimuli, outside of a benchmark: from the store, or extracted now."""
+"""A model's layers as a scorer reads them, for a set of stimuli: from the store, or extracted now."""
 
 from __future__ import annotations
 
-from brainbench import extraction, runner
-from brainbench.core.protocols import Model
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from PIL.Image import Image
+
+from brainbench import extraction
+from brainbench.core.protocols import Model, Scorer
+from brainbench.core.specs import ModelSpec
 from brainbench.core.stimuli import StimulusSet
 from brainbench.errors import InputError
 from brainbench.models.features_file import FeatureTable
 from brainbench.numerics.representation import Representation
-from brainbench.runner import Setting
+from brainbench.recorded import Recorded
+from brainbench.settings import Setting, environment
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pooled:
+    """A network of which maps are read as channels, averaged over space."""
+
+    spec: ModelSpec
+    network: Model
+
+    def build(self) -> torch.nn.Module:
+        """The network's own."""
+        return self.network.build()
+
+    def preprocess(self, image: Image) -> torch.Tensor:
+        """The network's own."""
+        return self.network.preprocess(image)
+
+
+def as_read(model: Model | FeatureTable, scorer: Scorer) -> Model | FeatureTable:
+    """The model as the scorer reads it: one that reads units has each map's channels, averaged over space."""
+    if isinstance(model, FeatureTable) or getattr(scorer, "reads", scorer.spec.reads) == "geometry":
+        return model
+    layers = tuple(replace(at, pooling=re.sub(r"^grid\d+$", "mean", at.pooling)) for at in model.spec.layers)
+    return _Pooled(spec=replace(model.spec, layers=layers), network=model)
+
+
+def extract(model: Model | FeatureTable, sets: Iterable[StimulusSet], setting: Setting) -> None:
+    """Make sure that every layer of the model is stored for each of the sets. Raises as `extraction.extract` does."""
+    for stimuli in sets:
+        extraction.extract(
+            model,
+            stimuli,
+            setting.store,
+            device=setting.device,
+            provenance=environment(setting.device),
+            progress=setting.progress.step,
+            max_bytes=setting.max_bytes // 4,
+        )
+
+
+def reader(scorer: Any, model: Model | FeatureTable) -> Any:
+    """The scorer for this model: a recording has the noise already that a scorer may give to models."""
+    return getattr(scorer, "of_recording", scorer) if isinstance(model, Recorded) else scorer
 
 
 def read(model: Model | FeatureTable, stimuli: StimulusSet, setting: Setting) -> list[Representation]:
@@ -17,7 +70,7 @@ def read(model: Model | FeatureTable, stimuli: StimulusSet, setting: Setting) ->
     Raises what the network, the pictures and the store raise, InputError where a stored layer is damaged.
     """
     setting.progress.stage(f"features of {model.spec.id}", len(stimuli.ids))
-    runner.extract(model, [stimuli], setting)
+    extract(model, [stimuli], setting)
     found = [extraction.representation(model, layer, stimuli, setting.store) for layer in model.spec.layers]
     whole = [stored.to(setting.device) for stored in found if stored is not None]
     if len(whole) < len(found):

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
-import platform
-import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache, cached_property
-from importlib.metadata import version
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
-import platformdirs
-import psutil
-import torch
-from PIL.Image import Image
+from typing import Any
 
 from brainbench import datasets, extraction, models, scorers
 from brainbench.aggregate import Columns, aggregate, summary
 from brainbench.benchmarks import N_REPLICATES, Benchmark
-from brainbench.core.protocols import Model, Scorer
+from brainbench.core.protocols import Model
 from brainbench.core.score import Score
-from brainbench.core.specs import LayerSpec, ModelSpec, fingerprint, plain
+from brainbench.core.specs import LayerSpec, fingerprint, plain
 from brainbench.core.stimuli import StimulusSet
 from brainbench.entry import Baseline, Entry, Scored
 from brainbench.errors import AccessError, InputError, NotApplicableError, UsageError
@@ -38,60 +25,14 @@ from brainbench.models.features_file import FeatureTable
 from brainbench.numerics.diagnostics import diagnostics
 from brainbench.numerics.representation import Representation
 from brainbench.numerics.resampling import interval
+from brainbench.reading import as_read, extract, reader
 from brainbench.recorded import Recorded
-from brainbench.store import Store
+from brainbench.results import Result, code, read, written
+from brainbench.settings import Setting, environment, workers
 from brainbench.targets import Target, targets
 
 log = logging.getLogger("brainbench")
 TWINNED = ("bundled", "timm", "open_clip")  # sources whose networks have an untrained twin
-
-
-class Progress(Protocol):
-    """What a run tells while it works: a new stage with its size, then steps within it."""
-
-    def stage(self, name: str, total: int) -> None:
-        """A stage begins."""
-
-    def step(self, n: int = 1) -> None:
-        """`n` more of it are done."""
-
-
-class Silent:
-    """No progress."""
-
-    def stage(self, name: str, total: int) -> None:
-        """Nothing is shown."""
-
-    def step(self, n: int = 1) -> None:
-        """Nothing is shown."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """Where and how a run computes; none of it may change a number beyond rounding."""
-
-    roots: dict[str, Path]
-    store: Store
-    device: str
-    progress: Progress
-    max_bytes: int  # what a run may hold in memory beside the recording and the network
-
-
-def default_cache() -> Path:
-    """BRAINBENCH_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("BRAINBENCH_CACHE") or platformdirs.user_cache_dir("brainbench"))
-
-
-def pick_device(name: str) -> str:
-    """`auto` is cuda where there is one, else cpu. Raises UsageError for a device that is not there."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name).item()
-    except (RuntimeError, AssertionError, ImportError) as error:
-        why = re.split(r"\.\s|\n", str(error))[0]  # a table of all backends may follow
-        raise UsageError(f"device {name!r} is not usable here: {why}. Use --device auto or cpu.") from None
-    return name
 
 
 def run(
@@ -114,21 +55,6 @@ def run(
             finished(list(done.values()))
             entries |= done
     return [entries[b.id] for b in benchmarks]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """One benchmark's numbers for one model, as the store keeps them.
-
-    Replicates of two results pair up where `draws` is the same (see `aggregate.Columns`); `layer_replicates` (L, B) are
-    those with one layer in every fold, None where nobody asked for them.
-    """
-
-    scored: Scored
-    replicates: np.ndarray
-    normalized_replicates: np.ndarray
-    layer_replicates: np.ndarray | None
-    draws: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,11 +180,11 @@ def _results(
             "features": extraction.FEATURE_SEMANTICS,
             "benchmark": b.fingerprint,
             "every_layer": every_layer,
-            "code": _code(type(group.scorer).__module__, type(group.dataset).__module__),
+            "code": code(type(group.scorer).__module__, type(group.dataset).__module__),
         }
         for b in group.benchmarks
     }
-    found = {name: _read(setting.store.get(key)) for name, key in keys.items()}
+    found = {name: read(setting.store.get(key)) for name, key in keys.items()}
     if any(result is None for result in found.values()):
         if isinstance(model, FeatureTable):
             _require_stimuli(model, group.asked)
@@ -271,49 +197,8 @@ def _results(
                     layer_replicates=columns.layer_replicates,
                     draws=columns.draws,
                 )
-                setting.store.put(keys[name], _written(result), environment(setting.device))
+                setting.store.put(keys[name], written(result), environment(setting.device))
     return {name: result for name, result in found.items() if result is not None}
-
-
-def _written(result: Result) -> dict[str, np.ndarray]:
-    arrays = {name: getattr(result, name) for name in ("replicates", "normalized_replicates", "layer_replicates")}
-    text = {"scored": result.scored.model_dump_json(), "draws": result.draws}
-    arrays |= {name: np.frombuffer(value.encode(), dtype=np.uint8) for name, value in text.items()}
-    return {name: array for name, array in arrays.items() if array is not None}
-
-
-def _read(arrays: dict[str, np.ndarray] | None) -> Result | None:
-    if arrays is None:
-        return None
-    return Result(
-        scored=Scored.model_validate_json(arrays["scored"].tobytes()),
-        replicates=arrays["replicates"],
-        normalized_replicates=arrays["normalized_replicates"],
-        layer_replicates=arrays.get("layer_replicates"),
-        draws=arrays["draws"].tobytes().decode(),
-    )
-
-
-@cache
-def _code(*modules: str) -> str:
-    """The sha256 over the source of this package and of further modules: no result outlives the code that made it."""
-    files = set(Path(__file__).parent.rglob("*.py"))
-    files |= {Path(found) for name in modules if (found := getattr(sys.modules.get(name), "__file__", None))}
-    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in sorted(files))).hexdigest()
-
-
-@contextmanager
-def workers(device: str, n: int) -> Iterator[ThreadPoolExecutor]:
-    """Up to `n` threads that share the cores: an eigendecomposition keeps one core busy, but not several."""
-    cores = torch.get_num_threads()
-    n = 1 if device.startswith("cuda") else min(n, cores)
-    torch.set_num_threads(cores // n)
-    workers = ThreadPoolExecutor(n)
-    try:
-        yield workers
-    finally:
-        workers.shutdown(cancel_futures=True)
-        torch.set_num_threads(cores)
 
 
 def _require_stimuli(model: FeatureTable, asked: Iterable[Target]) -> None:
@@ -364,49 +249,6 @@ def _latest(of: Callable[..., Any]) -> Callable[..., Any]:
         return kept[args]
 
     return again
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Pooled:
-    """A network of which maps are read as channels, averaged over space."""
-
-    spec: ModelSpec
-    network: Model
-
-    def build(self) -> torch.nn.Module:
-        """The network's own."""
-        return self.network.build()
-
-    def preprocess(self, image: Image) -> torch.Tensor:
-        """The network's own."""
-        return self.network.preprocess(image)
-
-
-def as_read(model: Model | FeatureTable, scorer: Scorer) -> Model | FeatureTable:
-    """The model as the scorer reads it: one that reads units has each map's channels, averaged over space."""
-    if isinstance(model, FeatureTable) or getattr(scorer, "reads", scorer.spec.reads) == "geometry":
-        return model
-    layers = tuple(replace(at, pooling=re.sub(r"^grid\d+$", "mean", at.pooling)) for at in model.spec.layers)
-    return _Pooled(spec=replace(model.spec, layers=layers), network=model)
-
-
-def extract(model: Model | FeatureTable, sets: Iterable[StimulusSet], setting: Setting) -> None:
-    """Make sure that every layer of the model is stored for each of the sets. Raises as `extraction.extract` does."""
-    for stimuli in sets:
-        extraction.extract(
-            model,
-            stimuli,
-            setting.store,
-            device=setting.device,
-            provenance=environment(setting.device),
-            progress=setting.progress.step,
-            max_bytes=setting.max_bytes // 4,
-        )
-
-
-def reader(scorer: Any, model: Model | FeatureTable) -> Any:
-    """The scorer for this model: a recording has the noise already that a scorer may give to models."""
-    return getattr(scorer, "of_recording", scorer) if isinstance(model, Recorded) else scorer
 
 
 def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every_layer: bool) -> dict[str, Columns]:
@@ -545,42 +387,3 @@ def _head(model: Model | FeatureTable, benchmark: Benchmark, group: _Group, sett
         "scale": group.scorer.spec.scale,
         "provenance": environment(setting.device) | {"created": datetime.now(UTC).isoformat(timespec="seconds")},
     }
-
-
-@cache
-def environment(device: str) -> dict[str, Any]:
-    """What a number may depend on beyond its inputs, for provenance: versions, machine, device."""
-    packages = ("torch", "timm", "numpy", "scipy")
-    return {
-        "brainbench": version("brainbench"),
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in packages},
-        "platform": f"{platform.system()} {platform.machine()}",
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
-        "threads": torch.get_num_threads(),
-    }
-
-
-def make_setting(
-    *,
-    roots: dict[str, Path] | None = None,
-    device: str = "auto",
-    cache_folder: Path | None = None,
-    progress: Callable[[], Progress] = Silent,
-    max_memory: float | None = None,
-) -> Setting:
-    """The setting of a run from what a user gives; everything has a default: of memory (in GB), half of what is free.
-
-    Raises UsageError for a device that is not there and for no memory at all.
-    """
-    if max_memory is not None and not max_memory > 0:
-        raise UsageError(
-            f"a run needs some memory, got {max_memory} GB; leave --max-memory out to use half of what is free"
-        )
-    return Setting(
-        roots=roots or {},
-        store=Store(cache_folder or default_cache()),
-        device=pick_device(device),
-        progress=progress(),
-        max_bytes=int((max_memory or 0) * 1e9) or psutil.virtual_memory().available // 2,
-    )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from brainbench.analysis.recording import Described
     from brainbench.analysis.robustness import Robustness
-    from brainbench.runner import Progress
+    from brainbench.settings import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def subsample(
     ids or globs. At each of `fractions` (3/4, 1/2, 1/4 and 1/8) there are `draws` (10) random subsets, the same for all
     models. All else is as in `score`, which says what is raised, too.
     """
-    from brainbench import runner
+    from brainbench import settings
     from brainbench.analysis import subsampling
 
     several = list(models) if isinstance(models, list | tuple) else [models]
@@ -66,11 +66,11 @@ def subsample(
     roots = checked_roots(data_root)
     patterns = (benchmarks,) if isinstance(benchmarks, str) else tuple(benchmarks)
     chosen, _ = available(select(patterns), roots, required=patterns)
-    setting = runner.make_setting(
+    setting = settings.make_setting(
         roots=roots,
         device=device,
         cache_folder=None if cache is None else Path(cache),
-        progress=progress or runner.Silent,
+        progress=progress or settings.Silent,
         max_memory=max_memory,
     )
     loaded = [load_model(model, layers=layers, roots=roots) for model in several]

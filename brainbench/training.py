@@ -23,8 +23,8 @@ from brainbench.in_context.network import preset
 from brainbench.in_context.readout import Reader
 from brainbench.in_context.tasks import Recorded
 from brainbench.in_context.training import Material, Plan, Stage, held_out_ev, optimizer_of, train
-from brainbench.runner import Setting, environment
 from brainbench.scorers import load as load_scorer
+from brainbench.settings import Setting, environment
 from brainbench.targets import targets
 
 log = logging.getLogger("brainbench")

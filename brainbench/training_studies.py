@@ -22,8 +22,8 @@ from brainbench.in_context.tasks import Recorded
 from brainbench.in_context.training import explained, optimizer_of, train
 from brainbench.numerics.representation import Representation
 from brainbench.numerics.resampling import interval
-from brainbench.runner import Setting
 from brainbench.scorers.few_shot import FewShotRidge
+from brainbench.settings import Setting
 from brainbench.training import Order, prepared, sources
 
 N_REPLICATES = 2000

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import brainbench as bb
-from brainbench import datasets, models, recorded, runner
+from brainbench import datasets, models, recorded, runner, settings
 from brainbench.benchmarks import known
 from brainbench.core.arrays import blocks, responses_array
 from brainbench.core.stimuli import StimulusSet
@@ -134,7 +134,7 @@ def test_a_layer_that_is_not_there_is_named():
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):
-    return runner.make_setting(device="cpu", cache_folder=tmp_path_factory.mktemp("cache"))
+    return settings.make_setting(device="cpu", cache_folder=tmp_path_factory.mktemp("cache"))
 
 
 def run(setting, model, *ids):

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from brainbench import datasets, extraction, models, runner, scorers
+from brainbench import datasets, extraction, models, runner, scorers, settings
 from brainbench.benchmarks import known
 from brainbench.core.arrays import take
 from brainbench.core.specs import Preprocessing, fingerprint
@@ -40,7 +40,7 @@ def alone(*ids):
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):
-    return runner.make_setting(device="cpu", cache_folder=tmp_path_factory.mktemp("cache"))
+    return settings.make_setting(device="cpu", cache_folder=tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def altered(monkeypatch):
     def use(change):
         dataset = Altered(change)
         monkeypatch.setattr(runner.datasets, "load", lambda name, roots: dataset)
-        monkeypatch.setattr(runner, "_code", lambda *modules: uuid.uuid4().hex)  # nothing stored is of this recording
+        monkeypatch.setattr(runner, "code", lambda *modules: uuid.uuid4().hex)  # nothing stored is of this recording
         return dataset
 
     return use
@@ -398,7 +398,7 @@ def test_entries_are_told_as_soon_as_they_are_whole(setting, codes):
 @pytest.mark.data
 def test_a_flipped_bit_in_a_real_recording_fails_by_name(data_root, tmp_path, setting):
     root = shutil.copytree(data_root / "kriegeskorte2008", tmp_path / "copy", copy_function=shutil.copyfile)
-    here = runner.make_setting(roots={"kriegeskorte2008": root}, device="cpu", cache_folder=setting.store.root)
+    here = settings.make_setting(roots={"kriegeskorte2008": root}, device="cpu", cache_folder=setting.store.root)
     good = one(models.load("baseline:pixels"), "kriegeskorte2008.humanIT-rsa", here)
     assert good.status == "ok" and good.n_stimuli == 92 and set(good.per_subject) == {"BE", "KO", "SN", "TI"}
     file = root / "demos/92imageData/92_brainRDMs.mat"
@@ -437,7 +437,7 @@ class Recorder:
 
 def test_a_second_run_shows_the_network_nothing(tmp_path, monkeypatch):
     progress = Recorder()
-    setting = runner.make_setting(device="cpu", cache_folder=tmp_path, progress=lambda: progress)
+    setting = settings.make_setting(device="cpu", cache_folder=tmp_path, progress=lambda: progress)
     model = models.wrap(Net(), preprocess=Preprocessing(resize_px=16, crop_px=16), name="net")
     monkeypatch.setattr(Net, "rows", 0)
     first = one(model, "insilico.V1-ridge", setting)
@@ -474,7 +474,7 @@ def test_what_can_never_be_found_again_is_not_left_in_the_store(tmp_path, part, 
     net.held = Lock() if part == "network" else None
     model = models.wrap(net, preprocess=partial(see, lock=Lock()) if part == "preprocess" else see, name="net")
     assert of_this_run(model.spec) == (part != "none")
-    setting = runner.make_setting(device="cpu", cache_folder=tmp_path)
+    setting = settings.make_setting(device="cpu", cache_folder=tmp_path)
     benchmark = known()["insilico.V1-ridge"].model_copy(update={"baselines": ("baseline:pixels",)})
     one(models.load("baseline:pixels"), "insilico.V1-ridge", setting)
     before = files()
@@ -489,7 +489,7 @@ def test_what_can_never_be_found_again_is_not_left_in_the_store(tmp_path, part, 
 
 
 def test_a_second_run_reads_no_recording(tmp_path, codes, monkeypatch):
-    setting = runner.make_setting(device="cpu", cache_folder=tmp_path)
+    setting = settings.make_setting(device="cpu", cache_folder=tmp_path)
     run = [
         known()["insilico.V1-ridge"].model_copy(update={"baselines": ("baseline:pixels",)}),
         *alone("insilico.V1-rsa"),
@@ -503,11 +503,11 @@ def test_a_second_run_reads_no_recording(tmp_path, codes, monkeypatch):
 
 @pytest.mark.parametrize("other", ["model", "code", "benchmark"])
 def test_no_result_is_taken_for_that_of_another(tmp_path, codes, monkeypatch, other):
-    setting = runner.make_setting(device="cpu", cache_folder=tmp_path)
+    setting = settings.make_setting(device="cpu", cache_folder=tmp_path)
     (benchmark,) = alone("insilico.V1-ridge")
     runner.run(table({"V1": codes["V1"]}), [benchmark], setting)
     if other == "code":
-        monkeypatch.setattr(runner, "_code", lambda *modules: "edited")
+        monkeypatch.setattr(runner, "code", lambda *modules: "edited")
     if other == "benchmark":
         benchmark = benchmark.model_copy(update={"split": benchmark.split.model_copy(update={"n_folds": 4})})
     solved = []
@@ -525,7 +525,7 @@ def test_little_memory_changes_no_number(tmp_path, oracle, monkeypatch):
     monkeypatch.setattr(
         Ridge, "score", lambda self, r, t, *a, **o: scored.append(t.neuroid_ids) or ridge(self, r, t, *a, **o)
     )
-    little = runner.make_setting(device="cpu", cache_folder=tmp_path, max_memory=0.0012)
+    little = settings.make_setting(device="cpu", cache_folder=tmp_path, max_memory=0.0012)
     entry = one(models.load("insilico:cascade"), "insilico.V1-ridge", little)
     whole = oracle["insilico.V1-ridge"]
     assert min(map(len, parts)) > 1 and max(map(len, scored)) < 50  # of 50 neuroids a subject
@@ -592,13 +592,13 @@ def test_no_twin_of_what_has_none(id, source):
 @pytest.mark.parametrize("device", ["cuda:99", "meta", "nonsense", "vulkan", "hpu"])
 def test_a_device_that_cannot_compute_is_refused_in_a_line(device):
     with pytest.raises(UsageError, match="--device auto or cpu") as error:
-        runner.pick_device(device)
+        settings.pick_device(device)
     assert "\n" not in str(error.value) and len(str(error.value)) < 300
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
     monkeypatch.setenv("BRAINBENCH_CACHE", str(tmp_path))
-    assert runner.make_setting(device="cpu").store.root == tmp_path
+    assert settings.make_setting(device="cpu").store.root == tmp_path
 
 
 @pytest.fixture(autouse=True)

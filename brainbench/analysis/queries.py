@@ -25,7 +25,7 @@ from brainbench.models.joint import Joint
 from brainbench.numerics.correlation import constant
 from brainbench.numerics.resampling import interval, multiplicities, seed_of
 from brainbench.numerics.selectivity import Readouts, preferred, readouts, selectivity
-from brainbench.runner import Setting, environment
+from brainbench.settings import Setting, environment
 from brainbench.targets import Target
 
 N_REPLICATES = 200  # each decomposes the features of its stimuli once

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from brainbench import datasets, extraction, runner, scorers
+from brainbench import datasets, extraction, reading, runner, scorers, settings
 from brainbench.aggregate import Choice, choose
 from brainbench.analysis.robustness import AXES, Level, Robustness, Stability, level, orders
 from brainbench.benchmarks import Benchmark
@@ -39,7 +39,7 @@ DRAWS = 10
 def subsample(
     models: Sequence[Model | FeatureTable],
     benchmark: Benchmark,
-    setting: runner.Setting,
+    setting: settings.Setting,
     *,
     fractions: Sequence[float] = FRACTIONS,
     n_draws: int = DRAWS,
@@ -84,7 +84,7 @@ class _Recording:
     asked: list[Target]
 
     @classmethod
-    def of(cls, benchmark: Benchmark, setting: runner.Setting) -> _Recording:
+    def of(cls, benchmark: Benchmark, setting: settings.Setting) -> _Recording:
         bare = benchmark.model_copy(update={"ceiling": "none"})
         dataset = _Held(dataset=datasets.load(benchmark.dataset, setting.roots))
         scorer = scorers.load(benchmark.scorer, benchmark.params)
@@ -190,7 +190,7 @@ def _some(names: Sequence[str], fraction: float, rng: np.random.Generator) -> li
 def _stability(
     model: Model | FeatureTable,
     recording: _Recording,
-    setting: runner.Setting,
+    setting: settings.Setting,
     fractions: Sequence[float],
     n_draws: int,
 ) -> Stability:
@@ -227,13 +227,13 @@ def _stability(
 
 @contextmanager
 def _scoring(
-    model: Model | FeatureTable, recording: _Recording, setting: runner.Setting
+    model: Model | FeatureTable, recording: _Recording, setting: settings.Setting
 ) -> Iterator[Callable[[Sequence[Target]], Choice]]:
     """What scores the model on targets cut out of the recording; every layer is extracted once, and read as it fits."""
-    model = runner.as_read(model, recording.scorer)
+    model = reading.as_read(model, recording.scorer)
     sets = list({target.stimuli.fingerprint: target.stimuli for target in recording.asked}.values())
     setting.progress.stage(f"{recording.shown}: features of {model.spec.id}", sum(len(s.ids) for s in sets))
-    runner.extract(model, sets, setting)
+    reading.extract(model, sets, setting)
     holding = [frozenset(stimuli.ids) for stimuli in sets]
     n_folds = len(recording.asked[0].split.folds)
     fit_in = max(1, setting.max_bytes // 2 // (8 * max(map(len, holding)) ** 2 * (n_folds + 2)))
@@ -254,14 +254,14 @@ def _scoring(
 
     def scores(layer: LayerSpec, asked: Sequence[Target]) -> list[Score]:
         return [
-            runner.reader(recording.scorer, model).score(
+            reading.reader(recording.scorer, model).score(
                 represented(layer, t.data.stimulus_ids), t.data, t.split, seed=0, device=setting.device
             )
             for t in asked
         ]
 
     layers = model.spec.layers
-    with runner.workers(setting.device, min(len(layers), fit_in)) as pool:
+    with settings.workers(setting.device, min(len(layers), fit_in)) as pool:
 
         def choice_of(asked: Sequence[Target]) -> Choice:
             by_layer = list(pool.map(lambda layer: scores(layer, asked), layers))

@@ -25,7 +25,7 @@ from brainbench.leaderboard.cards import Family, Line, Supervision
 from brainbench.leaderboard.submit import submit
 from brainbench.leaderboard.untrusted import first_error
 from brainbench.leaderboard.validate import RESULTS
-from brainbench.runner import Progress
+from brainbench.settings import Progress
 
 LIST = "models.toml"
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brainbench import models, runner
+from brainbench import models, runner, settings
 from brainbench.benchmarks import Benchmark, known
 from brainbench.core.protocols import Model
 from brainbench.core.specs import fingerprint, plain
@@ -95,7 +95,7 @@ def current(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def again(
-    model: Model | FeatureTable, entries: Sequence[Entry], setting: runner.Setting, *, baselines: bool
+    model: Model | FeatureTable, entries: Sequence[Entry], setting: settings.Setting, *, baselines: bool
 ) -> dict[str, Entry]:
     """The same run on this machine, by benchmark. Baselines change no score, and cost as much as the model."""
     wanted = [known()[entry.benchmark] for entry in entries]
@@ -104,7 +104,7 @@ def again(
 
 
 def control(
-    model: Model | FeatureTable, entries: Sequence[Entry], setting: runner.Setting, *, seed: int
+    model: Model | FeatureTable, entries: Sequence[Entry], setting: settings.Setting, *, seed: int
 ) -> dict[str, Scored]:
     """What the model scores by benchmark where stimuli are exchanged."""
     wanted: list[Benchmark] = [known()[entry.benchmark] for entry in entries if entry.status == "ok"]

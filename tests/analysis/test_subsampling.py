@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainbench import models, runner
+from brainbench import models, runner, settings
 from brainbench.analysis import subsampling
 from brainbench.analysis.robustness import Stability, level, orders
 from brainbench.analysis.subsampling import subsample
@@ -23,7 +23,7 @@ IDS = Insilico().stimuli().ids
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):
-    return runner.make_setting(device="cpu", cache_folder=tmp_path_factory.mktemp("cache"))
+    return settings.make_setting(device="cpu", cache_folder=tmp_path_factory.mktemp("cache"))
 
 
 def bare(name):

@@ -392,7 +392,7 @@ def test_what_its_benchmarks_ask_for_is_there(recording):
 
 def test_few_shot_readouts_are_scored_on_the_shared_pictures(release, volumes, monkeypatch, tmp_path):
     """As shipped but for fewer subjects and stimuli: 100 pictures are shared here, 80 of them in training."""
-    from brainbench import models, runner
+    from brainbench import models, runner, settings
     from brainbench.benchmarks import known
     from brainbench.datasets import _terms
 
@@ -405,7 +405,7 @@ def test_few_shot_readouts_are_scored_on_the_shared_pictures(release, volumes, m
         )
         for how in ("ridge", "in_context")
     ]
-    setting = runner.make_setting(roots={"allen2021": recording.root}, device="cpu", cache_folder=tmp_path)
+    setting = settings.make_setting(roots={"allen2021": recording.root}, device="cpu", cache_folder=tmp_path)
     for entry in runner.run(models.load("in_context:small"), asked, setting):
         assert entry.status == "ok", entry.reason
         assert entry.n_stimuli == SHARED and abs(entry.raw) < 0.2  # responses are noise

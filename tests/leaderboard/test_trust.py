@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainbench import api, cli, models, runner
+from brainbench import api, cli, models, runner, settings
 from brainbench.benchmarks import known
 from brainbench.datasets.insilico import Insilico
 from brainbench.entry import read
@@ -179,7 +179,7 @@ def test_other_weights_are_another_model(run_of_features, made):
 
 
 def test_a_control_finds_nothing(tmp_path):
-    setting, model = runner.make_setting(cache_folder=tmp_path), models.load("insilico:cascade")
+    setting, model = settings.make_setting(cache_folder=tmp_path), models.load("insilico:cascade")
     bare = [known()["insilico.V1-ridge"].model_copy(update={"baselines": ()})]
     (entry,) = runner.run(model, bare, setting)
     null = recompute.control(model, [entry], setting, seed=0)["insilico.V1-ridge"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainbench import models, runner
+from brainbench import models, reading, runner, settings
 from brainbench.benchmarks import known
 from brainbench.core.arrays import Labels
 from brainbench.core.specs import fingerprint
@@ -159,7 +159,7 @@ def test_a_recording_has_the_noise_already(categories):
 
 @pytest.mark.parametrize("model", ["recording:insilico.V4/s1", "baseline:pixels"])
 def test_in_a_run_models_get_the_noise_and_the_recording_does_not(model, tmp_path):
-    setting = runner.make_setting(device="cpu", cache_folder=tmp_path)
+    setting = settings.make_setting(device="cpu", cache_folder=tmp_path)
     plain = known()["insilico.category-ka"].model_copy(update={"baselines": (), "params": {"protocol": "2013"}})
     matched = plain.model_copy(update={"id": "x", "params": {"protocol": "2013", "like": "V4/s1"}})
     raw, equal = (entry.raw for entry in runner.run(models.load(model), [plain, matched], setting))
@@ -171,8 +171,8 @@ def test_in_a_run_models_get_the_noise_and_the_recording_does_not(model, tmp_pat
 
 def test_units_that_are_drawn_are_a_networks_channels():
     network = models.load("bundled:efficientnet_lite0")
-    assert {layer.pooling for layer in runner.as_read(network, MATCHED).spec.layers} == {"mean", "flatten"}
-    assert runner.as_read(network, KernelAnalysis()) is network
+    assert {layer.pooling for layer in reading.as_read(network, MATCHED).spec.layers} == {"mean", "flatten"}
+    assert reading.as_read(network, KernelAnalysis()) is network
 
 
 def wide(case):

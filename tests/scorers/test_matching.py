@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainbench import models, runner
+from brainbench import models, reading, runner, settings
 from brainbench.benchmarks import known
 from brainbench.checks._recording import recording, represented, scored, signals
 from brainbench.core.arrays import Block
@@ -126,9 +126,9 @@ def test_only_features_can_be_matched():
 
 def test_a_network_is_read_at_its_channels(tmp_path):
     """An entry says that maps were averaged over space; the model is the same model."""
-    setting = runner.make_setting(device="cpu", cache_folder=tmp_path)
+    setting = settings.make_setting(device="cpu", cache_folder=tmp_path)
     model = models.load("insilico:cascade")
-    read = runner.as_read(model, Matching())
+    read = reading.as_read(model, Matching())
     assert read.spec == replace(model.spec, layers=read.spec.layers)
     pooled = {layer.pooling for layer in read.spec.layers}
     assert not any(name.startswith("grid") for name in pooled)
@@ -141,7 +141,7 @@ def test_a_network_is_read_at_its_channels(tmp_path):
 def test_maps_of_a_bundled_network_are_averaged_over_space():
     model = models.load("bundled:efficientnet_lite0")
     assert "grid14" in {layer.pooling for layer in model.spec.layers}
-    read = runner.as_read(model, Matching())
+    read = reading.as_read(model, Matching())
     assert [layer.name for layer in read.spec.layers] == [layer.name for layer in model.spec.layers]
     assert {layer.pooling for layer in read.spec.layers} == {"mean", "flatten"}
 

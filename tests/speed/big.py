@@ -41,7 +41,7 @@ def scored(path: str, n: int, p: int, t: int, max_memory: float) -> dict[str, fl
     """Seconds, the score, and the memory (GB) of one layer of p units on t voxels; run it in a process of its own."""
     import pandas as pd
 
-    from brainbench import runner
+    from brainbench import runner, settings
     from brainbench.benchmarks import known
     from brainbench.core.arrays import Block
     from brainbench.core.score import Ceiling
@@ -69,7 +69,7 @@ def scored(path: str, n: int, p: int, t: int, max_memory: float) -> dict[str, fl
         benchmark = known()["insilico.V1-ridge"].model_copy(update={"ceiling": "none"})
         group = SimpleNamespace(asked=[target], scorer=Ridge(), shown="big (synthetic)", benchmarks=[benchmark])
         model = FeatureTable.from_arrays({"layer": features}, ids, "random")
-        setting = runner.make_setting(device="cpu", cache_folder=Path(folder) / "cache", max_memory=max_memory)
+        setting = settings.make_setting(device="cpu", cache_folder=Path(folder) / "cache", max_memory=max_memory)
         before = peak_gb()
         started = time.perf_counter()
         (columns,) = runner._columns(model, group, setting, False).values()

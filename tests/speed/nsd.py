@@ -78,7 +78,7 @@ def features() -> np.ndarray:
 
 def scored(root: Path, n_sessions: int, whole: bool) -> dict[str, float]:
     """Seconds and peak memory (GB) of each stage, and, if `whole`, the score; run it in a process of its own."""
-    from brainbench import runner
+    from brainbench import runner, settings
     from brainbench.benchmarks import known
     from brainbench.datasets.allen2021 import Allen2021
     from brainbench.models.features_file import FeatureTable
@@ -99,7 +99,7 @@ def scored(root: Path, n_sessions: int, whole: bool) -> dict[str, float]:
     runner.datasets.load = lambda name, roots: recording  # no terms are asked for, no pictures looked for
     model = FeatureTable.from_arrays({"layer": features()}, [f"nsd{n:05d}" for n in range(N_PICTURES)], "random")
     with tempfile.TemporaryDirectory() as cache:
-        setting = runner.make_setting(device="cpu", cache_folder=Path(cache), max_memory=MAX_MEMORY)
+        setting = settings.make_setting(device="cpu", cache_folder=Path(cache), max_memory=MAX_MEMORY)
         started = time.perf_counter()
         (entry,) = runner.run(model, [benchmark], setting)
     assert entry.raw is not None, entry.reason

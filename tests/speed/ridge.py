@@ -23,8 +23,8 @@ from brainbench.numerics import ridge
 from brainbench.numerics.correlation import pearson
 from brainbench.numerics.representation import Representation
 from brainbench.numerics.resampling import multiplicities, seed_of
-from brainbench.runner import workers
 from brainbench.scorers.ridge import Ridge
+from brainbench.settings import workers
 
 GRID = tuple(float(g) for g in np.logspace(-3, 3, 10))
 
