@@ -38,9 +38,10 @@ def cluster_indices(features: Float[Tensor, "n p"], labels: Int[Tensor, " n"]) -
     from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
 
     double = features.double()
+    alike = bool((double.amax(dim=0) == double.amin(dim=0)).all())
     x = (double - double.mean(dim=0)).cpu().numpy()
     y = labels.cpu().numpy()
-    if not 2 <= len(set(y.tolist())) < len(y) or not x.any():
+    if not 2 <= len(set(y.tolist())) < len(y) or alike:
         return ClusterIndices(silhouette=float("nan"), calinski_harabasz=float("nan"), davies_bouldin=float("nan"))
     return ClusterIndices(
         silhouette=float(silhouette_score(x, y)),

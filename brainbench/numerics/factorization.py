@@ -27,7 +27,7 @@ class Factorization:
     (r2 - chance) / (1 - chance), 0 for shuffled labels and 1 for additive features. `k95` (k,): components for 95 % of
     the variance of a concept's vectors, each level counted once. `cos_within`, `cos_across`: mean |cosine| of the
     vectors of two levels of one concept, and of two concepts. The last three are NaN where the design does not
-    identify the vectors (concepts nested in each other), and where a concept moves nothing.
+    identify the vectors (concepts nested in each other); a concept that moves nothing has no `k95` and no say in means.
     """
 
     r2: float

@@ -120,7 +120,8 @@ def best_pairs(means: Float[Tensor, "m p"], dichotomy: Bool[Tensor, " m"]) -> In
     tried = torch.tensor(list(itertools.permutations(range(h))))
     cells = torch.arange(h) * h + tried  # (h!, h): the cosine's row of each pair
     score = sum(cosines[cells[:, i], cells[:, j]] for i in range(h) for j in range(i))
-    best = tried[int(torch.as_tensor(score).argmax())].to(low.device) if h > 1 else tried[0].to(low.device)
+    score = torch.as_tensor(score, dtype=torch.float64).nan_to_num(nan=-torch.inf)  # pairs of equal conditions
+    best = tried[int(score.argmax())].to(low.device) if h > 1 else tried[0].to(low.device)
     return torch.stack([low, high[best]], dim=1)
 
 

@@ -86,9 +86,10 @@ def groups(
 ) -> tuple[Int[Tensor, " p"], Int[Tensor, " q"]]:
     """The group, 0..n_groups-1, of each unit of x and of y: many-to-many matching. -1 for dead units.
 
-    Spectral clustering (Ng, Jordan & Weiss 2002) of the graph that links all p + q units by their positive correlations
-    (by |C| if `absolute`), within systems as well as between. A group may hold units of one system only: those are
-    what the other lacks. Raises UsageError for more groups than live units.
+    Spectral clustering (Ng, Jordan & Weiss 2002, but that every unit keeps its link of 1 to itself) of the graph that
+    links all p + q units by their positive correlations (by |C| if `absolute`), within systems as well as between. A
+    group may hold units of one system only: those are what the other lacks. Raises UsageError for more groups than
+    live units.
     """
     from sklearn.cluster import KMeans
 

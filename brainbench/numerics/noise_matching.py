@@ -74,10 +74,10 @@ def recording_noise(
         raise InputError("there is no response")
     values = torch.where(present, values.double(), 0.0)
     if per_site:
-        n = present.sum(dim=(0, 1)).clamp_min(1)
+        n, size = present.sum(dim=(0, 1)).clamp_min(1), values.abs().amax(dim=(0, 1))
         values = torch.where(present, values - values.sum(dim=(0, 1)) / n, 0.0)
         spread = (values.square().sum(dim=(0, 1)) / n).sqrt()
-        present = present & (spread > 0)  # a site that is always silent has no unit to be measured in
+        present = present & (spread > 1e-12 * size)  # a site that always says the same has no unit to be measured in
         values = torch.where(present, values / spread, 0.0)
     count = present.sum(dim=1).double()
     centre = values.sum() / present.sum()

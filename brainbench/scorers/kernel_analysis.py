@@ -100,6 +100,8 @@ class KernelAnalysis:
         measured = None
         if target.like is not None and self.noise:
             measured = recording_noise(torch.as_tensor(target.like), law=self.law, per_site=True)
+            if not measured.total > measured.noise:
+                raise InputError(f"{self.like} has more noise than variance: no layer can be given as much signal")
 
         def errors(part: tuple[int, ...]) -> Tensor:
             """(width, complexity, stimulus), made anew when it is needed: all layers' would not fit into memory."""

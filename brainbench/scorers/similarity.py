@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -78,6 +79,8 @@ def over_folds(
 
     folds = torch.stack([over(test) for _, test in rows])
     undefined = folds.isnan().any(dim=0)
+    flat = torch.stack([constant(upper(brain[:, t][:, :, t]).T) for _, t in rows]).any(dim=0)
+    whole = whole and not any(constant(upper(model[t][:, t])[:, None]).any() for _, t in rows)
     luck = None
     if moves is not None and not undefined.all():
         names = {unit: number for number, unit in enumerate(sorted({split.unit[i] for i in target.stimulus_ids}))}
@@ -85,9 +88,8 @@ def over_folds(
         tests = [test for _, test in rows]
         bins = np.unique(target.times or (0.0,) * folds.shape[1], return_inverse=True)[1]
         luck = np.zeros(folds.shape)
-        for number in set(
-            bins[~undefined.cpu().numpy()]
-        ):  # the subjects of a time bin are pooled, never its neighbours
+        # the subjects of a time bin are pooled, never its neighbours
+        for number in set(bins[~undefined.cpu().numpy()]):
             own = torch.as_tensor(bins == number, device=model.device) & ~undefined
             moved = [moves(model[t][:, t], brain[own][:, t][:, :, t]) for t in tests]
             luck[:, bins == number] = spread_over_folds(moved, [units[t] for t in tests], linear=linear) - 1
@@ -98,8 +100,14 @@ def over_folds(
         resample=resampled_folds,
         luck=luck,
         reason=tuple(
-            "constant-features" if not whole else "missing-stimuli" if gap else "zero-variance" if nan else ""
-            for gap, nan in zip(gaps.tolist(), undefined.tolist())
+            "missing-stimuli"
+            if gap
+            else "zero-variance"
+            if same
+            else ("too-few-stimuli" if whole else "constant-features")
+            if nan
+            else ""
+            for gap, same, nan in zip(gaps.tolist(), flat.tolist(), undefined.tolist())
         ),
     )
 
@@ -192,7 +200,8 @@ class CCA:
     """Mean squared canonical correlation of the components that hold `variance` of each side (SVCCA), less chance.
 
     (mean square - null) / (1 - null) with the exact null max(p, q) / (m - 1) of m stimuli: about 0 for noise. NaN
-    ("too-few-stimuli") where a side has as many components as stimuli allow, so that noise too would reach 1.
+    ("too-few-stimuli") where a side has as many components as stimuli allow, so that noise too would reach 1, or as
+    many as one stimulus less would allow, so that replicates are not defined.
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
@@ -206,17 +215,20 @@ class CCA:
         if not 0 < self.variance <= 1:
             raise UsageError(f"variance is a share in (0, 1]; got {self.variance}")
 
-    def agree(self, x: Tensor, y: Tensor) -> Tensor:
-        """The corrected mean square of squared distances x (m, m) with each of y (s, m, m)."""
+    def agree(self, x: Tensor, y: Tensor, *, spare: int = 1) -> Tensor:
+        """The corrected mean square of distances x (m, m) with each of y (s, m, m); NaN unless `spare` less would do."""
         basis = principal(x)
-        found = [canonical.cca(basis, principal(other), variance=self.variance).corrected for other in y]
-        return torch.tensor(found, dtype=torch.float64, device=x.device)
+        found = [canonical.cca(basis, principal(other), variance=self.variance) for other in y]
+        enough = [max(one.components) < len(x) - 1 - spare for one in found]
+        corrected = [one.corrected if fits else float("nan") for one, fits in zip(found, enough)]
+        return torch.tensor(corrected, dtype=torch.float64, device=x.device)
 
     def score(self, representation: Representation, target: RDMs, split: Split, *, seed: int, device: str) -> Score:
         """CCA with every subject of `target`, over each fold's test stimuli."""
         model = of_layer(representation, target, self.rdm, device)
+        without = partial(self.agree, spare=0)
         return over_folds(
-            model, target, split, self.agree, lambda x, y, w: jackknifed(self.agree, x, y, w), scale=self.spec.scale
+            model, target, split, self.agree, lambda x, y, w: jackknifed(without, x, y, w), scale=self.spec.scale
         )
 
 

@@ -57,6 +57,9 @@ class SVM:
             if features is None:
                 reason = "constant-features"
                 break
+            if not set(codes[test].tolist()) <= set(codes[fit].tolist()):
+                reason = "untrained-category"
+                break
             both = np.concatenate([fit, test])
             sides = torch.arange(len(fit)), torch.arange(len(fit), len(both))
             try:

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -95,3 +97,10 @@ def test_undefined_alignment_is_nan():
     assert np.isnan(label_alignment(gram, torch.arange(6)))
     with pytest.raises(InputError, match="at least 4"):
         label_alignment(gram[:3, :3], torch.tensor([0, 0, 1]))
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 1 / 3, 0.7])
+def test_features_that_are_alike_have_no_clusters_whatever_their_mean_rounds_to(value):
+    for n in (7, 11, 13):
+        found = cluster_indices(torch.full((n, 4), value, dtype=torch.float64), torch.arange(n) % 2)
+        assert math.isnan(found.davies_bouldin) and math.isnan(found.calinski_harabasz)

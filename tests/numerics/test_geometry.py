@@ -238,3 +238,11 @@ def test_decodability_of_unbalanced_labels_has_chance_at_one_half():
     assert decodability(torch.ones(400, 5), labels, torch.arange(400) // 40) == 0.5
     with pytest.raises(InputError, match="one label"):
         decodability(x, torch.zeros(400, dtype=torch.bool), torch.arange(400) % 2)
+
+
+def test_a_pairing_of_equal_conditions_is_never_the_best():
+    means = randn(6, 5)
+    means[4] = means[0]  # one pair has no coding vector, so its cosines are undefined
+    dichotomy = torch.tensor([False, False, False, True, True, True])
+    pairs = best_pairs(means, dichotomy)
+    assert [0, 4] not in pairs.tolist() and math.isfinite(parallelism_score(means, pairs))

@@ -215,3 +215,14 @@ def test_whitened_options_are_checked():
     for wrong in ({"comparison": "spearman"}, {"distances": "euclidean"}):
         with pytest.raises(UsageError, match="whitened scorer takes"):
             Whitened(**wrong)
+
+
+def test_cca_is_undefined_with_its_reason_where_its_replicates_would_be(case):
+    """Of 20 test stimuli 18 components leave one stimulus to spare for the score, and none for the jackknife."""
+    rng = np.random.default_rng(1)
+    for n_units, defined in ((17, True), (18, False)):
+        noise = torch.tensor(rng.normal(size=(N, n_units)))
+        result = score(CCA(variance=1.0), case, [noise])
+        assert set(result.reason) == ({""} if defined else {"too-few-stimuli"})
+        drawn = result.resample(rng.integers(0, 3, size=(4, N)).astype(float), range(3), np.arange(1))
+        assert np.isfinite(result.folds).all() == np.isfinite(drawn).all() == defined

@@ -117,3 +117,10 @@ def test_what_cannot_be_read_is_nan_with_a_reason(categories, change, features, 
     assert result.reason == (reason,)
     for found in (result.folds, result.train, result.extras["chance"], result.resample(np.ones((2, 120)), [0], ONE)):
         assert np.isnan(found).all()
+
+
+def test_a_category_that_no_machine_was_trained_on_is_named(categories):
+    values = categories.target.values.copy()
+    values[categories.rows(1)[1].numpy()] = "unseen"
+    result = categories.score(SVM(), target=Labels(stimulus_ids=categories.target.stimulus_ids, values=values))
+    assert result.reason == ("untrained-category",) and np.isnan(result.folds).all()
