@@ -119,8 +119,7 @@ def score(
 
     if more and not benchmarks:
         raise UsageError(f"score takes one model; got {model!r} and {more[0]!r} too. Benchmarks follow --benchmarks.")
-    bars = ProgressBars()
-    try:
+    with ProgressBars() as bars:
         results = api.score(
             model,
             [*(benchmarks or []), *(more or [])] or None,
@@ -132,8 +131,6 @@ def score(
             out=out_folder,
             progress=lambda: bars,
         )
-    finally:
-        bars.stop()
     if as_json:
         typer.echo(json.dumps([entry.as_json() for entry in results.entries], indent=1))
     else:
@@ -219,8 +216,7 @@ def subsample(
     if figure is not None:
         plotting.check_kind(figure)
         api.check_writable(figure.parent, "--figure")  # before minutes of work, not after
-    bars = ProgressBars()
-    try:
+    with ProgressBars() as bars:
         found = studies.subsample(
             models,
             [*benchmarks, *(name for name in names if ":" not in name)],
@@ -232,8 +228,6 @@ def subsample(
             max_memory=max_memory,
             progress=lambda: bars,
         )
-    finally:
-        bars.stop()
     if as_json:
         typer.echo(json.dumps([one.as_json() for one in found.benchmarks], indent=1, allow_nan=False))
     else:

@@ -82,14 +82,11 @@ def _compare_regions(
     if figures is not None:
         api.check_writable(figures, "--figures")  # before hours of work, not after
     loaded = [api.load_model(model, roots=data_root) for model in models]  # a misspelt one, too
-    bars = ProgressBars()
-    try:
+    with ProgressBars() as bars:
         found = [
             api.compare_regions(model, wanted, data_root=data_root, progress=lambda: bars, **options)
             for model in loaded
         ]
-    finally:
-        bars.stop()
     if len({regions.comparison.model for regions in found}) < len(found):  # files of one name, in two folders
         found = [api.Regions(replace(r.comparison, model=model)) for r, model in zip(found, models)]
     if as_json:

@@ -116,13 +116,10 @@ def verify(
 
     from brainbench.holdings import checking
 
-    bars = ProgressBars()
-    try:
+    with ProgressBars() as bars:
         report = checking.verify(
             id, roots(data_root), quick=quick, pin=pin, start=lambda n: bars.stage(f"verifying {id}", n), step=bars.step
         )
-    finally:
-        bars.stop()
     bad = report.of("differs", "unreadable")
     if as_json:
         typer.echo(json.dumps([asdict(file) for file in report.files], indent=1))

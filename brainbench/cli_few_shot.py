@@ -35,8 +35,7 @@ def few_shot(
     if figure is not None:
         plotting.check_kind(figure)
         api.check_writable(figure.parent, "--figure")
-    bars = ProgressBars()
-    try:
+    with ProgressBars() as bars:
         found = few_shots.few_shots(
             model,
             benchmark,
@@ -47,8 +46,6 @@ def few_shot(
             device=device,
             progress=lambda: bars,
         )
-    finally:
-        bars.stop()
     shown = f"{found.benchmark} (synthetic)" if found.synthetic else found.benchmark
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=1))

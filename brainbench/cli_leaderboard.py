@@ -109,14 +109,12 @@ def verify(
     cells: list[str] = []
     if sample is not None:
         entries, cells = recompute.sampled(entries, sample, seed)
-    found_roots, bars = roots(data_root), ProgressBars()
-    try:
+    found_roots = roots(data_root)
+    with ProgressBars() as bars:
         setting = settings.make_setting(roots=found_roots, device=device, progress=lambda: bars)
         model = recompute.rebuilt(path, submission.card, entries[0], found_roots)
         computed = recompute.again(model, entries, setting, baselines=False)
         exchanged = recompute.control(model, entries, setting, seed=seed)
-    finally:
-        bars.stop()
     tolerance = recompute.TOLERANCE[submission.card.submission]
     what = f"seed {seed}" + (f", cells {', '.join(cells)}" if cells else "")
     err.print(Text(f"Recomputed {len(entries)} of {len(submission.entries)} entries, tolerance {tolerance:g}; {what}"))
@@ -156,13 +154,11 @@ def reproduce(
     if path.name not in submission.entries:
         raise UnknownNameError("entry", path.name, submission.entries)
     (entry,) = recompute.current([submission.entries[path.name]])
-    found_roots, bars = roots(data_root), ProgressBars()
-    try:
+    found_roots = roots(data_root)
+    with ProgressBars() as bars:
         setting = settings.make_setting(roots=found_roots, device=device, progress=lambda: bars)
         model = recompute.rebuilt(path.parent, submission.card, entry, found_roots)
         computed = recompute.again(model, [entry], setting, baselines=True)[entry.benchmark]
-    finally:
-        bars.stop()
     tolerance = recompute.TOLERANCE[submission.card.submission]
     differences = list(recompute.differences(entry, computed, tolerance))
     environments = recompute.environments(entry, computed)
@@ -255,8 +251,7 @@ def fill_(
     """Score and submit what LEADERBOARD/models.toml lists and is not there yet, then write the page."""
     from brainbench.leaderboard.fill import fill
 
-    bars = ProgressBars()
-    try:
+    with ProgressBars() as bars:
         for name, result in fill(
             root,
             only=models,
@@ -272,8 +267,6 @@ def fill_(
                 typer.echo("\n".join(map(str, result)))
             else:
                 err.print(Text(f"{name} has all its entries"))
-    finally:
-        bars.stop()
     _write_page(root)
 
 

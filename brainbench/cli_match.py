@@ -35,8 +35,7 @@ def match(
     if figure is not None:
         plotting.check_kind(figure)
         api.check_writable(figure.parent, "--figure")  # before minutes of work, not after
-    bars = ProgressBars()
-    try:
+    with ProgressBars() as bars:
         found = matches.matches(
             first,
             second,
@@ -48,8 +47,6 @@ def match(
             device=device,
             progress=lambda: bars,
         )
-    finally:
-        bars.stop()
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=1, allow_nan=False))
     else:

@@ -32,8 +32,7 @@ def query(
 
     if stray := [prompt for prompt in prompts if prompt in known()]:
         raise UsageError(f"{stray[0]!r} is a benchmark, not a prompt: write --benchmarks before each")
-    bars = ProgressBars()
-    try:
+    with ProgressBars() as bars:
         found = queries.query(
             model,
             prompts,
@@ -44,8 +43,6 @@ def query(
             device=device,
             progress=lambda: bars,
         )
-    finally:
-        bars.stop()
     if as_json:
         typer.echo(json.dumps([one.as_json() for one in found], indent=1, allow_nan=False))
     else:

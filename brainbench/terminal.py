@@ -6,7 +6,7 @@ stdout carries results only; bars and messages go to stderr.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import typer
 from rich.console import Console
@@ -65,7 +65,10 @@ class ProgressBars:
         """The bar moves by n."""
         self._bars.advance(self._task, n)
 
-    def stop(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Leave the terminal as it was."""
         self._bars.stop()
 

@@ -101,10 +101,9 @@ def test_names_are_no_markup(run, features, tmp_path, name):
 def test_names_are_no_markup_in_bars(monkeypatch):
     screen = io.StringIO()
     monkeypatch.setattr(terminal, "err", Console(file=screen, force_terminal=True, width=200))
-    bars = cli.ProgressBars()
-    bars.stage("insilico: features of d[blue]mine", 3)
-    bars.step(3)
-    bars.stop()
+    with cli.ProgressBars() as bars:
+        bars.stage("insilico: features of d[blue]mine", 3)
+        bars.step(3)
     assert "features of d[blue]mine" in screen.getvalue()
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -50,7 +51,7 @@ _EXPERIMENT = "nsddata/experiments/nsd"
 _PICTURES = "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5"
 
 
-class _Experiment:
+class _Experiment(ABC):
     """What volumes and surfaces share: the design, the pictures, and how a subject's betas become responses."""
 
     spec: DatasetSpec
@@ -122,17 +123,21 @@ class _Experiment:
 
     # What depends on the space --------------------------------------------------------------------------------------
 
+    @abstractmethod
     def _files(self, subject: str, session: int) -> list[Path]:
-        raise NotImplementedError
+        """Where the betas of one session are."""
 
+    @abstractmethod
     def _betas(self, files: list[Path], cells: Columns) -> np.ndarray:
-        raise NotImplementedError
+        """The betas (trial, place) of the places that `cells` names, from those files."""
 
+    @abstractmethod
     def _atlas(self, subject: str, name: str) -> np.ndarray:
-        raise NotImplementedError
+        """Which label of an atlas each place has."""
 
+    @abstractmethod
     def _ncsnr(self, subject: str) -> np.ndarray:
-        raise NotImplementedError
+        """The noise-ceiling signal-to-noise ratio of each place, as released."""
 
     # Files that all spaces share ------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ neuroid, so readouts can be compared pair by pair.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -31,7 +32,7 @@ N_FOLDS = 5  # of the variant that averages: contiguous ones
 
 
 @dataclass(frozen=True, kw_only=True)
-class _FewShot:
+class _FewShot(ABC):
     """`support` stimuli a draw, at most `n_draws` disjoint draws a fold; `sizes` is the curve beside the score.
 
     The score is Pearson's r on the fold's test stimuli, averaged over draws; `train` is the same on the training
@@ -46,9 +47,9 @@ class _FewShot:
         if min((self.support, *self.sizes)) < 3 or self.n_draws < 1:
             raise UsageError("few-shot readouts need 3 or more stimuli a draw, and 1 draw")
 
+    @abstractmethod
     def predictions(self, representation: Representation, context: Tensor, y: Tensor, rows: Tensor) -> Tensor:
         """Responses (rows, neuroids) predicted from `context`, rows of the representation, and their responses y."""
-        raise NotImplementedError
 
     def score(self, representation: Representation, target: Block, split: Split, *, seed: int, device: str) -> Score:
         """Predictivity of every neuroid from few stimuli; constant or incomplete neuroids are NaN with a reason.

@@ -216,7 +216,7 @@ class CCA:
             raise UsageError(f"variance is a share in (0, 1]; got {self.variance}")
 
     def agree(self, x: Tensor, y: Tensor, *, spare: int = 1) -> Tensor:
-        """The corrected mean square of distances x (m, m) with each of y (s, m, m); NaN unless `spare` less would do."""
+        """The corrected mean square of distances x (m, m) with each y (s, m, m); NaN unless `spare` less would do."""
         basis = principal(x)
         found = [canonical.cca(basis, principal(other), variance=self.variance) for other in y]
         enough = [max(one.components) < len(x) - 1 - spare for one in found]
