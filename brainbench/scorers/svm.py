@@ -33,7 +33,7 @@ class SVM:
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
         name="svm",
-        version=1,
+        version=2,
         scale="share",
         requires="labels",
         trains=True,
@@ -43,7 +43,7 @@ class SVM:
     def score(self, representation: Representation, target: Labels, split: Split, *, seed: int, device: str) -> Score:
         """The share for the one column of categories; NaN with a reason where they, or the layer, cannot be read."""
         at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"))
-        layer = representation.to("cpu")  # the solver is scikit-learn's
+        layer = representation.to("cpu")  # many small solves are no work for a GPU
         codes = torch.as_tensor(target.codes)
         names = {unit: number for number, unit in enumerate(sorted(set(split.unit.values())))}
         units = torch.as_tensor([names[split.unit[i]] for i in target.stimulus_ids])

@@ -6,7 +6,7 @@ from sklearn.svm import LinearSVC
 
 from brainbench.errors import InputError, LeakageError
 from brainbench.numerics import linear_svm
-from brainbench.numerics.linear_svm import COSTS, gram_features, svm_accuracy
+from brainbench.numerics.linear_svm import COSTS, gram_features, machines, svm_accuracy
 
 
 def planted(n=120, p=20, n_classes=4, strength=0.6, seed=0):
@@ -37,6 +37,29 @@ def test_accuracy_equals_a_grid_search_by_scikit_learn(strength):
     np.testing.assert_allclose(ours, theirs, atol=1.01 / 40)
 
 
+@pytest.mark.parametrize("p, n_classes", [(10, 4), (70, 4), (400, 4), (30, 2)])
+def test_machines_are_those_of_scikit_learn_at_every_cost(p, n_classes):
+    """Tall features are solved among units, wide ones among stimuli; both reach the one minimum there is."""
+    x, labels = planted(p=p, n_classes=n_classes, strength=0.3)
+    x = torch.cat([x / p**0.5, torch.ones(120, 1, dtype=torch.float64)], dim=1)
+    signs = (labels[:, None] == torch.arange(n_classes)).double() * 2 - 1
+    ours = machines(x, signs, COSTS)
+    for weights, cost in zip(ours, COSTS):
+        machine = LinearSVC(C=cost, dual=False, tol=1e-10, max_iter=100_000).fit(x[:, :-1], labels)
+        theirs = torch.as_tensor(np.hstack([machine.coef_, machine.intercept_[:, None]])).T
+        if n_classes == 2:  # one machine there, whose mirror is the other
+            theirs = torch.cat([-theirs, theirs], dim=1)
+        np.testing.assert_allclose(weights, theirs, atol=1e-5 * float(theirs.abs().max()))
+
+
+def test_a_row_that_is_there_twice_and_rows_on_the_margin_come_to_an_end():
+    x = torch.tensor([[1.0, 1.0], [1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0], [0.0, 1.0]], dtype=torch.float64)
+    signs = torch.tensor([[1.0], [1.0], [-1.0], [-1.0], [1.0]], dtype=torch.float64)
+    ours = machines(torch.cat([x, x]), torch.cat([signs, signs]), [1e-6, 1.0, 1e9])
+    assert torch.isfinite(ours).all()
+    np.testing.assert_allclose(ours[2, :, 0], [2, 1], atol=1e-6)  # the hard margin: 2 x + 1 = 1 at the row at 0
+
+
 @pytest.mark.parametrize("p", [10, 400])
 def test_features_of_the_gram_matrix_give_the_same_machine(p):
     x, labels = planted(p=p)
@@ -45,12 +68,12 @@ def test_features_of_the_gram_matrix_give_the_same_machine(p):
     assert from_gram.shape[1] == min(p, 120)
     np.testing.assert_allclose(from_gram @ from_gram.T, x @ x.T, atol=1e-8 * float((x @ x.T).abs().max()))
     train, test = halves(120)[0]
-    decisions = []
+    said = []
     for features in (x, from_gram):
-        fit = features[train] - features[train].mean(dim=0)
-        machine = LinearSVC(dual=False, tol=1e-8, max_iter=100_000).fit(fit, labels[train])
-        decisions.append(machine.decision_function(features[test] - features[train].mean(dim=0)))
-    np.testing.assert_allclose(decisions[0], decisions[1], atol=1e-6)
+        centred = features - features[train].mean(dim=0)
+        signs = (labels[train][:, None] == torch.arange(4)).double() * 2 - 1
+        said.append(centred[test] @ machines(centred[train], signs, [1.0])[0])
+    np.testing.assert_allclose(said[0], said[1], atol=1e-8)
     np.testing.assert_array_equal(svm_accuracy(x, labels, halves(120)), svm_accuracy(from_gram, labels, halves(120)))
 
 
@@ -74,13 +97,13 @@ def test_cost_is_chosen_without_the_test_rows(monkeypatch):
     seen = []
     true = linear_svm._predicted
 
-    def spy(x, y, fit, held, cost):
+    def spy(x, y, fit, held, costs):
         seen.append((set(fit.tolist()) | set(held.tolist()), set(held.tolist())))
-        return true(x, y, fit, held, cost)
+        return true(x, y, fit, held, costs)
 
     monkeypatch.setattr(linear_svm, "_predicted", spy)
     svm_accuracy(x, labels, [(train, test)])
-    assert len(seen) == 3 * len(COSTS) + 1
+    assert len(seen) == 3 + 1
     assert all(rows <= set(train.tolist()) for rows, _ in seen[:-1])
     assert seen[-1][1] == set(test.tolist())
 
