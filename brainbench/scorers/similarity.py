@@ -49,8 +49,8 @@ def over_folds(
 ) -> Score:
     """The Score of a comparison: `agree(x, y)` of matrices x (m, m) and y (s, m, m), over pairs of each fold's tests.
 
-    `resample(x, y, weights)` gives the same under multiplicities (b, m): (b, s), and is `linear` in them where it is a
-    jackknife. `moves(x, y)` (s, m, m) is how each pair moves the comparison: where it is given, replicates get the
+    `resample(x, y, weights)` gives the same under multiplicities (b, m), in the precision they come in: (b, s), and is
+    `linear` in them where it is a jackknife. `moves(x, y)` (s, m, m) is how each pair moves the comparison: where it is given, replicates get the
     spread of the score (`spread_ratio`). Subjects whose matrix has gaps, and comparisons that are undefined, are NaN
     with a reason.
     """
@@ -70,7 +70,7 @@ def over_folds(
         return torch.where(gaps | flat, torch.nan, found)
 
     def resampled_folds(weights: np.ndarray, folds: Sequence[int], columns: np.ndarray) -> np.ndarray:
-        w = torch.as_tensor(weights, dtype=torch.float64, device=model.device)
+        w = torch.as_tensor(weights, device=model.device)
         at = torch.as_tensor(columns, device=model.device)
         tests = [rows[fold][1] for fold in folds]
         some = brain[at]
@@ -345,4 +345,5 @@ def jackknifed(agree: Agree, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
         without.append(agree(x[keep][:, keep], y[:, keep][:, :, keep]))
     influence = (m - 1) * (whole - torch.stack(without))
     influence = influence - influence.mean(dim=0)  # else replicates move with how many stimuli a fold happens to have
+    weights = weights.double()
     return whole + (weights - 1) @ influence / weights.sum(dim=1, keepdim=True).clamp_min(1)
