@@ -13,6 +13,7 @@ from brainbench.entry import Entry
 from brainbench.printing import number, signed, titled
 from brainbench.time_course import N_CONSECUTIVE
 
+ALWAYS = 0.975  # of the replicates: what an interval of 95 % leaves out on one side is not worth a word
 LEGEND = (
     "score: mean over the window. bins: how many are above 0 at p < .05, corrected for all bins (max-statistic). "
     f"onset: the first of {N_CONSECUTIVE} such bins in a row; the more data, the earlier. peak: the highest bin. "
@@ -36,6 +37,14 @@ def latencies(entries: Sequence[Entry]) -> list[str]:
             )
             if at is not None
         ]
+        if course.onset_share is not None and course.onset_share < ALWAYS:
+            told[0] += f" in {course.onset_share:.0%} of replicates; the others have none"
+        early = [what for what, at in (("onset", course.onset_s), ("peak", course.peak_s)) if at is not None and at < 0]
+        if early:
+            told.append(
+                f"{' and '.join(early)} before the stimulus, which says that something is wrong: time stamps, "
+                "baseline, or pictures in a known order"
+            )
         start, end = course.window_s
         lines.append(
             f"{entry.label}: {', '.join([*told, course.reason] if course.reason else told)}; score is the mean over "

@@ -24,7 +24,7 @@ from brainbench.errors import did_you_mean
 from brainbench.leaderboard.cards import Card
 from brainbench.leaderboard.untrusted import dirty, first_error, shown
 from brainbench.numerics.resampling import interval
-from brainbench.time_course import latencies_of
+from brainbench.time_course import N_CONSECUTIVE, latencies_of
 
 EXACT = 1e-9  # sums in another order
 ROUNDED = 2e-6  # replicates are rounded to six decimals
@@ -258,6 +258,23 @@ def _over_time(entry: Entry, benchmark: Benchmark) -> Found:
         some = [value for value in values if value is not None]
         if name != "threshold" and any(not -1.5 <= value <= 1.5 for value in some):
             yield f"time_course.{name}", "has numbers beyond -1.5 and 1.5"
+    for name, most in (("p", 1.0), ("ceiling", 1 + ROUNDED)):
+        if any(value is not None and not value <= most for value in per_bin[name]):
+            yield f"time_course.{name}", "has numbers above 1"
+    if any(value is not None and value < 0 for value in course.p):
+        yield "time_course.p", "has numbers below 0"
+    for at, (raw, low, high) in enumerate(zip(course.raw, course.low, course.high)):
+        if low is not None and high is not None and (low > high or (raw is not None and not _near(raw, low, high))):
+            yield f"time_course.raw.{at}", f"is {_told(raw)}, with an interval from {low:g} to {high:g}"
+    if course.n_consecutive != N_CONSECUTIVE:
+        yield "time_course.n_consecutive", f"must be {N_CONSECUTIVE}"
+    if course.onset_share is not None and not 0 <= course.onset_share <= 1:
+        yield "time_course.onset_share", f"is {course.onset_share:g}; a share is from 0 to 1"
+    for what in ("onset", "peak"):
+        at, bounds = getattr(course, f"{what}_s"), [getattr(course, f"{what}_{side}_s") for side in ("low", "high")]
+        some = [value for value in bounds if value is not None]
+        if (some and at is None) or sorted(some) != some or set(some) - set(course.time_s):
+            yield f"time_course.{what}_low_s", f"and {what}_high_s must be bins, in order, of a latency that is there"
     found = latencies_of(course)
     for field, value in (("onset_s", found[0]), ("peak_s", found[1])):
         if getattr(course, field) != value:

@@ -50,9 +50,9 @@ def over_folds(
     """The Score of a comparison: `agree(x, y)` of matrices x (m, m) and y (s, m, m), over pairs of each fold's tests.
 
     `resample(x, y, weights)` gives the same under multiplicities (b, m), in the precision they come in: (b, s), and is
-    `linear` in them where it is a jackknife. `moves(x, y)` (s, m, m) is how each pair moves the comparison: where it is given, replicates get the
-    spread of the score (`spread_ratio`). Subjects whose matrix has gaps, and comparisons that are undefined, are NaN
-    with a reason.
+    `linear` in them where it is a jackknife. `moves(x, y)` (s, m, m) is how each pair moves the comparison: where it is
+    given, replicates get the spread of the score (`spread_ratio`). Subjects whose matrix has gaps, and comparisons that
+    are undefined, are NaN with a reason.
     """
     brain = torch.as_tensor(target.values, dtype=torch.float64, device=model.device)
     place = np.argsort(np.argsort(np.asarray(target.stimulus_ids)))  # by name: no order of rows moves a permutation

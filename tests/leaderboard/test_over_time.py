@@ -5,6 +5,7 @@ import pytest
 from brainbench.leaderboard.cards import Card
 from brainbench.leaderboard.recompute import differences
 from brainbench.leaderboard.rules import broken
+from brainbench.printing_time import latencies
 
 BENCHMARK = "insilico_meg.sensors-ridge"
 
@@ -34,6 +35,15 @@ def test_a_true_one_is_fine(made):
         ({"onset_s": 0.05}, "time_course.onset_s: is 0.05; its own bins make it 0.1"),
         ({"peak_s": 0.15}, "time_course.peak_s: is 0.15; its own bins make it 0.2"),
         ({"p": [1.0] * 7}, "time_course.onset_s: is 0.1; its own bins make it null"),
+        ({"p": [1.0, 1.0, 0.0, 0.0, 0.0, 1.2, 1.0]}, "time_course.p: has numbers above 1"),
+        ({"p": [1.0, 1.0, 0.0, 0.0, -0.1, 0.0, 1.0]}, "time_course.p: has numbers below 0"),
+        ({"ceiling": [1.2] * 7}, "time_course.ceiling: has numbers above 1"),
+        ({"low": [0.5] * 7, "high": [0.4] * 7}, "time_course.raw.0: is 0, with an interval from 0.5 to 0.4"),
+        ({"low": [0.8] * 7, "high": [0.9] * 7}, "time_course.raw.0: is 0, with an interval from 0.8 to 0.9"),
+        ({"n_consecutive": 1}, "time_course.n_consecutive: must be 2"),
+        ({"onset_share": 1.5}, "time_course.onset_share: is 1.5; a share is from 0 to 1"),
+        ({"onset_low_s": 0.15, "onset_high_s": 0.05}, "time_course.onset_low_s: and onset_high_s must be bins"),
+        ({"peak_high_s": 0.21}, "time_course.peak_low_s: and peak_high_s must be bins, in order"),
     ],
 )
 def test_a_forged_one_is_named(made, fields, says):
@@ -57,3 +67,13 @@ def test_bins_are_recomputed(made):
     assert found == {"time_course.raw.3": True, "time_course.peak_s": False}
     (gone,) = differences(entry.model_copy(update={"time_course": None}), entry, 1e-4)
     assert gone.field == "time_course" and gone.fails
+
+
+def test_the_terminal_tells_rare_onsets_and_latencies_before_the_stimulus(made):
+    entry = made.entry(benchmark=BENCHMARK)
+    (plain,) = latencies([entry])
+    assert "onset 0.100 s" in plain and "replicates" not in plain and "before" not in plain
+    (rare,) = latencies([changed(entry, onset_share=0.4)])
+    assert "in 40% of replicates; the others have none" in rare
+    (early,) = latencies([changed(entry, onset_s=-0.05)])
+    assert "onset before the stimulus, which says that something is wrong" in early
