@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from brainbench import ceilings
+from brainbench import ceilings, datasets
 from brainbench.benchmarks import Benchmark
 from brainbench.core.arrays import Block, Labels, RDMs, blocks, picked
 from brainbench.core.score import Ceiling
@@ -123,7 +123,7 @@ def targets(dataset: Any, group: Sequence[Benchmark], scorer: Any) -> list[Targe
     scores labels or neither, and UnknownNameError for a region that is not there.
     """
     first = group[0]
-    dataset = shown(dataset, first.stimuli)
+    whole, dataset = dataset, shown(dataset, first.stimuli)
     regions = tuple(sorted({b.region for b in group}))
     rules: set[str] = {b.ceiling for b in group}
     stimuli = dataset.stimuli()
@@ -180,7 +180,7 @@ def targets(dataset: Any, group: Sequence[Benchmark], scorer: Any) -> list[Targe
     for target in result:
         for benchmark in group:
             window(benchmark, target)
-        _refuse_seen(getattr(scorer, "seen", {}), first.dataset, target)
+        _refuse_seen(getattr(scorer, "seen", {}), whole, target)
     return result
 
 
@@ -213,15 +213,33 @@ def window(benchmark: Benchmark, target: Target) -> np.ndarray:
     return inside
 
 
-def _refuse_seen(seen: Mapping[str, Any], dataset: str, target: Target) -> None:
+def shared(
+    dataset: Any, target: Target, of: str, subjects: Iterable[str], sha256: Iterable[str]
+) -> tuple[list[str], int]:
+    """Subjects of the target, and how many of its stimuli, that were seen in a training on dataset `of`.
+
+    Other releases of a recording have its subjects: those of one that names them otherwise cannot be told apart, so all
+    count. A near-copy of a picture (one `group`) counts as the picture.
+    """
+    people: list[str] = []
+    if datasets.recording(of) == datasets.recording(dataset.spec.id):
+        alike = of == dataset.spec.id or set(datasets.DATASETS[of].spec.subjects) & set(dataset.spec.subjects)
+        people = sorted({*target.subjects} & set(subjects) if alike else {*target.subjects} - {""})
+    table = dataset.stimuli().table
+    seen = table["sha256"].isin(list(sha256))
+    if "group" in table:
+        seen |= table["group"].isin(table["group"][seen].dropna())
+    return people, int(seen.loc[list(target.stimuli.ids)].sum())
+
+
+def _refuse_seen(seen: Mapping[str, Any], dataset: Any, target: Target) -> None:
     """Raises LeakageError where a scorer's training saw a subject or a picture of the target."""
     if not seen:
         return
-    people = sorted(set(target.subjects) & set(seen["subjects"])) if seen["dataset"] == dataset else []
-    pictures = set(target.stimuli.table["sha256"].dropna()) & set(seen["sha256"])
-    if people or pictures:
+    people, n_pictures = shared(dataset, target, seen["dataset"], seen["subjects"], seen["sha256"])
+    if people or n_pictures:
         raise LeakageError(
-            f"the checkpoint was trained on subjects {people} and {len(pictures)} pictures of this benchmark: a score "
+            f"the checkpoint was trained on subjects {people} and {n_pictures} pictures of this benchmark: a score "
             "on them would rank what it remembers. Train another with --unseen."
         )
 

@@ -25,7 +25,7 @@ from brainbench.in_context.tasks import Recorded
 from brainbench.in_context.training import Material, Plan, Stage, held_out_ev, optimizer_of, train
 from brainbench.scorers import load as load_scorer
 from brainbench.settings import Setting, environment
-from brainbench.targets import targets
+from brainbench.targets import shared, targets
 
 log = logging.getLogger("brainbench")
 EVERY = 100  # steps between two states on disk, and two lines of progress
@@ -175,13 +175,13 @@ def refuse_seen(order: Order, shas: set[str], setting: Setting) -> None:
     """Raises LeakageError where an unseen benchmark shares a subject or a picture with the training."""
     for benchmark in benchmarks.select(order.unseen) if order.unseen else []:
         scorer = load_scorer(benchmark.scorer, benchmark.params)
-        for target in targets(datasets.load(benchmark.dataset, setting.roots), [benchmark], scorer):
-            people = set(target.subjects) & set(order.subjects) if benchmark.dataset == order.dataset else set()
-            pictures = shas & set(target.stimuli.table["sha256"].dropna())
-            if people or pictures:
+        dataset = datasets.load(benchmark.dataset, setting.roots)
+        for target in targets(dataset, [benchmark], scorer):
+            people, n_pictures = shared(dataset, target, order.dataset, order.subjects, shas)
+            if people or n_pictures:
                 raise LeakageError(
-                    f"{benchmark.id} is to stay unseen, but the training has its subjects {sorted(people)} and "
-                    f"{len(pictures)} of its pictures: train on other --subjects"
+                    f"{benchmark.id} is to stay unseen, but the training has its subjects {people} and {n_pictures} of "
+                    "its pictures: train on other --subjects"
                 )
 
 

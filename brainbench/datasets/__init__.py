@@ -23,6 +23,7 @@ __all__ = [
     "look_in",
     "present",
     "read",
+    "recording",
     "verified",
     "warn",
 ]
@@ -120,6 +121,14 @@ def load(name: str, roots: dict[str, Path] | None = None) -> Dataset:
     _terms.demand(_fetch.manifest(name))
     recorded: Dataset = kind(folder)
     return recorded
+
+
+RELEASES = {"allen2021_fsaverage": "allen2021", "algonauts2023": "allen2021", "haxby2001_nilearn": "haxby2001"}
+
+
+def recording(name: str) -> str:
+    """The recording that a dataset is a release of: people and their responses are the same in all of its releases."""
+    return RELEASES.get(name, name)
 
 
 def content(name: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from brainbench.analysis.models import ranks
 from brainbench.core.specs import fingerprint
-from brainbench.datasets import DATASETS
+from brainbench.datasets import DATASETS, recording
 from brainbench.entry import Entry, read
 from brainbench.errors import InputError
 from brainbench.leaderboard.attestations import Attested, read_all
@@ -205,7 +205,7 @@ def _of_a_brain(row: Row) -> bool:
 
 
 def _recording(row: Row) -> str:
-    return str(row.entry.benchmark_identity["dataset"])
+    return recording(str(row.entry.benchmark_identity["dataset"]))
 
 
 def _standings(groups: Sequence[list[Row]]) -> list[Standing]:

@@ -11,11 +11,12 @@ from brainbench import datasets
 from brainbench.analysis.few_shot import few_shot
 from brainbench.benchmarks import known
 from brainbench.checks._recording import recording, represented, scored
+from brainbench.core.stimuli import StimulusSet
 from brainbench.errors import InputError, LeakageError, NotApplicableError, UsageError
 from brainbench.in_context import checkpoint
 from brainbench.numerics.representation import Representation
 from brainbench.scorers.few_shot import GRID, FewShotRidge, InContext, _shuffled
-from brainbench.targets import targets
+from brainbench.targets import shared, targets
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +109,22 @@ def test_a_checkpoint_that_saw_the_subject_or_a_picture_is_refused(what):
     else:
         with pytest.raises(LeakageError, match="trained on"):
             targets(dataset, [b], fake)
+
+
+def test_near_copies_and_other_releases_of_a_recording_count_as_seen(monkeypatch):
+    b = known()["insilico.V4-ridge"]
+    dataset = datasets.load("insilico", {})
+    (first, *_) = targets(dataset, [b], FewShotRidge())
+    table = dataset.stimuli().table
+    apart = table.assign(group=[f"g{n // 10}" for n in range(len(table))])
+    grouped = type("D", (), {"spec": dataset.spec, "stimuli": lambda self: StimulusSet(name="d", table=apart)})()
+    assert shared(grouped, first, "other", ["s1"], [table["sha256"].iloc[0]]) == ([], 10)
+    assert shared(dataset, first, "other", ["s1"], [table["sha256"].iloc[0]]) == ([], 1)
+    assert shared(dataset, first, "insilico", ["s1", "s9"], []) == (["s1"], 0)
+    monkeypatch.setitem(datasets.RELEASES, "insilico_meg", "insilico")  # its subjects have the same names
+    assert shared(dataset, first, "insilico_meg", ["s1", "s9"], []) == (["s1"], 0)
+    monkeypatch.setitem(datasets.RELEASES, "henaff2021", "insilico")  # its have others, so nobody can be told apart
+    assert shared(dataset, first, "henaff2021", ["m1"], []) == (["s1"], 0)
 
 
 def test_what_makes_no_sense_is_refused(case):
