@@ -90,8 +90,11 @@ def _load(path: Path, _version: tuple[int, ...]) -> Checkpoint:
             raise ValueError(f"its card lacks {', '.join(lacking)}")
         projection = Projection(mean=state.pop("projection.mean"), axes=state.pop("projection.axes"))
         fields = between_axes(projection.axes, card["side"])
+        architecture = Architecture(**card["architecture"])
+        if architecture.n_layers > len(state):  # every layer has tensors of its own
+            raise ValueError(f"{len(state)} tensors are not {architecture.n_layers} layers")
         with torch.device("meta"):  # sizes that the card tells take no memory before the tensors are seen to have them
-            reader = Reader(Architecture(**card["architecture"]), projection.axes.shape[1], fields=fields)
+            reader = Reader(architecture, projection.axes.shape[1], fields=fields)
         reader.load_state_dict({key.removeprefix("reader."): tensor for key, tensor in state.items()}, assign=True)
     except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RuntimeError, UsageError) as error:
         raise InputError(f"{path} is no checkpoint of an in-context encoder: {error}") from None

@@ -1,9 +1,12 @@
 """Training: exact to resume, better than where it began; checkpoints; receptive fields in the anchor."""
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from brainbench.errors import InputError, UnknownNameError, UsageError
 from brainbench.in_context import checkpoint, resume
@@ -194,6 +197,17 @@ def test_a_checkpoint_comes_back_as_it_was_but_for_half_precision(stuff, tmp_pat
         checkpoint.load(str(path.with_name("broken.safetensors")))
     with pytest.raises(UnknownNameError):
         checkpoint.load("smal")
+
+
+def test_a_card_that_tells_more_layers_than_there_are_tensors_is_refused_at_once(tmp_path):
+    path, shipped = tmp_path / "deep.safetensors", checkpoint.SHIPPED / "small.safetensors"
+    with safe_open(shipped, framework="pt") as file:
+        card = json.loads(file.metadata()["card"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    card["architecture"]["n_layers"] = 10**9
+    save_file(tensors, path, metadata={"card": json.dumps(card)})
+    with pytest.raises(InputError, match="tensors are not 1000000000 layers"):
+        checkpoint.load(str(path))
 
 
 def test_numbers_that_half_precision_cannot_hold_are_kept_whole():
