@@ -31,6 +31,7 @@ log = logging.getLogger("brainbench")
 EVERY = 100  # steps between two states on disk, and two lines of progress
 HELD_OUT = 5  # every fifth neuroid is learned nothing from: its explained variance is the progress
 N_COMPONENTS = 384
+N_DRAWS = 2  # contexts that a held-out neuroid's explained variance in the card is the mean over
 FEWEST = 128  # stimuli of a session: contexts and queries, and what progress is told of
 
 
@@ -58,7 +59,7 @@ class Order:
 class Sources:
     """What a training starts from: features of its distinct stimuli on a grid, and neuroids in a random order.
 
-    `names` are those of the neuroids in `learned`, `network` is what the features are of.
+    `names` are those of the neuroids in `learned`, `held_names` in `held`; `network` is what the features are of.
     """
 
     grid: torch.Tensor
@@ -68,6 +69,7 @@ class Sources:
     learned: list[Recorded]
     held: list[Recorded]
     names: list[str]
+    held_names: list[str]
 
     def some(self, n: int) -> Sources:
         """With the first n of the neuroids to learn from, in an order that is the same for every n.
@@ -114,7 +116,7 @@ def in_context(order: Order, out: Path, setting: Setting, *, tell: Callable[[str
     train(reader, optimizer, stuff, plan, start=start, after=after)
     fewest = min(len(part.rows) for part in source.held)
     ev = {
-        str(size): held_out_ev(reader, stuff.views, source.held, size=size)
+        str(size): held_out_ev(reader, stuff.views, source.held, size=size, n_draws=N_DRAWS)
         for size in (20, 50, 100, 400)
         if size < fewest - 1
     }
@@ -129,6 +131,10 @@ def in_context(order: Order, out: Path, setting: Setting, *, tell: Callable[[str
         "plan": plain(plan),
         "command": command,
         "held_out_ev": ev,
+        "held_out_neuroids": source.held_names,
+        "held_out_draws": N_DRAWS,
+        "network": source.network,
+        "dataset_content": datasets.content(order.dataset),
         "provenance": environment(setting.device),
     }
     checkpoint.save(checkpoint.Checkpoint(reader=reader, projection=projection, card=card), out)
@@ -145,7 +151,7 @@ def sources(order: Order, setting: Setting) -> Sources:
     stimuli = _distinct(dataset.stimuli(), [name for block in found for name in block.stimulus_ids])
     shas = set(stimuli.table["sha256"].dropna())
     refuse_seen(order, shas, setting)
-    learned, held, names = _neuroids(found, dataset.stimuli(), stimuli)
+    learned, held, names, held_names = _neuroids(found, dataset.stimuli(), stimuli)
     model = models.load(order.model, layers=[order.layer], roots=setting.roots)
     source = Sources(
         grid=_features(order, model, stimuli, setting),
@@ -155,6 +161,7 @@ def sources(order: Order, setting: Setting) -> Sources:
         learned=learned,
         held=held,
         names=names,
+        held_names=held_names,
     )
     return source if order.neuroids is None else source.some(order.neuroids)
 
@@ -235,13 +242,14 @@ def _features(order: Order, model: Any, stimuli: StimulusSet, setting: Setting) 
 
 def _neuroids(
     found: Sequence[Any], everything: StimulusSet, kept: StimulusSet
-) -> tuple[list[Recorded], list[Recorded], list[str]]:
-    """Neuroids to learn from, those held out, and the names of the former."""
+) -> tuple[list[Recorded], list[Recorded], list[str], list[str]]:
+    """Neuroids to learn from, those held out, and the names of both."""
     sha = everything.table["sha256"]
     by_content = {content: name for name, content in kept.table["sha256"].items()}
     learned: list[Recorded] = []
     held: list[Recorded] = []
     names: list[str] = []
+    held_names: list[str] = []
     number = 0
     for block in found:
         shown = take(kept.ids, [by_content[sha[name]] for name in block.stimulus_ids], what="stimuli")
@@ -253,8 +261,9 @@ def _neuroids(
         learned.append(Recorded(rows=rows, responses=mean[:, torch.as_tensor(usable & ~out)]))
         held.append(Recorded(rows=rows, responses=mean[:, torch.as_tensor(usable & out)]))
         names += [name for name, use in zip(block.neuroid_ids, usable & ~out) if use]
+        held_names += [name for name, use in zip(block.neuroid_ids, usable & out) if use]
     log.debug("training on %s", listed(names))
-    return learned, held, names
+    return learned, held, names, held_names
 
 
 def _by_picture(shown: torch.Tensor, responses: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -30,7 +30,8 @@ class Checkpoint:
     """A reader with the projection that its features go through; `card` says what was seen in training.
 
     The card has `model`, `layer`, `side`, `architecture`, `seen` (`dataset`, `subjects`, `neuroids`, `sha256` of the
-    stimuli), `seed`, `plan` and `command`.
+    stimuli), `seed`, `plan` and `command`; the `network` with the hash of its weights, the dataset's content, and the
+    explained variance of held-out neuroids with their names and how many contexts it is the mean over.
     """
 
     reader: Reader

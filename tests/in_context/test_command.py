@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from brainbench.datasets import content
 from brainbench.errors import InputError
 from brainbench.in_context.checkpoint import load
 from brainbench.training import Order, _plan
@@ -57,6 +58,8 @@ def test_a_training_killed_without_warning_ends_with_the_tensors_of_one_that_was
         assert torch.equal(tensor, other[name]) and tensor.isfinite().all(), name
     card = load(str(tmp_path / "killed.safetensors")).card
     assert card["seen"]["subjects"] == ["s1"] and set(card["held_out_ev"]) == {"20", "50", "100"}
+    assert not set(card["held_out_neuroids"]) & set(card["seen"]["neuroids"]) and card["held_out_draws"] == 2
+    assert card["dataset_content"] == content("insilico") and len(card["network"]["weights"]) == 64
 
 
 def test_contexts_leave_queries_in_a_small_recording_and_too_small_ones_are_refused():
