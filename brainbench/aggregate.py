@@ -1,7 +1,8 @@
 """From columns of scores to the numbers of an entry.
 
 Layers are chosen fold by fold on `Score.train`, so no test stimulus has a say in which layer it is scored with. A
-value over neuroids is always the median within a subject, then the mean over subjects. Where there is time, a neuroid's
+value over neuroids is always the median within a subject, then the mean over subjects; of subjects' RDMs, what is
+explained of all is set over what is explainable of all (`cuts.share_over_subjects`). Where there is time, a neuroid's
 score is the mean of its columns, one a bin, that lie in the benchmark's window: layers are chosen on that, too, one for
 all bins; and the same is done bin by bin for the time course.
 """
@@ -16,9 +17,9 @@ import numpy as np
 
 from brainbench.benchmarks import Benchmark
 from brainbench.core.arrays import Labels, RDMs
-from brainbench.core.score import Ceiling, Score, normalized_over_bins
+from brainbench.core.score import Ceiling, Score, explained_over_bins
 from brainbench.core.specs import LayerSpec
-from brainbench.cuts import Cut, cut_out, nanmean, over_columns, over_columns_each
+from brainbench.cuts import Cut, cut_out, nanmean, over_columns, over_columns_each, share_over_subjects
 from brainbench.entry import Layer, Number, Optimistic, Scored, Subject, TimeCourse
 from brainbench.numerics.resampling import interval
 from brainbench.replicates import draws_of, summarised
@@ -60,6 +61,7 @@ class Columns(Choice):
     Replicates of two Columns pair up where `draws` is the same: the same stimuli and subjects are drawn in each.
     """
 
+    normalized: float  # the score as a share of what can be explained
     column_normalized: np.ndarray  # (V,)
     ceiling: Ceiling
     excluded: dict[str, int]
@@ -72,11 +74,6 @@ class Columns(Choice):
     extras: dict[str, Number | list[Number]]
     geometry: tuple[dict[str, float], ...]  # of each layer: see `numerics.diagnostics`; empty where nobody asked
     time_course: TimeCourse | None  # None without time
-
-    @property
-    def normalized(self) -> float:
-        """The score as a share of what can be explained."""
-        return over_columns(self.column_normalized, self.subjects)
 
 
 def choose(
@@ -160,6 +157,11 @@ def aggregate(
     ceiling = _joined([(cut, cut.target.ceilings[benchmark.ceiling]) for cut in cuts])
     inside = cuts[0].inside
     whole = replace(ceiling, value=np.concatenate(bins)[:, inside])
+    explained, explainable = explained_over_bins(raw_in_bins[:, inside], scale, whole)
+    shares = explained / explainable
+    normalized = over_columns(shares, subjects)
+    if cuts[0].whole_subjects:
+        normalized = float(share_over_subjects(explained[None], explainable, None)[0])
     course = None
     if benchmark.window_s is not None and chosen:
         valid = np.isfinite(raw_in_bins)
@@ -174,7 +176,8 @@ def aggregate(
         )
     return Columns(
         **vars(choice),
-        column_normalized=normalized_over_bins(raw_in_bins[:, inside], scale, whole),
+        normalized=normalized,
+        column_normalized=shares,
         ceiling=ceiling,
         excluded=dict(sorted((Counter(out) + left_out).items())),
         n_stimuli=len({i for cut in cuts for i in cut.target.stimuli.ids}),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from brainbench.benchmarks import Benchmark
+from brainbench.core.arrays import RDMs
 from brainbench.core.score import Score
 from brainbench.errors import InputError
 from brainbench.targets import Target, window
@@ -33,6 +34,11 @@ class Cut:
     def subjects(self) -> tuple[str, ...]:
         """Of each neuroid."""
         return tuple(self.target.subjects[c] for c in self.places[:, 0])
+
+    @property
+    def whole_subjects(self) -> bool:
+        """Whether a column is a subject's RDM, and no neuroid."""
+        return isinstance(self.target.data, RDMs)
 
     @property
     def times(self) -> tuple[float, ...]:
@@ -88,6 +94,16 @@ def over_subjects(medians: np.ndarray, weights: np.ndarray | None) -> np.ndarray
     out = np.full(len(medians), np.nan)
     np.divide(weighted.sum(axis=1), total, out=out, where=total > 0)
     return out
+
+
+def share_over_subjects(explained: np.ndarray, explainable: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """(B, S), (S,) -> (B,): what is explained of all subjects over what is explainable of all.
+
+    For RDMs, of which a subject has one: the mean of subjects' own shares would be that of a subject who agrees with
+    nobody, and of whom next to nothing can be explained.
+    """
+    share: np.ndarray = over_subjects(explained, weights) / over_subjects(explained * 0 + explainable, weights)
+    return share
 
 
 def _nanmedian(values: np.ndarray) -> np.ndarray:

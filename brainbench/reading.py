@@ -12,7 +12,7 @@ from PIL.Image import Image
 
 from brainbench import extraction
 from brainbench.core.protocols import Model, Scorer
-from brainbench.core.specs import ModelSpec
+from brainbench.core.specs import LayerSpec, ModelSpec
 from brainbench.core.stimuli import StimulusSet
 from brainbench.errors import InputError
 from brainbench.models.features_file import FeatureTable
@@ -39,10 +39,18 @@ class _Pooled:
 
 def as_read(model: Model | FeatureTable, scorer: Scorer) -> Model | FeatureTable:
     """The model as the scorer reads it: one that reads units has each map's channels, averaged over space."""
-    if isinstance(model, FeatureTable) or getattr(scorer, "reads", scorer.spec.reads) == "geometry":
+    layers = layers_read(model.spec, scorer)
+    if layers == model.spec.layers:
         return model
-    layers = tuple(replace(at, pooling=re.sub(r"^grid\d+$", "mean", at.pooling)) for at in model.spec.layers)
-    return _Pooled(spec=replace(model.spec, layers=layers), network=model)
+    return _Pooled(spec=replace(model.spec, layers=layers), network=model)  # type: ignore[arg-type]
+
+
+def layers_read(spec: ModelSpec, scorer: Scorer) -> tuple[LayerSpec, ...]:
+    """The layers of a model as the scorer reads them; features that were computed elsewhere stay as they are."""
+    reads = getattr(scorer, "reads", scorer.spec.reads)
+    if reads == "geometry" or spec.source in ("features", "recording"):
+        return spec.layers
+    return tuple(replace(at, pooling=re.sub(r"^grid\d+$", "mean", at.pooling)) for at in spec.layers)
 
 
 def extract(model: Model | FeatureTable, sets: Iterable[StimulusSet], setting: Setting) -> None:

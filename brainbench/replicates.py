@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from brainbench.benchmarks import N_REPLICATES, Benchmark
-from brainbench.core.score import Score, normalized_over_bins
+from brainbench.core.score import Score, explained_over_bins
 from brainbench.core.specs import Scale, fingerprint
-from brainbench.cuts import Cut, medians_of, nanmean, over_subjects
+from brainbench.cuts import Cut, medians_of, nanmean, over_subjects, share_over_subjects
 from brainbench.numerics.resampling import multiplicities, seed_of
 
 AT_ONCE = 2_000_000  # numbers resampled and summarised at a time: bounds what both copy
@@ -56,11 +56,14 @@ def summarised(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The score (B,), normalized (B,) and in every bin (B, T) under the draws, with the layer picked for each fold.
 
-    One subject's columns are drawn at a time (of RDMs, all subjects'), and only their medians kept.
+    One subject's columns are drawn at a time (of RDMs, all subjects'), and only their medians kept. A share is that of
+    all subjects' RDMs, or the mean of subjects' medians over neuroids.
     """
     n_bins = len(cuts[0].inside)
     names = sorted({name for cut in cuts for name in cut.subjects})
     medians = np.full((2 + n_bins, N_REPLICATES, len(names)), np.nan)
+    whole_subjects = cuts[0].whole_subjects
+    all_explainable = np.full(len(names), np.nan)
     together: dict[frozenset[str], list[int]] = {}
     for number, cut in enumerate(cuts):
         together.setdefault(frozenset(cut.subjects), []).append(number)
@@ -76,10 +79,14 @@ def summarised(
             inside = some[:, :, own[0].inside]
             at = np.ix_(rows, np.asarray(columns))
             medians[0][at] = medians_of(inside.mean(axis=2), subjects)
-            medians[1][at] = medians_of(normalized_over_bins(inside, scale, ceiling), subjects)
+            explained, explainable = explained_over_bins(inside, scale, ceiling)
+            medians[1][at] = medians_of(explained if whole_subjects else explained / explainable, subjects)
+            all_explainable[columns] = medians_of(explainable[None], subjects)[0]
             for bin_ in range(n_bins) if benchmark.window_s is not None else ():
                 medians[2 + bin_][at] = medians_of(some[:, :, bin_], subjects)
     raw, share, *in_bins = (over_subjects(one, draws.subjects) for one in medians)
+    if whole_subjects:
+        share = share_over_subjects(medians[1], all_explainable, draws.subjects)
     return raw, share, np.stack(in_bins, axis=1)
 
 

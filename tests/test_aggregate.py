@@ -5,7 +5,7 @@ import pytest
 
 from brainbench.aggregate import aggregate, choose, over_columns, summary
 from brainbench.benchmarks import N_REPLICATES, known
-from brainbench.core.arrays import Block, Labels
+from brainbench.core.arrays import Block, Labels, RDMs
 from brainbench.core.score import Ceiling, Score
 from brainbench.core.specs import LayerSpec
 from brainbench.core.splits import Fold, Split
@@ -112,6 +112,30 @@ def test_subjects_are_resampled_and_replicates_belong_to_the_benchmark():
     assert len({round(float(r), 3) for r in one.normalized_replicates}) == 3  # who is drawn counts there, too
     single = aggregate(BENCHMARK, LAYERS, asked[:1], scores[:1])
     assert np.ptp(single.replicates) == 0 and "one subject" in single.resampled
+
+
+def test_of_whole_subjects_what_is_explained_is_set_over_what_is_explainable_of_all():
+    """One who agrees with nobody has next to nothing to explain, and must not make the share (seen in real judges)."""
+    raw, bounds = np.array([0.2, 0.3, 0.2]), np.array([0.5, 0.6, 0.02])
+    people = ("s1", "s2", "s3")
+    asked = replace(
+        target(),
+        data=RDMs(stimulus_ids=IDS, subjects=people, values=np.zeros((3, 8, 8))),
+        subjects=people,
+        names=people,
+        ceilings={"split_half": Ceiling(value=bounds, scale="r", method="x", reason=("",) * 3)},
+    )
+    scored = score([raw] * 2, [[0.2] * 3] * 2)
+    columns = aggregate(BENCHMARK, LAYERS, [asked], [[scored, scored]])
+    assert columns.normalized == pytest.approx((0.04 + 0.09 + 0.04) / (0.25 + 0.36 + 0.0004))
+    assert summary(columns).per_subject["s3"].normalized == pytest.approx(100)  # told, where it belongs
+    drawn = {round(float(r), 4) for r in columns.normalized_replicates}
+    alone = {round(float(r**2 / c**2), 4) for r, c in zip(raw, bounds)}
+    assert alone <= drawn and round(0.13 / 0.61, 4) not in drawn
+    assert round(float((0.04 + 0.18) / (0.25 + 0.72)), 4) in drawn  # s1 once and s2 twice
+    unreliable = replace(asked, ceilings={"split_half": replace(asked.ceilings["split_half"], value=bounds - 0.02)})
+    without = aggregate(BENCHMARK, LAYERS, [unreliable], [[scored, scored]])
+    assert without.normalized == pytest.approx((0.04 + 0.09) / (0.48**2 + 0.58**2))  # s3 is in neither sum
 
 
 def test_without_a_ceiling_the_raw_score_stays():

@@ -54,9 +54,16 @@ def normalized_over_bins(raw: np.ndarray, scale: Scale, ceiling: Ceiling) -> np.
     What is explained in all bins over what is explainable in all: the mean of the bins' own shares would be that of the
     bins in which there is next to nothing to explain.
     """
+    explained, explainable = explained_over_bins(raw, scale, ceiling)
+    return explained / explainable
+
+
+def explained_over_bins(raw: np.ndarray, scale: Scale, ceiling: Ceiling) -> tuple[np.ndarray, np.ndarray]:
+    """What is explained (..., V) and what is explainable (V,) in all bins, in variance; NaN as in `normalized`."""
     usable = np.isfinite(ceiling.value) & (ceiling.value.sum(axis=-1, keepdims=True) > 0)
     if not usable.any():
-        return np.full(np.broadcast_shapes(raw.shape, usable.shape)[:-1], np.nan)
+        shape = np.broadcast_shapes(raw.shape, usable.shape)[:-1]
+        return np.full(shape, np.nan), np.full(shape[-1:], np.nan)
     try:
         explained, explainable = _EXPLAINED[scale], _EXPLAINABLE[(scale, ceiling.scale)]
     except KeyError:
@@ -65,7 +72,7 @@ def normalized_over_bins(raw: np.ndarray, scale: Scale, ceiling: Ceiling) -> np.
         ) from None
     whole = explainable(ceiling.value).sum(axis=-1)
     usable = usable.all(axis=-1) & (whole > 0)
-    return np.where(usable, explained(raw).sum(axis=-1) / np.where(usable, whole, 1.0), np.nan)
+    return np.where(usable, explained(raw).sum(axis=-1), np.nan), np.where(usable, whole, np.nan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from brainbench import scorers
 from brainbench.benchmarks import Benchmark, known
+from brainbench.core.score import Ceiling, normalized_over_bins
 from brainbench.core.specs import ModelSpec, fingerprint
 from brainbench.datasets import DATASETS
 from brainbench.entry import Entry
@@ -24,6 +25,7 @@ from brainbench.errors import did_you_mean
 from brainbench.leaderboard.cards import Card
 from brainbench.leaderboard.untrusted import dirty, first_error, shown
 from brainbench.numerics.resampling import interval
+from brainbench.reading import layers_read
 from brainbench.time_course import N_CONSECUTIVE, latencies_of
 
 EXACT = 1e-9  # sums in another order
@@ -168,7 +170,6 @@ def _beyond_reach(entry: Entry) -> Found:
         if value is not None and not -1 - EXACT <= value <= 1 + ROUNDED:
             yield field, f"is {value:g}; a ceiling is at most 1"
     shares = {name: getattr(entry, name) for name in ("normalized", "normalized_low", "normalized_high")}
-    shares |= {f"per_subject.{name}.normalized": s.normalized for name, s in entry.per_subject.items()}
     shares |= {f"baselines.{name}.normalized": b.normalized for name, b in entry.baselines.items()}
     for field, value in shares.items():
         if value is not None and not abs(value) <= MOST_NORMALIZED:
@@ -197,18 +198,15 @@ def _unlike_its_parts(entry: Entry, benchmark: Benchmark) -> Found:
     for field, value, right, within in (
         ("low", entry.low, low, ROUNDED),
         ("high", entry.high, high, ROUNDED),
-        *(
-            (name, getattr(entry, name), _mean([getattr(s, name) for s in entry.per_subject.values()]), EXACT)
-            for name in ("raw", "ceiling", "normalized")
-            if entry.per_subject
-        ),
+        *((name, getattr(entry, name), right, EXACT) for name, right in _over_subjects(entry, benchmark).items()),
     ):
         if not _same(value, right, within):
             yield field, f"is {_told(value)}; the entry's own parts make it {_told(right)}"
     if entry.raw is not None and math.isfinite(low) and not _near(entry.raw, low, high):
         yield "raw", f"is {entry.raw:g}, and its replicates lie around {np.nanmean(replicates):.3f}"
     layers = [layer.layer for layer in entry.layers]
-    named = [(spec["name"], spec["pooling"], spec["depth"]) for spec in entry.model_identity["layers"]]
+    spec, scorer = _spec().validate_python(entry.model_identity), scorers.load(benchmark.scorer, benchmark.params)
+    named = [(layer.name, layer.pooling, layer.depth) for layer in layers_read(spec, scorer)]
     if [(layer.layer, layer.pooling, layer.depth) for layer in entry.layers] != named:
         yield "layers", "are not those of model_identity"
     if len(entry.layer_by_fold) != split.n_folds * split.n_repeats:
@@ -236,6 +234,20 @@ def _unlike_its_parts(entry: Entry, benchmark: Benchmark) -> Found:
         yield "n_stimuli", "and n_neuroids are 1 or more where there is a score"
     if benchmark.subjects is not None and entry.per_subject and set(entry.per_subject) != set(benchmark.subjects):
         yield "per_subject", f"must have {', '.join(benchmark.subjects)}: none may be left out"
+
+
+def _over_subjects(entry: Entry, benchmark: Benchmark) -> dict[str, float]:
+    """What subjects' numbers make the entry's: see `aggregate`."""
+    own = entry.per_subject.values()
+    means = {name: _mean([getattr(s, name) for s in own]) for name in ("raw", "ceiling", "normalized") if own}
+    if scorers.SCORERS[benchmark.scorer].spec.requires == "rdms" and own:
+        del means["normalized"]
+        bounded = [(s.raw, s.ceiling) for s in own if s.normalized is not None]
+        if bounded and benchmark.window_s is None:  # of several bins subjects' means do not tell the share
+            raw, value = np.asarray(bounded, dtype=float).T
+            ceiling = Ceiling(value=value[None], scale=entry.ceiling_scale, method="")  # type: ignore[arg-type]
+            means["normalized"] = float(normalized_over_bins(raw[None], entry.scale, ceiling)[0])  # type: ignore[arg-type]
+    return means
 
 
 def _over_time(entry: Entry, benchmark: Benchmark) -> Found:

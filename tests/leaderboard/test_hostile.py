@@ -24,15 +24,19 @@ import sys
 import textwrap
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from brainbench.core.specs import fingerprint, plain
 from brainbench.entry import MIGRATIONS
 from brainbench.errors import InputError
 from brainbench.leaderboard.board import read_board
+from brainbench.leaderboard.cards import Card
+from brainbench.leaderboard.rules import broken
 from brainbench.leaderboard.untrusted import safetensors_problem
 from brainbench.leaderboard.validate import validate
 from brainbench.models.features_file import write_features
@@ -82,6 +86,41 @@ def test_what_the_tests_begin_with_is_valid(root, folder):
 def test_a_forged_field_is_named(folder, made, fields, says):
     made.edited(folder / V4, **fields)
     assert any(says in problem for problem in problems(folder)), problems(folder)
+
+
+def test_layers_are_those_of_the_model_as_the_scorer_reads_them(made):
+    """One that reads units averages maps over space, so a layer kept on a grid is told as a mean."""
+    maps = tuple(replace(layer, pooling="grid14") for layer in made.LAYERS)
+    model = replace(made.spec("timm:made", "0" * 64), layers=maps)
+    for benchmark, pooling in (("insilico.V1-semi", "mean"), ("insilico.V1-ridge", "grid14")):
+        entry = made.entry("timm:made", benchmark, weights="0" * 64)
+        entry = entry.model_copy(
+            update={
+                "model_identity": plain(model),
+                "model_fingerprint": fingerprint(model),
+                "layers": [layer.model_copy(update={"pooling": pooling}) for layer in entry.layers],
+            }
+        )
+        assert list(broken(entry, Card(**made.card(entry)))) == []
+        other = [layer.model_copy(update={"pooling": "flatten"}) for layer in entry.layers]
+        found = list(broken(entry.model_copy(update={"layers": other}), Card(**made.card(entry))))
+        assert found == [("layers", "are not those of model_identity")]
+
+
+def test_the_share_of_whole_subjects_is_of_all_of_them(made):
+    """A subject of whom next to nothing can be explained has an honest share of 16; the entry's is that of all."""
+    entry = made.entry(benchmark="insilico.V4-rsa")
+    bounds = dict(zip(entry.per_subject, (0.01, 0.64, 0.64)))
+    own = {
+        name: subject.model_copy(update={"ceiling": bounds[name], "normalized": 0.16 / bounds[name]})
+        for name, subject in entry.per_subject.items()
+    }
+    entry = entry.model_copy(update={"per_subject": own, "ceiling": 1.29 / 3, "normalized": 0.48 / 1.29})
+    assert list(broken(entry, Card(**made.card(entry)))) == []
+    mean = sum(subject.normalized for subject in own.values()) / 3
+    for forged in (mean, 0.5):
+        found = dict(broken(entry.model_copy(update={"normalized": forged}), Card(**made.card(entry))))
+        assert "normalized" in found
 
 
 def test_a_score_above_its_ceiling_is_refused(root, made):
