@@ -35,6 +35,23 @@ def test_the_lasso_on_orthonormal_features_is_a_soft_threshold():
     assert torch.isnan(got.r[0, 0]) and got.n_units[0, 0] == 0
 
 
+@pytest.mark.parametrize("penalty", [0.3, 0.1, 0.03])
+def test_weights_on_orthonormal_features_are_thresholded_correlations_with_their_signs(penalty):
+    """METHODS section 8: w = sign(c) max(|c| - penalty, 0), c = Xᵀy/n, in units of y for units of x."""
+    x = orthonormal(64, 6)
+    y = x @ torch.tensor([[0.8, -0.5, 0.2, 0.05, 0, 0], [0, -0.9, 0, 0.3, 0, -0.2]], dtype=torch.float64).T
+    y = y + 0.1 * randn(64, 2, seed=3)
+    y = (y - y.mean(dim=0)) / y.std(dim=0, correction=0)
+    c = x.T @ y / 64
+    w = torch.sign(c) * (c.abs() - penalty).clamp_min(0)
+    got = sparse_readout(x, y, (), penalties=[penalty])
+    np.testing.assert_allclose(got.weights, w, atol=1e-4)  # where the solver stops
+    np.testing.assert_array_equal(got.weights.sign(), w.sign())
+    assert got.n_units.tolist() == (w != 0).sum(dim=0).tolist()
+    moved = sparse_readout(5 * x + 2, 3 * y - 1, (), penalties=[penalty])
+    np.testing.assert_allclose(moved.weights, w * 3 / 5, atol=1e-4)
+
+
 def test_sparse_prediction_equals_scikit_learn_unit_by_unit():
     """scikit-learn 1.9.1; its path over several targets at once is a different, joint selection."""
     x = randn(80, 10) * torch.arange(1, 11) + 4
