@@ -115,6 +115,34 @@ def test_the_penalty_is_that_with_the_least_loss_inside():
     )
 
 
+def test_a_unit_that_is_silent_in_one_half_gets_the_penalty_of_the_other():
+    """So sparse that it responds in the first half alone; one that is silent in neither chooses as ever."""
+    x = randn(300, 10)
+    x[150:, 0] = 0
+    y = torch.cat([2 * x[:, :1], x[:, 1:2] + randn(300, 1, seed=1)], dim=1)
+    got = sparse_readout(x, y, HALVES)
+    (fit, held), _ = HALVES
+    judged = sparse_prediction(x[fit], y[fit], x[held], y[held])
+    assert got.penalty[0] == judged.penalties[int(judged.loss[:, 0].argmin())]
+    assert got.n_units[0] == 1 and float(got.weights[0, 0]) == pytest.approx(2, rel=0.01)
+    both = sum(sparse_prediction(x[a], y[a, 1:], x[b], y[b, 1:]).loss[:, 0] for a, b in HALVES)
+    assert got.penalty[1] == judged.penalties[int(both.argmin())]
+    steps = torch.cat([torch.zeros(150, 1), torch.ones(150, 1)]).double()  # silent in both halves, though not in all
+    assert sparse_readout(x + 5 * steps, steps, HALVES).n_units[0] == 0
+
+
+def test_a_penalty_that_does_not_converge_in_one_half_is_not_chosen_on_the_other(monkeypatch):
+    def stuck(x, y, x_test, y_test, *, penalties):
+        found = sparse_prediction(x, y, x_test, y_test, penalties=penalties)
+        found.loss[1:, 0] = torch.where(x[0, 0] == first, torch.nan, 0.0)
+        return found
+
+    x = randn(300, 5)
+    first = x[0, 0]
+    monkeypatch.setattr("brainbench.numerics.lasso.sparse_prediction", stuck)
+    assert sparse_readout(x, x[:, :1], HALVES).penalty[0] == 1
+
+
 def test_noise_and_dead_units_are_read_from_nothing():
     x = torch.cat([randn(300, 30), torch.ones(300, 1, dtype=torch.float64)], dim=1)
     y = torch.cat([x[:, :1], torch.zeros(300, 1, dtype=torch.float64)], dim=1)

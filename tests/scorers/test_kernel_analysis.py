@@ -192,6 +192,9 @@ def labels(case, change):
         (KernelAnalysis(n_units=21), lambda case: {}, "too-few-units"),
         (KernelAnalysis(), lambda case: {"features": torch.ones(120, 3)}, "constant-features"),
         (KernelAnalysis(protocol="2013"), lambda case: {"features": torch.ones(120, 3)}, "constant-features"),
+        (KernelAnalysis(), lambda case: {"features": 1e160 * case.features}, "overflow"),
+        (KernelAnalysis(n_units=5), lambda case: {"features": 1e25 * case.features.float()}, "overflow"),
+        (MATCHED, lambda case: {"features": torch.ones(120, 8), "target": like(case)}, "constant-features"),
         (KernelAnalysis(), lambda case: {"target": labels(case, lambda v: v.fill("a"))}, "one-category"),
         (KernelAnalysis(), lambda case: {"target": labels(case, lambda v: v.put(3, None))}, "missing-stimuli"),
     ],
@@ -218,3 +221,8 @@ def test_what_cannot_be_read_is_nan_with_a_reason(categories, scorer, given, rea
 def test_wrong_parameters_are_usage_errors(params):
     with pytest.raises(UsageError):
         KernelAnalysis(**params)
+
+
+def test_in_sample_errors_leave_nothing_out():
+    with pytest.raises(UsageError, match="in-sample"):
+        KernelAnalysis(protocol="2013", leave_out="stimulus")
