@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from brainbench.entry import Entry
 from brainbench.plotting._style import COLOURS, MUTED, house
 
-_WIDTH_IN = 4.6
+_WIDTH_IN = 4.6  # more where a name is longer: the axes are not to make room for it
 
 
 def kernel_curves(entries: Sequence[Entry]) -> Figure:
@@ -24,20 +24,14 @@ def kernel_curves(entries: Sequence[Entry]) -> Figure:
     ranked = sorted(entries, key=lambda entry: -(entry.raw or 0.0))
     first = ranked[0]
     penalised = bool(np.min(_array(first, "complexity")) > 0)
+    names = [_named(entry) for entry in ranked]
+    width = max(_WIDTH_IN, 1.1 + 0.063 * max(map(len, names)))
     with house():
-        figure = Figure(figsize=(_WIDTH_IN, 3.4 + 0.18 * len(ranked)), layout="constrained")
+        figure = Figure(figsize=(width, 3.4 + 0.18 * len(ranked)), layout="constrained")
         axes = figure.subplots()
-        for number, (entry, colour) in enumerate(zip(ranked, cycle(COLOURS))):
+        for number, (entry, name, colour) in enumerate(zip(ranked, names, cycle(COLOURS))):
             style = ("-", "--", ":")[number // len(COLOURS) % 3]
-            of_layer = f", {entry.layer}" if entry.layer else ""
-            area = " ".join([_shown(entry.raw), f"[{_shown(entry.low)}, {_shown(entry.high)}]"])
-            axes.plot(
-                _array(entry, "complexity"),
-                _array(entry, "precision"),
-                style,
-                color=colour,
-                label=f"{entry.model}{of_layer}: {area}",
-            )
+            axes.plot(_array(entry, "complexity"), _array(entry, "precision"), style, color=colour, label=name)
         if penalised:
             axes.set_xscale("log")
         axes.axhline(0, color=MUTED, linewidth=0.6, zorder=-1)
@@ -52,7 +46,7 @@ def kernel_curves(entries: Sequence[Entry]) -> Figure:
             f"Above: area under the curve and its 95 % interval, resampled {first.resampled}. "
             f"n = {first.n_stimuli} stimuli."
         )
-        lines = textwrap.wrap(said, int(_WIDTH_IN * 19.5), break_on_hyphens=False)
+        lines = textwrap.wrap(said, int(width * 19.5), break_on_hyphens=False)
         figure.supxlabel("\n".join(lines), x=0.005, ha="left", fontsize=6.8, color="0.25")
     return figure
 
@@ -66,5 +60,6 @@ def _array(entry: Entry, name: str) -> np.ndarray:
     return np.array(entry.extras[name], dtype=float)
 
 
-def _shown(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _named(entry: Entry) -> str:
+    area, low, high = ("–" if v is None else f"{v:.3f}" for v in (entry.raw, entry.low, entry.high))
+    return f"{entry.model}, {entry.layer}: {area} [{low}, {high}]"
