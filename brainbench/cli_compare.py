@@ -36,7 +36,10 @@ def compare(
     scorer: Annotated[
         str | None, typer.Option(help="Whose benchmarks stand for a region: ridge, if not given.")
     ] = None,
-    figures: Annotated[Path | None, typer.Option(help="Write figures, PNG and SVG, to this folder.")] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Write figures, PNG and SVG, to this folder: of regions, or curves of kernel_analysis."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = None,
     max_memory: MaxMemory = None,
     data_root: DataRoot = None,
@@ -56,11 +59,11 @@ def compare(
             max_memory=max_memory,
         )
         return
-    of_regions = {"benchmarks": benchmarks, "scorer": scorer, "figures": figures, "device": device}
+    of_regions = {"benchmarks": benchmarks, "scorer": scorer, "device": device}
     for option, given in (of_regions | {"max-memory": max_memory, "data-root": data_root}).items():
         if given:
             raise UsageError(f"--{option} goes with --regions: entries are compared as they stand")
-    _compare_entries([Path(name) for name in names], as_json)
+    _compare_entries([Path(name) for name in names], figures, as_json)
 
 
 def _compare_regions(
@@ -102,8 +105,9 @@ def _compare_regions(
         raise typer.Exit(InputError.exit_code)
 
 
-def _compare_entries(paths: Sequence[Path], as_json: bool) -> None:
+def _compare_entries(paths: Sequence[Path], figures: Path | None, as_json: bool) -> None:
     """What pairs is shown; what does not is told, and makes the exit code."""
+    from brainbench import plotting
     from brainbench.analysis.models import compare as compare_entries
     from brainbench.printing import print_standings
 
@@ -122,6 +126,9 @@ def _compare_entries(paths: Sequence[Path], as_json: bool) -> None:
             if wrong
             else UsageError(f"no benchmark has scores of two models here, only one or none of {too_few}")
         )
+    curves = [name for name in results if all(plotting.has_curve(entry) for entry in several[name])]
+    if figures is not None and not curves:
+        raise UsageError("--figures goes with --regions, or with entries of kernel_analysis: no others have curves")
     if too_few:
         err.print(Text(f"Not compared, fewer than two models have a score: {too_few}"))
     if as_json:
@@ -137,6 +144,10 @@ def _compare_entries(paths: Sequence[Path], as_json: bool) -> None:
             "Paired replicates; p two-sided; q after Benjamini and Hochberg over the pairs of a benchmark. Models that "
             "share a letter are not told apart at q < .05. best in: share of replicates in which the model is first."
         )
+    if figures is not None:
+        drawn = [(f"{name}-curves", plotting.kernel_curves(several[name])) for name in curves]
+        for path in (path for name, figure in drawn for path in plotting.save(figure, figures, name)):
+            err.print(Text(f"Written: {path}"))
     for problem in wrong:
         err.print(Text(f"brainbench: {problem}"))
     if wrong:

@@ -201,7 +201,7 @@ def test_a_region_without_a_score_is_in_the_table_and_is_the_exit_code(run, tmp_
         ),
         ((NET, "--regions", "V1", "IT", "runs"), 2, "unknown region or benchmark 'runs'"),
         ((NET, "--scorer", "rsa"), 2, "--scorer goes with --regions"),
-        ((NET, "--figures", "x"), 2, "--figures goes with --regions"),
+        ((NET, "--figures", "x"), 3, "cannot read the entry"),
         ((NET, "--regions", "V1", "IT", "--device", "tpu"), 2, "device 'tpu' is not usable here"),
         ((NET, "--regions", "V1", "IT", "--figures", "net.safetensors/x"), 6, "Give another --figures folder"),
         (("features:none.safetensors", "--regions", "V1", "IT"), 3, "none.safetensors"),

@@ -164,15 +164,18 @@ def _drawn(layer: Representation, split: Split, n_units: int) -> Tensor:
 def _levels(scores: dict[str, Score], split: Split, ids: Sequence[str], n_candidates: int) -> list[Level]:
     units = [split.unit[name] for name in ids]
     weights = multiplicities(units, N_REPLICATES, seed_of(fingerprint({"matching": units}), "stimuli"))
-    every, columns = range(len(split.folds)), np.arange(len(scores["all"].reason))
+    every = range(len(split.folds))
+    columns = np.flatnonzero(
+        np.isfinite([score.raw for score in scores.values()]).all(axis=0)
+    )  # the same at all levels
     found: list[Level] = []
     before: tuple[float, np.ndarray] | None = None
     for name, score in scores.items():
         drawn = np.nanmean(score.resample(weights, every, columns), axis=(1, 2))
-        r = float(score.raw.mean())
+        r = float(score.raw[columns].mean())
         low, high = interval(drawn)
         less = (float("nan"),) * 3 if before is None else (r - before[0], *interval(drawn - before[1]))
-        partners = {"few": score.extras.get("n_partners", np.nan), "all": n_candidates}.get(name, 1)
+        partners = score.extras["n_partners"][:, columns] if name == "few" else n_candidates if name == "all" else 1
         found.append(
             Level(
                 name=name,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from brainbench.errors import InputError
 from brainbench.numerics._shapes import Float, Int
-from brainbench.numerics.spectrum import centred
+from brainbench.numerics.alignment import cka, cka_biased
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,20 +65,6 @@ def label_alignment(gram: Float[Tensor, "n n"], labels: Int[Tensor, " n"], *, de
     """
     if len(gram) < 4:
         raise InputError(f"{len(gram)} stimuli: alignment takes at least 4")
-    target = label_kernel(labels)
     if len(labels.unique()) in (1, len(labels)):
         return float("nan")
-    x, y = (_u_centred(k) if debiased else centred(k) for k in (gram.double(), target))
-    norm = x.norm()
-    if not bool(norm > 1e-12 * gram.double().norm()):
-        return float("nan")
-    return float((x * y).sum() / (norm * y.norm()))
-
-
-def _u_centred(gram: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
-    """Off-diagonal entries less all that is a_i + a_j of them; diagonal 0."""
-    n = len(gram)
-    bare = gram.clone().fill_diagonal_(0.0)
-    sums = bare.sum(dim=0) / (n - 2)
-    out = bare - sums[:, None] - sums[None] + bare.sum() / ((n - 1) * (n - 2))
-    return out.fill_diagonal_(0.0)
+    return float((cka if debiased else cka_biased)(gram, label_kernel(labels)))

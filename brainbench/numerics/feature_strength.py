@@ -18,7 +18,8 @@ from torch import Tensor
 
 from brainbench.errors import InputError, UsageError
 from brainbench.numerics._shapes import Float, Int
-from brainbench.numerics.spectrum import centred, eigenvalues, rounding
+from brainbench.numerics.alignment import double_centred
+from brainbench.numerics.spectrum import eigenvalues, rounding
 
 SHARE = 0.9  # of a comparison's squared norm: `Dominance.n_components` reach it
 
@@ -138,7 +139,7 @@ def whitened(gram: Float[Tensor, "n n"], *, rank: int | None = None) -> Float[Te
     same matrix, so give a `rank` well below n, and expect its last components to be noise. Raises UsageError for a
     rank below 1 or above that of the features.
     """
-    values, vectors = torch.linalg.eigh(centred(gram))
+    values, vectors = torch.linalg.eigh(double_centred(gram))
     live = int((values > rounding(gram, values)).sum())
     k = live if rank is None else rank
     if not 1 <= k <= live:

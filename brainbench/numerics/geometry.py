@@ -21,7 +21,8 @@ from torch import Tensor
 
 from brainbench.errors import InputError, UsageError
 from brainbench.numerics._shapes import Bool, Float, Int
-from brainbench.numerics.spectrum import centred, rounding
+from brainbench.numerics.alignment import double_centred
+from brainbench.numerics.spectrum import rounding
 
 ALL_DICHOTOMIES = 1000  # up to here all are scored: 12 conditions have 462, 14 have 1,716
 MOST_PAIRINGS = 8  # conditions a side whose pairings are tried out: 8! = 40,320
@@ -46,7 +47,7 @@ class Shattering:
 
 def coordinates(gram: Float[Tensor, "n n"]) -> Float[Tensor, "n k"]:
     """Features of k <= n - 1 units with the distances of those behind this Gram matrix, centred, float64."""
-    values, vectors = torch.linalg.eigh(centred(gram))
+    values, vectors = torch.linalg.eigh(double_centred(gram))
     keep = values > rounding(gram, values)
     return (vectors[:, keep] * values[keep].sqrt()).flip(1)
 

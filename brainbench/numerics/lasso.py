@@ -88,15 +88,18 @@ def sparse_readout(
 ) -> SparseReadout:
     """The lasso of each unit of y at the penalty with the least mean loss over `inner` folds, fitted to all n stimuli.
 
-    `inner` holds rows to fit and rows to score. A unit of y that no penalty predicts better than its mean has no
-    weights; one that is dead, or whose fit does not converge, has none either. Raises as `sparse_prediction` does.
+    `inner` holds rows to fit and rows to score; a fold in which a unit of y is dead among the rows to fit has no say in
+    its penalty. A unit of y that no penalty predicts better than its mean has no weights; one that is dead, there or
+    in every fold, or whose fit does not converge, has none either. Raises as `sparse_prediction` does.
     """
     grid, weights, converged = _paths(x, y, penalties)
     tried = [sparse_prediction(x[fit], y[fit], x[held], y[held], penalties=grid) for fit, held in inner]
     loss = torch.zeros(converged.shape, dtype=torch.float64)
     inner_r = torch.full_like(loss[0], torch.nan)
     if tried:
-        loss = torch.stack([found.loss for found in tried]).mean(dim=0).nan_to_num(nan=torch.inf)
+        silent = torch.stack([dead(y[fit]).cpu() for fit, _ in inner])[:, None]
+        each_loss = torch.stack([found.loss.nan_to_num(nan=torch.inf) for found in tried])  # inf: no convergence
+        loss = torch.where(silent, torch.nan, each_loss).nanmean(dim=0).nan_to_num(nan=torch.inf, posinf=torch.inf)
     index = torch.where(converged.cpu(), loss, torch.inf).argmin(dim=0)  # the strongest of equals
     each = torch.arange(y.shape[1])
     if tried:

@@ -13,18 +13,9 @@ from torch import Tensor
 
 from brainbench.errors import InputError
 from brainbench.numerics._shapes import Float
+from brainbench.numerics.matching import unit_correlations
 
 STEPS = 100_000_000  # more than any layer takes: POT's own limit ends large problems early, with a warning
-
-
-def correlations(x: Float[Tensor, "n p"], y: Float[Tensor, "n q"]) -> Float[Tensor, "p q"]:
-    """Pearson correlation of every column of x with every column of y, float64; NaN where one is constant."""
-    sides = []
-    for side in (x.double(), y.double()):
-        centred = side - side.mean(dim=0)
-        constant = side.amax(dim=0) == side.amin(dim=0)
-        sides.append(torch.where(constant, torch.nan, centred / centred.norm(dim=0)))
-    return sides[0].T @ sides[1]
 
 
 def transport_plan(similarity: Float[Tensor, "p q"]) -> Float[Tensor, "p q"]:
@@ -47,9 +38,10 @@ def soft_matching(x: Float[Tensor, "n p"], y: Float[Tensor, "n q"]) -> Float[Ten
     """The largest mean correlation of units matched one with another, Σ T_ij r_ij: -1 to 1, 1 for permuted units.
 
     The plan is chosen on the stimuli that it is scored on, which lifts noise far above 0. For a held-out score take
-    `transport_plan(correlations(train))` and sum its product with `correlations(test)`.
+    `transport_plan` of the training stimuli's `matching.unit_correlations` and sum its product with the test stimuli's.
+    Raises InputError below 3 stimuli, and for constant units.
     """
-    r = correlations(x, y)
+    r = unit_correlations(x, y)
     return (transport_plan(r) * r).sum()
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from brainbench.errors import InputError, UsageError
 from brainbench.numerics._shapes import Bool, Float
+from brainbench.numerics.alignment import double_centred
 
 ROUNDING = 1e-10  # an eigenvalue below this share of the largest is rounding, as in Representation.eigh
 FIRST, LAST = 11, 500  # range of the power law: below it single components rule, above it the finite sample does
@@ -56,7 +57,7 @@ def eigenvalues(gram: Float[Tensor, "n n"], *, n_units: int | None = None) -> Fl
     if not torch.isfinite(gram).all():
         raise InputError("the Gram matrix holds NaN or infinity")
     n = len(gram)
-    values = torch.linalg.eigvalsh(centred(gram)).flip(0)[: min(n - 1, n_units or n)]
+    values = torch.linalg.eigvalsh(double_centred(gram)).flip(0)[: min(n - 1, n_units or n)]
     return values[values > rounding(gram, values)] / n
 
 
@@ -78,14 +79,6 @@ def rounding(gram: Float[Tensor, "n n"], values: Float[Tensor, " k"]) -> Float[T
     1e-10 of the largest, or what centring leaves of a constant layer: 1e-13 of the diagonal before centring.
     """
     return torch.maximum(ROUNDING * values.max(), 1e-13 * gram.diagonal().double().abs().max())
-
-
-def centred(gram: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
-    """H G H with H = I - 1/n, float64: the Gram matrix of the features less their mean over stimuli."""
-    gram = gram.double()
-    mean = gram.mean(dim=0)
-    out = gram - mean[:, None] - mean[None] + mean.mean()
-    return (out + out.T) / 2
 
 
 def rank(values: Float[Tensor, " k"]) -> int:

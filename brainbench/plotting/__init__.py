@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from brainbench.plotting._files import check_kind, save, save_as
 from brainbench.plotting.few_shot import few_shot
+from brainbench.plotting.kernel_curves import has_curve, kernel_curves
 from brainbench.plotting.layers import layer_by_region, layer_curves
 from brainbench.plotting.matching import matching
 from brainbench.plotting.robustness import robustness
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = [
     "check_kind",
     "few_shot",
+    "has_curve",
+    "kernel_curves",
     "layer_by_region",
     "layer_curves",
     "matching",

@@ -80,6 +80,8 @@ class KernelAnalysis:
         ):
             if value not in known:
                 raise UsageError(f"no {what} {value!r}; there are {', '.join(known)}")
+        if self.protocol == "2013" and self.leave_out == "stimulus":
+            raise UsageError('protocol "2013" is in-sample and leaves nothing out: drop leave_out, or take "2014"')
         if self.n_units is not None and self.n_units < 1:
             raise UsageError(f"n_units is {self.n_units}; it must be above 0, or left out to read all units")
         if self.like and (self.n_units is not None or self.like.count("/") not in (1, 2)):
@@ -103,28 +105,34 @@ class KernelAnalysis:
             if not measured.total > measured.noise:
                 raise InputError(f"{self.like} has more noise than variance: no layer can be given as much signal")
 
-        def errors(part: tuple[int, ...]) -> Tensor:
-            """(width, complexity, stimulus), made anew when it is needed: all layers' would not fit into memory."""
+        def gram(part: tuple[int, ...]) -> Tensor:
             some = torch.as_tensor(part, device=device)
             if measured is None:
-                gram = self._gram(layer, at[some], n_units, seed + parts.index(part))
-            else:
-                by_name = sorted(part, key=lambda row: target.stimulus_ids[row])  # noise belongs to stimuli
-                names = [target.stimulus_ids[row] for row in by_name]
-                drawn = seed_of(fingerprint({"like": self.like, "stimuli": names}), "noise").generate_state(1)[0]
-                x = layer.units[at[torch.as_tensor(by_name, device=device)]]
-                x = as_measured(x, measured, n_units or x.shape[1], seed=int(drawn))
-                x = x[torch.as_tensor(np.argsort(by_name), device=device)]
-                gram = x @ x.T
+                return self._gram(layer, at[some], n_units, seed + parts.index(part))
+            by_name = sorted(part, key=lambda row: target.stimulus_ids[row])  # noise belongs to stimuli
+            names = [target.stimulus_ids[row] for row in by_name]
+            drawn = seed_of(fingerprint({"like": self.like, "stimuli": names}), "noise").generate_state(1)[0]
+            x = layer.units[at[torch.as_tensor(by_name, device=device)]]
+            x = as_measured(x, measured, n_units or x.shape[1], seed=int(drawn))
+            x = x[torch.as_tensor(np.argsort(by_name), device=device)]
+            return x @ x.T
+
+        def errors(part: tuple[int, ...], products: Tensor) -> Tensor:
+            """(width, complexity, stimulus), made anew when it is needed: all layers' would not fit into memory."""
+            some = torch.as_tensor(part, device=device)
             if self.protocol == "2013":
-                return component_errors(gram, codes[some])
-            return loo_errors(gram, codes[some], units=units[some] if self.leave_out == "unit" else None)
+                return component_errors(products, codes[some])
+            return loo_errors(products, codes[some], units=units[some] if self.leave_out == "unit" else None)
 
         reason = self._unreadable(layer, target.codes, parts, n_units)
         curves: dict[tuple[int, ...], np.ndarray] = {}
         try:
             for part in [] if reason else parts:
-                curves[part] = (1 - errors(part).mean(dim=2).min(dim=0).values).cpu().numpy()
+                products = gram(part)
+                if not products.isfinite().all():
+                    reason = "overflow"  # features are finite, their products are not
+                    break
+                curves[part] = (1 - errors(part, products).mean(dim=2).min(dim=0).values).cpu().numpy()
         except InputError:  # most distances are 0
             reason = "constant-features"
 
@@ -136,7 +144,7 @@ class KernelAnalysis:
             out = torch.full((len(w), len(wanted), 1), torch.nan, dtype=torch.float64)
             for place, fold in enumerate([] if reason else wanted):
                 test = rows[fold][1]
-                each = errors(test)
+                each = errors(test, gram(test))
                 times = w[:, list(test)]
                 mean = (times / times.sum(dim=1, keepdim=True)) @ each.flatten(0, 1).T
                 out[:, place, 0] = 1 - mean.view(len(w), *each.shape[:2]).amin(dim=1).mean(dim=1).cpu()

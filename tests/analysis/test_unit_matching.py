@@ -66,6 +66,17 @@ def test_more_asked_than_there_are_leaves_some_without(x):
     assert pair.levels[1].difference == pytest.approx(0.5)
 
 
+def test_a_unit_without_a_score_at_one_level_counts_at_none(x):
+    """Its responses are too small to be squared in float32, in which readouts are solved."""
+    y = x[:, :4] + np.random.default_rng(1).normal(size=(N, 4))
+    tiny = np.concatenate([y, 1e-25 * x[:, 5:6]], axis=1)
+    with_it, without = found(x, tiny), found(x, y)
+    assert (with_it.n_second, without.n_second) == (5, 4)
+    for level, expected in zip(with_it.levels[1:], without.levels[1:]):
+        assert level.r == pytest.approx(expected.r) and level.n_partners == pytest.approx(expected.n_partners)
+        assert (level.low, level.high) == pytest.approx((expected.low, expected.high))
+
+
 def test_the_path_reaches_from_nothing_to_many(x):
     turned = x @ np.linalg.qr(np.random.default_rng(2).normal(size=(12, 12)))[0]
     path = found(x, turned).path

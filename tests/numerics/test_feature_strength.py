@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from brainbench.errors import InputError, UsageError
+from brainbench.numerics.alignment import cka_biased, double_centred
 from brainbench.numerics.feature_strength import (
     dominant_share,
     easy_and_hard,
@@ -14,7 +15,6 @@ from brainbench.numerics.feature_strength import (
 )
 from brainbench.numerics.rdm import compare, upper
 from brainbench.numerics.representation import Representation
-from brainbench.numerics.spectrum import centred
 
 
 def randn(*shape, seed=0):
@@ -27,8 +27,7 @@ def gram(x):
 
 
 def cka(x, y):
-    a, b = centred(gram(x)), centred(gram(y))
-    return float((a * b).sum() / (a.norm() * b.norm()))
+    return float(cka_biased(gram(x), gram(y)))
 
 
 def rsa(x, y):
@@ -132,10 +131,9 @@ def test_whitened_cka_counts_shared_dimensions():
     """Shared dimensions / √(d₁ d₂): the strength of a feature has no say."""
     f = factorial(5)
     first, second = coded(f, 55, 5, 1, 0, 0), coded(f, 0, 1, 90, 0.1, 0)
-    a, b = (centred(whitened(gram(x @ torch.linalg.qr(randn(5, 5))[0]))) for x in (first, second))
-    assert float((a * b).sum() / (a.norm() * b.norm())) == pytest.approx(2 / 3, rel=1e-9)
-    hard = whitened(gram(f[:, 1]))
-    assert float((a * hard).sum() / (a.norm() * hard.norm())) == pytest.approx(1 / 3**0.5, rel=1e-9)
+    a, b = (whitened(gram(x @ torch.linalg.qr(randn(5, 5))[0])) for x in (first, second))
+    assert float(cka_biased(a, b)) == pytest.approx(2 / 3, rel=1e-9)
+    assert float(cka_biased(a, whitened(gram(f[:, 1])))) == pytest.approx(1 / 3**0.5, rel=1e-9)
     np.testing.assert_allclose(whitened(gram(first), rank=1), gram(f[:, 0]), atol=1e-9)
     with pytest.raises(UsageError, match="rank 4 of features of rank 3"):
         whitened(gram(first), rank=4)
@@ -181,7 +179,7 @@ def test_dominant_share_closed_form_and_cka_of_a_truncated_layer():
         cut = u[:, :k] * s[:k] @ v[:k]
         assert cka(cut, x) == pytest.approx(float(share[k - 1]) ** 0.5, rel=1e-9)
         other = randn(30, 4, seed=k)
-        both = [centred(gram(f)) for f in (x, cut, other)]
+        both = [double_centred(gram(f)) for f in (x, cut, other)]
         moved = float(((both[0] - both[1]) * both[2]).sum() / (both[0].norm() * both[2].norm()))
         assert abs(moved) <= (1 - float(share[k - 1])) ** 0.5
 

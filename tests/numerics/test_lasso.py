@@ -35,6 +35,23 @@ def test_the_lasso_on_orthonormal_features_is_a_soft_threshold():
     assert torch.isnan(got.r[0, 0]) and got.n_units[0, 0] == 0
 
 
+@pytest.mark.parametrize("penalty", [0.3, 0.1, 0.03])
+def test_weights_on_orthonormal_features_are_thresholded_correlations_with_their_signs(penalty):
+    """METHODS section 8: w = sign(c) max(|c| - penalty, 0), c = Xᵀy/n, in units of y for units of x."""
+    x = orthonormal(64, 6)
+    y = x @ torch.tensor([[0.8, -0.5, 0.2, 0.05, 0, 0], [0, -0.9, 0, 0.3, 0, -0.2]], dtype=torch.float64).T
+    y = y + 0.1 * randn(64, 2, seed=3)
+    y = (y - y.mean(dim=0)) / y.std(dim=0, correction=0)
+    c = x.T @ y / 64
+    w = torch.sign(c) * (c.abs() - penalty).clamp_min(0)
+    got = sparse_readout(x, y, (), penalties=[penalty])
+    np.testing.assert_allclose(got.weights, w, atol=1e-4)  # where the solver stops
+    np.testing.assert_array_equal(got.weights.sign(), w.sign())
+    assert got.n_units.tolist() == (w != 0).sum(dim=0).tolist()
+    moved = sparse_readout(5 * x + 2, 3 * y - 1, (), penalties=[penalty])
+    np.testing.assert_allclose(moved.weights, w * 3 / 5, atol=1e-4)
+
+
 def test_sparse_prediction_equals_scikit_learn_unit_by_unit():
     """scikit-learn 1.9.1; its path over several targets at once is a different, joint selection."""
     x = randn(80, 10) * torch.arange(1, 11) + 4
@@ -96,6 +113,34 @@ def test_the_penalty_is_that_with_the_least_loss_inside():
     assert got.inner_r.tolist() == pytest.approx(
         [float((tried[0].r[i, v].nan_to_num() + tried[1].r[i, v].nan_to_num()) / 2) for v, i in enumerate(best)]
     )
+
+
+def test_a_unit_that_is_silent_in_one_half_gets_the_penalty_of_the_other():
+    """So sparse that it responds in the first half alone; one that is silent in neither chooses as ever."""
+    x = randn(300, 10)
+    x[150:, 0] = 0
+    y = torch.cat([2 * x[:, :1], x[:, 1:2] + randn(300, 1, seed=1)], dim=1)
+    got = sparse_readout(x, y, HALVES)
+    (fit, held), _ = HALVES
+    judged = sparse_prediction(x[fit], y[fit], x[held], y[held])
+    assert got.penalty[0] == judged.penalties[int(judged.loss[:, 0].argmin())]
+    assert got.n_units[0] == 1 and float(got.weights[0, 0]) == pytest.approx(2, rel=0.01)
+    both = sum(sparse_prediction(x[a], y[a, 1:], x[b], y[b, 1:]).loss[:, 0] for a, b in HALVES)
+    assert got.penalty[1] == judged.penalties[int(both.argmin())]
+    steps = torch.cat([torch.zeros(150, 1), torch.ones(150, 1)]).double()  # silent in both halves, though not in all
+    assert sparse_readout(x + 5 * steps, steps, HALVES).n_units[0] == 0
+
+
+def test_a_penalty_that_does_not_converge_in_one_half_is_not_chosen_on_the_other(monkeypatch):
+    def stuck(x, y, x_test, y_test, *, penalties):
+        found = sparse_prediction(x, y, x_test, y_test, penalties=penalties)
+        found.loss[1:, 0] = torch.where(x[0, 0] == first, torch.nan, 0.0)
+        return found
+
+    x = randn(300, 5)
+    first = x[0, 0]
+    monkeypatch.setattr("brainbench.numerics.lasso.sparse_prediction", stuck)
+    assert sparse_readout(x, x[:, :1], HALVES).penalty[0] == 1
 
 
 def test_noise_and_dead_units_are_read_from_nothing():
