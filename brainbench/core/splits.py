@@ -65,23 +65,22 @@ def grouped_folds(table: pd.DataFrame, *, n_folds: int, n_repeats: int = 1, seed
             f"{units.nunique()} units of stimuli (identical pictures and groups count once) cannot make "
             f"{n_folds} folds; at least 2 folds and a unit for each are needed"
         )
-    stratum = table["stratum"].astype(str) if "stratum" in table else pd.Series("", index=table.index)
-    members = {unit: rows.to_numpy() for unit, rows in units.groupby(units).groups.items()}
+    stratum = table["stratum"].astype(str).tolist() if "stratum" in table else [""] * len(table)
+    members = units.groupby(units).indices  # unit -> positions: by name, 73,000 stimuli would take half a minute
     ids = np.asarray(table.index, dtype=object)
     folds = []
     for repeat in range(n_repeats):
         shuffled = np.random.default_rng([seed, repeat]).permutation(sorted(members))
         order = sorted(shuffled, key=lambda unit: stratum[members[unit][0]])  # stable: random within a stratum
-        fold_of = pd.Series(-1, index=table.index)
+        assigned = np.full(len(table), -1)
         total = np.zeros(n_folds, dtype=int)
         within: dict[str, np.ndarray] = {}
         for unit in order:
             counts = within.setdefault(stratum[members[unit][0]], np.zeros(n_folds, dtype=int))
             fold = np.lexsort((total, counts))[0]
-            fold_of[members[unit]] = fold
+            assigned[members[unit]] = fold
             counts[fold] += len(members[unit])
             total[fold] += len(members[unit])
-        assigned = fold_of.to_numpy()
         folds += [
             Fold(train=tuple(ids[assigned != number]), test=tuple(ids[assigned == number])) for number in range(n_folds)
         ]
