@@ -103,7 +103,7 @@ print(json.dumps(nsd.scored(Path(sys.argv[2]), 3, False)))
 
 
 def cut(root, held):
-    """What three sessions of NSD add to a process (GB) once read, stacked and with ceilings; `held` numbers may stay."""
+    """What three sessions of NSD add to a process (GB) until ceilings are there; arrays of `held` numbers may stay."""
     command = [sys.executable, "-c", SUBJECT, BIG.parent, root, str(held)]
     got = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return got["cut"] - got["before"]
