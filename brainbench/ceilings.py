@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from brainbench.core.arrays import Block, RDMs
+from brainbench.core.mapped import release, spans
 from brainbench.core.score import Ceiling
 from brainbench.core.splits import Split
 from brainbench.errors import InputError
@@ -16,7 +17,6 @@ from brainbench.numerics.rdm import upper
 from brainbench.numerics.resampling import seed_of
 
 N_HALVINGS = 50
-AT_ONCE = 2048  # columns of a recording with time, which has many
 
 
 def of_labels(rule: str) -> Ceiling:
@@ -40,12 +40,13 @@ def of_neuroids(rule: str, block: Block, seed: str) -> Ceiling:
         generator = torch.Generator().manual_seed(int(seed_of(seed, "halves").generate_state(1)[0]))
         return split_half(values, n_splits=N_HALVINGS, generator=generator).double().numpy()
 
-    width = AT_ONCE if block.times else max(1, n)  # the halvings are the same for all columns
-    value = np.concatenate(
-        [reliability(torch.as_tensor(block.values[:, :, at : at + width])) for at in range(0, max(1, n), width)]
-    )
+    value, single = np.empty(n), np.empty(n, dtype=bool)
+    for some in spans(block.values.shape, axis=2):  # the halvings are the same for all columns
+        values = torch.tensor(block.values[:, :, some])
+        value[some] = reliability(values)
+        single[some] = (values.isfinite().sum(dim=1) < 2).all(dim=0).numpy()
+        release(block.values)
     method = "ncsnr" if rule == "ncsnr" else "split-half, Spearman-Brown"
-    single = np.isfinite(block.values).sum(axis=1).max(axis=0) < 2
     reason = ["single-repetition" if s else "unreliable" if not v > 0 else "" for s, v in zip(single, value)]
     return Ceiling(value=value, scale="r2", method=method, reason=tuple(reason))
 

@@ -70,13 +70,8 @@ class Target:
         """
         rows = np.flatnonzero([name in ids for name in self.data.stimulus_ids])
         kept = tuple(self.data.stimulus_ids[row] for row in rows)
-        data: Block | RDMs | Labels
-        if isinstance(self.data, RDMs):
-            data = self.data.stimuli(rows)
-        else:
-            data = replace(self.data, stimulus_ids=kept, values=self.data.values[rows])
         split, stimuli = self.split.restrict(kept), self.stimuli.select(kept)
-        return replace(self, data=data, stimuli=stimuli, split=split, ceilings={})
+        return replace(self, data=self.data.stimuli(rows), stimuli=stimuli, split=split, ceilings={})
 
     def exchanged(self, seed: int) -> Target:
         """The same recording with its stimuli exchanged at random, for a control: no model has anything to find in it.
@@ -84,11 +79,7 @@ class Target:
         Ceilings stay those of the recording. Targets of the same stimuli are exchanged alike.
         """
         order = np.random.default_rng(seed).permutation(len(self.data.stimulus_ids))
-        data: Block | RDMs | Labels
-        if isinstance(self.data, RDMs):
-            data = replace(self.data.stimuli(order), stimulus_ids=self.data.stimulus_ids)
-        else:
-            data = replace(self.data, values=self.data.values[order])
+        data: Block | RDMs | Labels = replace(self.data.stimuli(order), stimulus_ids=self.data.stimulus_ids)
         return replace(self, data=data)
 
     def neuroids(self, at: np.ndarray) -> Target:

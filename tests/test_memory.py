@@ -89,3 +89,29 @@ def test_what_was_written_into_a_memory_map_is_not_lost(tmp_path):
     block = mapped(path, "c")
     block.values[:, 0, 0] = 2
     assert block.mean(slice(0, 1)).mean() == block.mean(slice(0, 1)).mean() == 2
+
+
+SUBJECT = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import nsd
+from brainbench.core import mapped
+mapped.HELD = int(sys.argv[3])
+print(json.dumps(nsd.scored(Path(sys.argv[2]), 3, False)))
+"""
+
+
+def cut(root, held):
+    """What three sessions of NSD add to a process (GB) until ceilings are there; arrays of `held` numbers may stay."""
+    command = [sys.executable, "-c", SUBJECT, BIG.parent, root, str(held)]
+    got = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return got["cut"] - got["before"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_large_region_is_never_in_memory_whole(tmp_path, monkeypatch):
+    """146 MB of responses, 49 a session; the tables of what was shown take .1 GB."""
+    monkeypatch.syspath_prepend(BIG.parent)
+    importlib.import_module("nsd").made(tmp_path, 3, 16_000)
+    assert cut(tmp_path, 2**20) < 0.27 < 0.45 < cut(tmp_path, 2**40)

@@ -7,15 +7,15 @@ Dimension names are fixed: responses are (presentation, neuroid) or (presentatio
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from brainbench.core.mapped import release, room, spans
 from brainbench.errors import AlignmentError, InputError, listed
 
 
@@ -180,27 +180,30 @@ class Block:
             times=picked(self.times, at) if self.times else (),
         )
 
+    def stimuli(self, rows: np.ndarray) -> Block:
+        """Those of some of its stimuli, in that order, under the names that these have."""
+        values = room((len(rows), *self.values.shape[1:]), axis=2)
+        for some in spans(values.shape, axis=2):
+            values[:, :, some] = self.values[:, :, some][rows]
+            release(values, self.values)
+        return replace(self, stimulus_ids=tuple(self.stimulus_ids[row] for row in rows), values=values)
+
     def mean(self, neuroids: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Mean over the repetitions that exist: float64 (stimulus, neuroid[, time]); NaN where none does."""
         values = np.asarray(self.values[:, :, neuroids])
         if values.shape[1] == 1:
             mean = np.where(np.isfinite(values[:, 0]), values[:, 0], np.nan).astype(np.float64)
         else:
-            present = np.isfinite(values)
-            count = present.sum(axis=1)
-            total = np.where(present, values, 0.0).sum(axis=1, dtype=np.float64)
-            mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-        _release(self.values)
+            total = np.zeros_like(values[:, 0], dtype=np.float64)
+            count = np.zeros_like(total, dtype=np.int32)
+            for repetition in range(values.shape[1]):  # all at once would be several times the values
+                one = values[:, repetition]
+                present = np.isfinite(one)
+                total += np.where(present, one, 0.0)
+                count += present
+            mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+        release(self.values)
         return mean
-
-
-def _release(values: np.ndarray) -> None:
-    """Gives back the memory of what was read of a read-only memory map; nothing happens to other arrays."""
-    base: Any = values
-    while isinstance(base, np.ndarray):
-        base = base.base
-    if isinstance(base, mmap.mmap) and not values.flags.writeable and hasattr(base, "madvise"):
-        base.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +255,10 @@ class Labels:
     left_out: int = 0
     like: np.ndarray | None = None
 
+    def stimuli(self, rows: np.ndarray) -> Labels:
+        """Those of some of its stimuli, in that order, under the names that these have."""
+        return replace(self, stimulus_ids=tuple(self.stimulus_ids[row] for row in rows), values=self.values[rows])
+
     @property
     def codes(self) -> np.ndarray:
         """A whole number for each stimulus' category, in the categories' alphabetical order; -1 where there is none."""
@@ -276,41 +283,54 @@ def blocks(responses: xr.DataArray) -> list[Block]:
     values = responses.values
     stimulus_of, names = pd.factorize(responses["stimulus_id"].values, sort=True)
     session_of, sessions = pd.factorize(responses["session"].values, sort=True)
-    finite = np.isfinite(values).reshape(*values.shape[:2], -1).any(axis=2)
-    measured = np.stack([finite[session_of == s].any(axis=0) for s in range(len(sessions))], axis=1)
+    measured = np.empty((values.shape[1], len(sessions)), dtype=bool)
+    for some in spans(values.shape, axis=1):
+        finite = np.isfinite(values[:, some]).reshape(len(values), some.stop - some.start, -1).any(axis=2)
+        measured[some] = np.stack([finite[session_of == s].any(axis=0) for s in range(len(sessions))], axis=1)
+        release(values)
     silent = np.logical_not(measured.any(axis=1))
     measured[silent] = measured[~silent][0] if not silent.all() else True
     shows = np.stack([np.isin(np.arange(len(names)), stimulus_of[session_of == s]) for s in range(len(sessions))])
-    shown_to = np.matmul(measured, shows)  # (neuroid, stimulus): any of its sessions showed it
+    patterns, pattern_of = np.unique(measured, axis=0, return_inverse=True)
+    shown_to = np.matmul(patterns, shows)  # (pattern, stimulus): any of its sessions showed it
     result = []
     for shown in np.unique(shown_to, axis=0):
-        neuroids = np.flatnonzero(np.all(shown_to == shown, axis=1))
+        neuroids = np.flatnonzero(np.all(shown_to == shown, axis=1)[pattern_of.ravel()])
         rows = np.flatnonzero(np.asarray(measured[neuroids].any(axis=0))[session_of])
         result.append(
             Block(
                 stimulus_ids=tuple(names[shown]),
                 neuroid_ids=tuple(responses["neuroid_id"].values[neuroids]),
                 regions=tuple(responses["region"].values[neuroids]),
-                values=_stack_repetitions(_part(values, rows, neuroids), stimulus_of[rows]),
+                values=_stacked_repetitions(values, rows, neuroids, stimulus_of[rows]),
             )
         )
     return result
 
 
-def _part(values: np.ndarray, rows: np.ndarray, neuroids: np.ndarray) -> np.ndarray:
-    """These rows and columns; the array itself where that is all of it, for a copy may be gigabytes."""
-    return values if values.shape[:2] == (len(rows), len(neuroids)) else values[np.ix_(rows, neuroids)]
+def _stacked_repetitions(
+    values: np.ndarray, rows: np.ndarray, neuroids: np.ndarray, stimulus: np.ndarray
+) -> np.ndarray:
+    """(presentation, neuroid, ...) -> (stimulus, repetition, neuroid, ...): what was measured first, then NaN.
 
-
-def _stack_repetitions(values: np.ndarray, stimulus: np.ndarray) -> np.ndarray:
-    """(presentation, neuroid, ...) -> (stimulus, repetition, neuroid, ...): what was measured first, then NaN."""
+    Of those rows and neuroids; `stimulus` is what each of the rows showed.
+    """
     shown, at = np.unique(stimulus, return_inverse=True)
     slot = pd.Series(at).groupby(at).cumcount().to_numpy()
-    stacked = np.full((len(shown), slot.max() + 1, *values.shape[1:]), np.nan, dtype=np.float32)
-    stacked[at, slot] = values
-    missing = np.isnan(stacked)
-    lacking = missing.sum(axis=1, dtype=np.uint16)  # int64 would be almost as large as the responses
-    longest = stacked.shape[1] - int(lacking.min(initial=stacked.shape[1] - 1))
-    if longest < stacked.shape[1]:  # sessions of other neuroids took slots: close the gaps
-        stacked = np.take_along_axis(stacked, np.argsort(missing, axis=1, kind="stable"), axis=1)[:, :longest]
-    return stacked
+    n_slots, everything = int(slot.max()) + 1, values.shape[:2] == (len(rows), len(neuroids))
+    stacked, longest = room((len(shown), n_slots, len(neuroids), *values.shape[2:]), axis=2), 1
+    for some in spans(stacked.shape, axis=2):
+        part = stacked[:, :, some]
+        part.fill(np.nan)
+        part[at, slot] = values[:, some] if everything else values[np.ix_(rows, neuroids[some])]
+        longest = max(longest, int((~np.isnan(part)).sum(axis=1, dtype=np.uint16).max(initial=0)))
+        release(values, stacked)
+    if longest == n_slots:
+        return stacked
+    closed = room((len(shown), longest, *stacked.shape[2:]), axis=2)  # sessions of other neuroids took slots
+    for some in spans(stacked.shape, axis=2):
+        part = stacked[:, :, some]
+        order = np.argsort(np.isnan(part), axis=1, kind="stable")[:, :longest]
+        closed[:, :, some] = np.take_along_axis(part, order, axis=1)
+        release(stacked, closed)
+    return closed

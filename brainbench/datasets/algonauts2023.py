@@ -19,6 +19,7 @@ import xarray as xr
 from PIL import Image
 
 from brainbench.core.arrays import responses_array
+from brainbench.core.mapped import release, room, spans
 from brainbench.core.specs import DatasetSpec
 from brainbench.core.stimuli import StimulusSet
 from brainbench.datasets import _arrays, _fetch
@@ -109,12 +110,14 @@ class Algonauts2023:
                             )
                         masks[region][: len(mask), side] = mask
         cells = columns(masks, of=subject)
-        vertex, hemisphere = cells.at
-        values = np.empty((len(names), len(vertex)), dtype=np.float32)
-        for side, part in enumerate(stored):
-            values[:, hemisphere == side] = part[:, vertex[hemisphere == side]]
+        vertex, hemisphere = (index[cells.take] for index in cells.at)
+        values = room((len(names), len(vertex)), axis=1)
+        for some in spans(values.shape, axis=0):
+            for side, part in enumerate(stored):
+                values[some, hemisphere == side] = part[some][:, vertex[hemisphere == side]]
+            release(values, *stored)
         return responses_array(
-            cells.of(values),
+            values,
             stimulus_id=names,
             repetition=[0] * len(names),
             session=["train"] * len(names),

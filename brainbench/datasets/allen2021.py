@@ -25,6 +25,7 @@ import xarray as xr
 from PIL import Image
 
 from brainbench.core.arrays import responses_array
+from brainbench.core.mapped import release, room, spans
 from brainbench.core.specs import DatasetSpec
 from brainbench.core.stimuli import StimulusSet
 from brainbench.datasets import _fetch, _hdf5, _slabs, _volumes
@@ -86,8 +87,9 @@ class _Experiment(ABC):
     ) -> xr.DataArray:
         """Percent signal change (presentation, neuroid) to single trials, with `ncsnr` of each neuroid as released.
 
-        Only the voxels of `regions` are read, session by session: what comes back is all that is held, 120 kB a neuroid
-        for 40 sessions. All regions together are more than 10 GB. A voxel of several regions is a neuroid of each.
+        Only the voxels of `regions` are read, session by session. What comes back, 120 kB a neuroid for 40 sessions, is
+        held if it is small and else in a temporary file (see `core.mapped`): all regions together are more than 10 GB.
+        A voxel of several regions is a neuroid of each.
         int16 has no NaN: a voxel that is 0 in all trials of a session was not measured in it, and is NaN in all of the
         sessions asked for, or its pictures would be other ones than its neighbours'.
         Raises UnknownNameError for a subject, region or session of that subject that does not exist, AccessError, with
@@ -100,15 +102,20 @@ class _Experiment(ABC):
         files = {name: self._files(subject, known[name]) for name in names}
         cells, ncsnr = self._cells(subject, wanted)
         shown = self._shown(subject)
-        values = np.empty((TRIALS * len(names), len(cells.region)), dtype=np.float32)
+        values = room((TRIALS * len(names), len(cells.region)), axis=1)
         unmeasured = np.zeros(len(cells.region), dtype=bool)
         ids: list[str] = []
         for at, name in enumerate(names):
             number, rows = known[name], slice(at * TRIALS, (at + 1) * TRIALS)
-            values[rows] = cells.of(self._betas(files[name], cells))
-            unmeasured |= ~(np.abs(values[rows]) > 0).any(axis=0)  # NaN is not above 0 either
+            betas = cells.of(self._betas(files[name], cells))
+            for some in spans(betas.shape, axis=1):
+                values[rows, some] = betas[:, some]
+                unmeasured[some] |= ~(np.abs(betas[:, some]) > 0).any(axis=0)  # NaN is not above 0 either
+                release(values)
             ids += _names(shown[(number - 1) * TRIALS : number * TRIALS])
-        values[:, unmeasured] = np.nan
+        for neuroid in np.flatnonzero(unmeasured):
+            values[:, neuroid] = np.nan
+            release(values)
         session = np.repeat(np.array(names, dtype=object), TRIALS)
         order = pd.DataFrame({"session": session, "stimulus": ids}).groupby(["session", "stimulus"]).cumcount()
         return responses_array(
