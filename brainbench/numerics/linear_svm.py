@@ -134,10 +134,6 @@ def _newton(
     x: Float[Tensor, "n p"], gram: Float[Tensor, "n n"] | None, y: Float[Tensor, " n"], cost: float, w: Tensor
 ) -> Float[Tensor, " p"]:
     """The weights of one machine, from any others."""
-
-    def loss(w: Tensor, said: Tensor) -> float:
-        return float(w @ w / 2 + cost * (1 - y * said).clamp_min(0).square().sum())
-
     said = x @ w
     while True:
         inside = y * said < 1
@@ -146,14 +142,18 @@ def _newton(
         reached = x @ goal
         if torch.equal(y * reached < 1, inside):
             return goal
-        step, now = goal - w, loss(w, said)
+        step, now = goal - w, _loss(w, said, y, cost)
         slope = float((w - 2 * cost * (x[rows].T @ (y - said)[rows])) @ step)
         share = 1.0
-        while loss(w + share * step, said + share * (reached - said)) > now + 1e-4 * share * slope:
+        while _loss(w + share * step, said + share * (reached - said), y, cost) > now + 1e-4 * share * slope:
             share /= 2
             if share < 1e-9:  # rows that lie on the margin are in or out of it by rounding: nothing is left to gain
                 return w
         w, said = w + share * step, said + share * (reached - said)
+
+
+def _loss(w: Tensor, said: Tensor, y: Tensor, cost: float) -> float:
+    return float(w @ w / 2 + cost * (1 - y * said).clamp_min(0).square().sum())
 
 
 def _ridge(

@@ -38,8 +38,15 @@ def test_fewer_neuroids_are_some_of_more():
     parts = [Recorded(rows=torch.arange(5), responses=torch.arange(20.0).view(5, 4)) for _ in range(2)]
     names = [f"{part}/{n}" for part in range(2) for n in range(4)]
     all_of = Sources(
-        grid=torch.zeros(5, 1), side=1, sha256=[], network=None, learned=parts, held=parts, names=names
-    )  # fmt: skip
+        grid=torch.zeros(5, 1),
+        side=1,
+        sha256=[],
+        network=None,
+        learned=parts,
+        held=parts,
+        names=names,
+        held_names=names,
+    )
     few, more = all_of.some(2), all_of.some(5)
     assert set(few.names) < set(more.names) and len(few.names) == 2
     assert sum(part.responses.shape[1] for part in few.learned) == 2
