@@ -278,9 +278,11 @@ def blocks(responses: xr.DataArray) -> list[Block]:
 
     A neuroid was shown what its sessions showed: those in which it has at least one number. So a value missing for
     single stimuli makes the neuroid incomplete, never the block smaller; and a neuroid without any number is kept,
-    with the first neuroid's sessions, so that it is counted and named, not lost.
+    with the first neuroid's sessions, so that it is counted and named, not lost. Raises InputError where there is none.
     """
     values = responses.values
+    if not values.size:
+        raise InputError(f"{len(values)} presentations of {values.shape[1]} neuroids: there is nothing to score")
     stimulus_of, names = pd.factorize(responses["stimulus_id"].values, sort=True)
     session_of, sessions = pd.factorize(responses["session"].values, sort=True)
     measured = np.empty((values.shape[1], len(sessions)), dtype=bool)
