@@ -88,6 +88,17 @@ def responses_array(
     return xr.DataArray(values, dims=dims, coords=coordinates, name="responses")
 
 
+def presentations(responses: xr.DataArray, rows: np.ndarray) -> xr.DataArray:
+    """Those of the presentations, in that order; in a file of their own where they are large."""
+    whole = responses.values
+    values = room((len(rows), *whole.shape[1:]), axis=1)
+    for some in spans((len(whole), *whole.shape[1:]), axis=1):
+        values[:, some] = whole[:, some][rows]
+        release(values, whole)
+    coords = {name: at[rows] if at.dims == ("presentation",) else at for name, at in responses.coords.items()}
+    return xr.DataArray(values, dims=responses.dims, coords=coords, name=responses.name, attrs=responses.attrs)
+
+
 def rdms_array(
     values: np.ndarray, *, subject: Sequence[str], session: Sequence[str], stimulus_id: Sequence[str]
 ) -> xr.DataArray:

@@ -8,7 +8,7 @@ import pytest
 
 from brainbench.ceilings import of_neuroids
 from brainbench.core import mapped
-from brainbench.core.arrays import blocks, responses_array
+from brainbench.core.arrays import blocks, presentations, responses_array
 from brainbench.errors import ResourceError
 
 
@@ -105,3 +105,12 @@ def test_what_was_changed_in_a_private_copy_of_a_file_stays(tmp_path):
     values.flags.writeable = False
     mapped.release(values, values.view(np.ndarray)[3:])
     assert (values == 5).all()
+
+
+def test_some_presentations_of_a_recording_lie_in_a_file_where_they_are_large(in_files):
+    rows = np.arange(0, 60, 3)
+    here = recording(3)[rows]
+    in_files()
+    there = presentations(recording(3), rows)
+    assert there.identical(here)
+    assert there.values.strides[0] == 4  # a file's: presentations are innermost
