@@ -88,6 +88,17 @@ def responses_array(
     return xr.DataArray(values, dims=dims, coords=coordinates, name="responses")
 
 
+def presentations(responses: xr.DataArray, rows: np.ndarray) -> xr.DataArray:
+    """Those of the presentations, in that order; in a file of their own where they are large."""
+    whole = responses.values
+    values = room((len(rows), *whole.shape[1:]), axis=1)
+    for some in spans((len(whole), *whole.shape[1:]), axis=1):
+        values[:, some] = whole[:, some][rows]
+        release(values, whole)
+    coords = {name: at[rows] if at.dims == ("presentation",) else at for name, at in responses.coords.items()}
+    return xr.DataArray(values, dims=responses.dims, coords=coords, name=responses.name, attrs=responses.attrs)
+
+
 def rdms_array(
     values: np.ndarray, *, subject: Sequence[str], session: Sequence[str], stimulus_id: Sequence[str]
 ) -> xr.DataArray:
@@ -278,9 +289,11 @@ def blocks(responses: xr.DataArray) -> list[Block]:
 
     A neuroid was shown what its sessions showed: those in which it has at least one number. So a value missing for
     single stimuli makes the neuroid incomplete, never the block smaller; and a neuroid without any number is kept,
-    with the first neuroid's sessions, so that it is counted and named, not lost.
+    with the first neuroid's sessions, so that it is counted and named, not lost. Raises InputError where there is none.
     """
     values = responses.values
+    if not values.size:
+        raise InputError(f"{len(values)} presentations of {values.shape[1]} neuroids: there is nothing to score")
     stimulus_of, names = pd.factorize(responses["stimulus_id"].values, sort=True)
     session_of, sessions = pd.factorize(responses["session"].values, sort=True)
     measured = np.empty((values.shape[1], len(sessions)), dtype=bool)

@@ -38,8 +38,9 @@ def room(shape: Sequence[int], axis: int) -> np.ndarray:
                 file.truncate(size)
             held = _OwnFile(file.fileno(), size)
     except OSError as error:
+        where = f" in {tempfile.tempdir}" if tempfile.tempdir else ""  # none, if no folder can be written to
         raise ResourceError(
-            f"no room for {size / 1e9:.1f} GB of responses in {tempfile.gettempdir()}: {error.strerror}. "
+            f"no room for {size / 1e9:.1f} GB of responses{where}: {error.strerror}. "
             "Set TMPDIR to a folder on a larger disk."
         ) from None
     stored: np.ndarray = np.ndarray((*shape[axis:], *shape[:axis]), dtype=np.float32, buffer=held)
@@ -55,11 +56,16 @@ def spans(shape: Sequence[int], axis: int) -> Iterator[slice]:
 
 
 def release(*arrays: np.ndarray) -> None:
-    """Gives back the memory of what was read of read-only maps, and read or written of `room`; others stay."""
+    """Gives back the memory of what was read of read-only maps, and read or written of `room`; others stay.
+
+    A private copy of a file (mode "c") holds what was written in memory alone, and may be flagged read-only.
+    """
     for values in arrays:
         base: Any = values
+        reads = False
         while isinstance(base, np.ndarray):
+            reads |= getattr(base, "mode", "") == "r"
             base = base.base
-        safe = isinstance(base, _OwnFile) or (isinstance(base, mmap.mmap) and not values.flags.writeable)
+        safe = isinstance(base, _OwnFile) or (isinstance(base, mmap.mmap) and reads)
         if safe and hasattr(base, "madvise"):
             base.madvise(mmap.MADV_DONTNEED)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from brainbench.core.arrays import presentations
 from brainbench.core.specs import DatasetSpec
 from brainbench.core.stimuli import StimulusSet
 from brainbench.errors import InputError, UnknownNameError, listed
@@ -49,12 +50,12 @@ class Shown:
     def responses(self, subject: str, **asked: Any) -> xr.DataArray:
         """Presentations of those stimuli. Raises InputError where the subject saw none of them."""
         responses: xr.DataArray = self.dataset.responses(subject, **asked)
-        rows = np.isin(responses["stimulus_id"].values.astype(str), self.stimuli().ids)
-        if not rows.any():
+        rows = np.flatnonzero(np.isin(responses["stimulus_id"].values.astype(str), self.stimuli().ids))
+        if not len(rows):
             raise InputError(
                 f"{subject} of {self.spec.id} was shown none of the {len(self.stimuli().ids)} stimuli asked for"
             )
-        return responses[rows]
+        return presentations(responses, rows)
 
     def rdms(self, region: str) -> xr.DataArray:
         """Dissimilarities between those stimuli."""

@@ -13,6 +13,7 @@ import xarray as xr
 from PIL import Image, UnidentifiedImageError
 
 from brainbench.core.arrays import responses_array
+from brainbench.core.mapped import release, room, spans
 from brainbench.core.specs import DatasetSpec
 from brainbench.core.stimuli import StimulusSet
 from brainbench.datasets import _arrays, _declared, _folders, _hdf5
@@ -124,10 +125,14 @@ class Folder:
 
 
 def _part(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Rows and columns of an array, which stays a memory map where they are all of it."""
-    if (len(rows), len(columns)) == values.shape[:2]:
+    """Rows and columns of an array as float32: a map as it is where they are all of it, else in a file if large."""
+    if (len(rows), len(columns)) == values.shape[:2] and values.dtype == np.float32:
         return values
-    return np.stack([values[row][columns] for row in rows])  # a row at a time: more of the map is never held
+    part = room((len(rows), len(columns), *values.shape[2:]), axis=1)
+    for some in spans((len(rows), *values.shape[1:]), axis=0):
+        part[some] = values[np.ix_(rows[some], columns)]
+        release(part, values)
+    return part
 
 
 def _mend(shape: tuple[int, ...], expected: tuple[int, ...]) -> str:

@@ -18,6 +18,7 @@ import pandas as pd
 import xarray as xr
 
 from brainbench.core.arrays import responses_array
+from brainbench.core.mapped import release, room
 from brainbench.core.specs import DatasetSpec
 from brainbench.core.stimuli import StimulusSet
 from brainbench.datasets import _fetch, _things
@@ -74,7 +75,8 @@ class Hebart2023Meg:
         """Fields (presentation, neuroid, time), a sensor a neuroid, read 500 epochs at a time.
 
         `time_s` is from onset. All of a subject is 8 GB, the occipital sensors a seventh of it, one session of them 100
-        MB. Raises UnknownNameError for a subject, region or session that does not exist, UsageError without mne.
+        MB; what is large lies in a temporary file (see `core.mapped`). Raises UnknownNameError for a subject, region or
+        session that does not exist, UsageError without mne.
         """
         chosen("subject of hebart2023_meg", (subject,), self.spec.subjects)
         wanted = chosen("region of hebart2023_meg", regions, self.spec.regions)
@@ -88,11 +90,12 @@ class Hebart2023Meg:
         sensors = [(name, region) for wish in wanted for name, region in sensors if region == wish]
         if not sensors:
             raise InputError(f"{_path(subject)} has no sensor over {listed(wanted)}: {listed(epochs.ch_names)}")
-        values = np.empty((len(trials), len(sensors), len(epochs.times)), dtype=np.float32)
+        values = room((len(trials), len(sensors), len(epochs.times)), axis=1)
         rows = trials["row"].to_numpy()
         for start in range(0, len(rows), _AT_A_TIME):
             some = slice(start, start + _AT_A_TIME)
             values[some] = self._read(subject, epochs, rows[some], [name for name, _ in sensors])
+            release(values)
         return responses_array(
             values,
             stimulus_id=trials["name"].tolist(),

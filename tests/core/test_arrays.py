@@ -84,3 +84,10 @@ def test_behaviour_that_does_not_fit_itself_is_refused():
 def test_labels_are_numbered_in_alphabetical_order_and_missing_ones_stay_missing():
     values = np.array(["dog", "cat", None, "dog"], dtype=object)
     assert Labels(stimulus_ids=tuple("abcd"), values=values).codes.tolist() == [1, 0, -1, 1]
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (4, 0)])
+def test_a_recording_of_nothing_is_refused(shape):
+    n = shape[0]
+    with pytest.raises(InputError, match=f"{shape[0]} presentations of {shape[1]} neuroids: there is nothing to"):
+        blocks(recording(np.zeros(shape), [f"s{i}" for i in range(n)], ["a"] * n))

@@ -8,7 +8,7 @@ import pytest
 
 from brainbench.ceilings import of_neuroids
 from brainbench.core import mapped
-from brainbench.core.arrays import blocks, responses_array
+from brainbench.core.arrays import blocks, presentations, responses_array
 from brainbench.errors import ResourceError
 
 
@@ -85,3 +85,32 @@ def test_a_full_disk_is_told_before_anything_is_written(in_files, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(ResourceError, match=r"no room for 4\.0 GB .* No space left on device\. Set TMPDIR"):
         mapped.room((1000, 10**6), axis=1)
+
+
+def test_no_folder_for_files_at_all_is_told(in_files, monkeypatch):
+    def none():
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    in_files()
+    monkeypatch.setattr(mapped.tempfile, "tempdir", None)
+    monkeypatch.setattr(mapped.tempfile, "_get_default_tempdir", none)
+    with pytest.raises(ResourceError, match=r"No usable temporary directory .* Set TMPDIR to a folder"):
+        mapped.room((3, 3), axis=1)
+
+
+def test_what_was_changed_in_a_private_copy_of_a_file_stays(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((2000, 50), dtype=np.float32))
+    values = np.load(tmp_path / "a.npy", mmap_mode="c")
+    values[:] = 5
+    values.flags.writeable = False
+    mapped.release(values, values.view(np.ndarray)[3:])
+    assert (values == 5).all()
+
+
+def test_some_presentations_of_a_recording_lie_in_a_file_where_they_are_large(in_files):
+    rows = np.arange(0, 60, 3)
+    here = recording(3)[rows]
+    in_files()
+    there = presentations(recording(3), rows)
+    assert there.identical(here)
+    assert there.values.strides[0] == 4  # a file's: presentations are innermost

@@ -10,6 +10,7 @@ from PIL import Image
 
 from brainbench.benchmarks import SplitRule, known
 from brainbench.checks import run_checks
+from brainbench.core import mapped
 from brainbench.datasets import _fetch
 from brainbench.datasets.algonauts2023 import _ATLASES, Algonauts2023
 from brainbench.datasets.chang2019 import Chang2019
@@ -231,6 +232,13 @@ def test_a_field_is_that_of_its_sensor_trial_and_time(sensors, tmp_path):
     np.testing.assert_allclose(responses.values, values[own][:, 2:5], rtol=1e-5)
     np.testing.assert_allclose(responses["time_s"].values, np.arange(29) / 20 - 0.1, atol=1e-9)
     assert not any("catch" in name for name in sensors.stimuli().ids)
+
+
+def test_epochs_lie_in_a_file_where_they_are_large(sensors, monkeypatch):
+    here = sensors.responses("P3", regions=("occipital",))
+    monkeypatch.setattr(mapped, "HELD", 0)
+    there = sensors.responses("P3", regions=("occipital",))
+    assert there.identical(here) and not there.values.flags.c_contiguous  # in files sensors come first
 
 
 @pytest.mark.parametrize("scorer", ["ridge", "rsa"])

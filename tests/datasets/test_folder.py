@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from brainbench import benchmarks, datasets
 from brainbench.cli import app
+from brainbench.core import mapped
 from brainbench.errors import AccessError, BrainbenchError, InputError, UnknownNameError, UsageError
 
 IDS = ["001", "002", "010", "011", "012", "013"]
@@ -71,6 +72,17 @@ def everything(root):
     pictures = [dataset.stimuli().image(name) for name in dataset.stimuli().ids]
     answers = [dataset.responses(subject) for subject in dataset.spec.subjects]
     return pictures, answers, benchmarks.select(("mylab2026.*",)), datasets.content("mylab2026")
+
+
+def test_what_is_large_lies_in_a_file_while_it_is_scored(root, monkeypatch):
+    """Be it some of an array, or an array of other numbers than float32; one that is taken as it is stays a map."""
+    asked = (("ana", {}), ("ana", {"regions": ("V4",), "sessions": ("tue",)}), ("bo", {}))
+    here = [load(root).responses(subject, **some) for subject, some in asked]
+    monkeypatch.setattr(mapped, "HELD", 0)
+    monkeypatch.setattr(mapped, "AT_A_TIME", 10)
+    there = [load(root).responses(subject, **some) for subject, some in asked]
+    assert all(one.identical(other) for one, other in zip(here, there))
+    assert [array.values.flags.c_contiguous for array in there] == [True, False, False]  # in files neuroids come first
 
 
 def test_rows_and_columns_are_those_of_the_tables(root):

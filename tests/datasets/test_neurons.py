@@ -10,6 +10,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
+from brainbench.benchmarks import known
 from brainbench.checks import run_checks
 from brainbench.core.arrays import blocks
 from brainbench.datasets import _fetch, _netcdf
@@ -19,6 +20,8 @@ from brainbench.datasets.freemanziemba2013 import FAMILIES, FreemanZiemba2013
 from brainbench.datasets.majajhong2015 import MajajHong2015
 from brainbench.datasets.stringer2019 import Stringer2019
 from brainbench.errors import AccessError, InputError
+from brainbench.scorers import load
+from brainbench.targets import targets, window
 
 
 def failures(dataset):
@@ -413,6 +416,19 @@ def test_a_count_is_that_of_its_picture_trial_and_time(release):
         at = (int(sample[3:]) - 1, ("noise", "tex").index(kind), FAMILIES.index(int(family[2:])))
         expected = stored[(slice(None), slice(None), repetition, *at)].reshape(4, 4, 10).sum(axis=2)
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("area", "n_units"), [("V1", 3), ("V2", 4)])
+def test_counts_become_a_benchmarks_columns_of_time_and_families_stay_together(release, area, n_units):
+    recording = FreemanZiemba2013(release("freemanziemba2013", textures((200, TRIALS, SAMPLES, 2, 15))))
+    benchmark = known()[f"freemanziemba2013.{area}-ridge"]
+    (target,) = targets(recording, [benchmark], load(benchmark.scorer, benchmark.params))
+    assert set(target.regions) == {area} and len(target.names) == n_units * 20
+    assert sum(window(benchmark, target)) == 15  # 50 to 200 ms in bins of 10 ms
+    assert np.isfinite(target.ceilings["split_half"].value).any()
+    for train, test in target.split.rows(target.data.stimulus_ids):
+        families = [{target.data.stimulus_ids[row].split("-")[1] for row in rows} for rows in (train, test)]
+        assert not families[0] & families[1]
 
 
 def test_a_file_of_other_axes_is_refused(release):
