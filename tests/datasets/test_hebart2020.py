@@ -5,6 +5,7 @@ import pytest
 import scipy.io
 from scipy.stats import pearsonr
 
+import brainbench as bb
 from brainbench.datasets.hebart2020 import Hebart2020
 from brainbench.errors import InputError, UnknownNameError
 
@@ -124,3 +125,16 @@ def test_files_that_do_not_fit_each_other_are_refused(made):
 def test_an_unknown_region_is_told_with_its_neighbours(tmp_path):
     with pytest.raises(UnknownNameError, match="Did you mean 'judges'"):
         Hebart2020(tmp_path).rdms("judge")
+
+
+@pytest.mark.data
+def test_its_benchmark_scores_features_by_name(recording, tmp_path, monkeypatch):
+    """The released embedding, made of the same kind of choices, agrees with them; noise does not."""
+    monkeypatch.setenv("BRAINBENCH_CACHE", str(tmp_path))
+    ids = list(recording.rdms("judges")["stimulus_id"].values)
+    embedding = recording._embedding.loc[ids].to_numpy()
+    noise = np.random.default_rng(0).normal(size=embedding.shape)
+    for features, low, high in ((embedding, 0.8, 0.9), (noise, -0.2, 0.2)):
+        results = bb.score({"it": features}, stimulus_ids=ids, benchmarks="hebart2020.judges-rsa")
+        (entry,) = results.entries
+        assert entry.status == "ok" and low < entry.raw < high and entry.ceiling is None and entry.n_stimuli == 48
