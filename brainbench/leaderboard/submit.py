@@ -15,6 +15,20 @@ from brainbench.leaderboard.cards import CARD, FEATURES, REBUILT_FROM, Card, as_
 from brainbench.leaderboard.untrusted import FEATURES_BYTES
 from brainbench.leaderboard.validate import RESULTS
 
+# what a card's author tells, which no entry does
+DECLARED = (
+    "title",
+    "family",
+    "supervision",
+    "training_data",
+    "trained_on_brain_data",
+    "trained_on_benchmark_stimuli",
+    "licence",
+    "submitter",
+    "url",
+    "description",
+)
+
 
 def submit(
     run: Path,
@@ -28,7 +42,8 @@ def submit(
 ) -> list[Path]:
     """Writes each model of a run as a folder of `to/results`; gives these folders.
 
-    `facts` are fields of the card; what nobody gave is left open in it, for the submitter. `features` is the file that
+    `facts` are fields of the card; what a card that is there already declares is kept, and what nobody gave is left
+    open, for the submitter. `features` is the file that
     the run scored. `reason` allows entries to take the place of earlier ones, and is why. `keep` names the benchmarks
     that are submitted, all if None. Raises InputError where the run has no entries with a score, UsageError where
     features are missing, superfluous or too large, or an earlier entry differs and no reason was given.
@@ -44,8 +59,10 @@ def submit(
     done = []
     for name, own in sorted(by_model.items()):
         folder = to / RESULTS / name
-        card = {**_known(own[0], features, scores_only), **facts}
-        card["supersedes"] = _earlier(folder) + _superseded(folder, own, reason)
+        earlier = _earlier(folder)
+        declared = {field: earlier[field] for field in DECLARED if field in earlier}
+        card = {**_known(own[0], features, scores_only), **declared, **facts}
+        card["supersedes"] = earlier.get("supersedes", []) + _superseded(folder, own, reason)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if features is not None:
@@ -103,11 +120,9 @@ def _known(entry: Entry, features: Path | None, scores_only: bool) -> dict[str, 
     return card
 
 
-def _earlier(folder: Path) -> list[dict[str, str]]:
-    if not (folder / CARD).exists():
-        return []
-    found: list[dict[str, str]] = tomllib.loads((folder / CARD).read_text(encoding="utf-8")).get("supersedes", [])
-    return found
+def _earlier(folder: Path) -> dict[str, Any]:
+    path = folder / CARD
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _superseded(folder: Path, entries: Sequence[Entry], reason: str) -> list[dict[str, str]]:

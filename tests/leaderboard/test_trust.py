@@ -124,6 +124,16 @@ def run_of_features(tmp_path, scored):
     return folder
 
 
+def test_what_a_card_declares_stays_when_more_is_submitted(run_of_features, scored):
+    card = run_of_features / "model.toml"
+    card.write_text(card.read_text() + 'description = "Written by hand"\n')
+    before = card.read_text()
+    submit(scored / "run", run_of_features.parents[1], facts={}, features=scored / "f.safetensors")
+    assert missing(run_of_features) == [] and card.read_text() == before
+    submit(scored / "run", run_of_features.parents[1], facts={"title": "Renamed"}, features=scored / "f.safetensors")
+    assert card.read_text() == before.replace('title = "Mine"', 'title = "Renamed"')
+
+
 def command(monkeypatch, *words):
     monkeypatch.setattr("sys.argv", ["brainbench", *map(str, words)])
     with pytest.raises(SystemExit) as exit:

@@ -128,6 +128,30 @@ def test_search_filters_sort_and_reset(opened, six):
         page.select_option(f"[name={key}]", "")
 
 
+def test_the_first_order_is_by_benchmark_the_best_model_first_and_the_top_of_the_page_is_seen(opened, six):
+    page = opened(six, "#scores")
+    lines = page.locator("#scores-table tbody tr")
+    told = [
+        (line.locator("[data-label=Benchmark]").inner_text(), line.locator("[data-label=Model]").inner_text().strip())
+        for line in lines.all()
+    ]
+    names = sorted({name for name, _ in told})
+    assert told == [(name, f"made{n}") for name in names for n in reversed(range(6))]
+    page.wait_for_timeout(200)  # the browser's own scrolling to an address comes after the script
+    assert page.evaluate("scrollY") == 0
+
+
+def test_of_two_bounds_both_are_shown(opened):
+    rows = [
+        replace(row, entry=row.entry.model_copy(update={"ceiling": 0.37, "ceiling_upper": 0.67, "ceiling_scale": "r"}))
+        for row in made.rows(2, ["kriegeskorte2008.humanIT-rsa"])
+    ]
+    page = opened(rows, "#scores")
+    assert page.locator("#scores-table [data-label=Ceiling]").first.inner_text() == "0.370–0.670"
+    page = opened(rows, "#benchmark=kriegeskorte2008.humanIT-rsa")
+    assert "a lower bound; the upper one is 0.670" in page.inner_text("#benchmark-body")
+
+
 def test_a_view_is_an_address(opened, six):
     page = opened(six, "#scores?q=made3&synthetic=1&sort=-normalized&region=V4")
     assert {title.strip() for title in titles(page)} == {"made3"}

@@ -5,7 +5,7 @@ const COLUMNS = [
   { key: "benchmark", title: "Benchmark", value: (r) => r.benchmark.label, cell: (r) => benchmarkLink(r.benchmark) },
   { key: "region", title: "Region", value: (r) => r.benchmark.region, cell: (r) => r.benchmark.region },
   { key: "raw", title: "Score, 95 % interval", value: (r) => r.raw, cell: (r) => scoreCell(r) },
-  { key: "ceiling", title: "Ceiling", value: (r) => r.reach, cell: (r) => shown(r.reach) },
+  { key: "ceiling", title: "Ceiling", value: (r) => r.reach, cell: (r) => ceilingCell(r) },
   { key: "normalized", title: "Normalized", value: (r) => r.normalized, cell: (r) => shown(r.normalized) },
   { key: "rank", title: "Rank", value: (r) => r.best === null ? null : r.best * 10000 + r.worst, cell: (r) => rankCell(r) },
   { key: "ties", title: "Ties", value: (r) => r.ties || null, cell: (r) => r.ties || "–" },
@@ -34,6 +34,12 @@ function scoreCell(row) {
   return el("span", { class: "score" }, whisker(row, from), el("span", null, shown(row.raw), " ", el("small", null, between(row.low, row.high))));
 }
 
+/** The ceiling that scores are normalized by, and where it is a lower bound, to the upper one. */
+function ceilingCell(row) {
+  const upper = reach(row, row.ceilingUpper);
+  return shown(row.reach) + (row.reach === null || upper === null ? "" : "–" + shown(upper));
+}
+
 /** The paired difference from whichever of pixels, Gabor energy and the untrained twin scores highest. */
 function baselineCell(row) {
   if (!row.baseline) return "–";
@@ -47,14 +53,15 @@ function rankCell(row) {
   return row.model.division === "open" ? range + " (open)" : range;
 }
 
-/** Rows in order of a column, stable, those without a value last in either direction. */
+/** Rows in order of a column, stable, those without a value last in either direction; one benchmark's best score comes first. */
 function sorted(list, key, down) {
   const value = COLUMNS.find((column) => column.key === key).value;
   const keyed = list.map((row, at) => ({ row: row, at: at, value: value(row) }));
   keyed.sort((a, b) => {
     if (a.value === null || b.value === null) return (a.value === null) - (b.value === null) || a.at - b.at;
     const order = a.value < b.value ? -1 : a.value > b.value ? 1 : 0;
-    return (down ? -order : order) || a.at - b.at;
+    const better = key === "benchmark" ? (b.row.raw === null ? -1 : b.row.raw) - (a.row.raw === null ? -1 : a.row.raw) : 0;
+    return (down ? -order : order) || better || a.at - b.at;
   });
   return keyed.map((item) => item.row);
 }
@@ -117,7 +124,7 @@ const FLAGS = [
   { key: "synthetic", title: "Synthetic recordings too", keeps: (r) => !r.benchmark.synthetic },
   { key: "unranked", title: "Unranked entries too", keeps: (r) => !r.unranked },
 ];
-const START = { q: "", sort: "model", down: false, all: false };
+const START = { q: "", sort: "benchmark", down: false, all: false };
 let state = { ...START };
 
 function kept() {
@@ -190,7 +197,7 @@ function record(row) {
     supervision: row.model.supervision, training_data: row.model.training_data.join("; "), division: row.model.division,
     benchmark: row.benchmark.id, benchmark_fingerprint: row.benchmark.fingerprint, synthetic: row.benchmark.synthetic,
     region: row.benchmark.region, scorer: row.benchmark.scorer, scale: row.benchmark.scale, raw: row.raw, low: row.low, high: row.high,
-    ceiling: row.ceiling, ceiling_scale: row.benchmark.ceiling_scale, normalized: row.normalized, normalized_low: row.normalizedLow,
+    ceiling: row.ceiling, ceiling_upper: row.ceilingUpper, ceiling_scale: row.benchmark.ceiling_scale, normalized: row.normalized, normalized_low: row.normalizedLow,
     normalized_high: row.normalizedHigh, layer: row.layerName, rank_best: row.best, rank_worst: row.worst, ties: row.ties,
     trust: row.trust, unranked: row.unranked, submitter: row.model.submitter,
   };

@@ -49,6 +49,7 @@ function showBenchmark(name) {
   const ceilings = own.map((row) => row.ceiling).filter((value) => value !== null);
   const ceiling = ceilings.length ? shown(Math.min(...ceilings)) + (Math.max(...ceilings) > Math.min(...ceilings) + 0.0005 ? " to " + shown(Math.max(...ceilings)) : "") +
     " on the scale " + benchmark.ceiling_scale + " (" + benchmark.ceiling_method + ")" : "cannot be had";
+  const upper = Math.max(0, ...own.map((row) => row.ceilingUpper));
   const place = el("div", null);
   filled(emptied(body), null, [
     benchmark.synthetic ? el("p", { class: "note" }, "A synthetic recording: it tests the method and says nothing about brains.") : null,
@@ -57,7 +58,7 @@ function showBenchmark(name) {
       ["Scorer", benchmark.scorer + ", scale " + benchmark.scale], ["Version", String(benchmark.version) + " (" + benchmark.fingerprint + ")"],
       ["Stimuli", String(benchmark.n_stimuli)], ["Neuroids or RDMs", String(benchmark.n_neuroids)],
       ["Subjects", benchmark.subjects.length ? benchmark.subjects.length + ": " + benchmark.subjects.join(", ") : ""],
-      ["Ceiling", ceiling], ["Intervals resample", benchmark.resampled], ["Data licence", recording.licence || ""], ["Cite", recording.citation || ""],
+      ["Ceiling", ceiling + (ceilings.length && upper ? ", a lower bound; the upper one is " + shown(upper) : "")], ["Intervals resample", benchmark.resampled], ["Data licence", recording.licence || ""], ["Cite", recording.citation || ""],
       ["Get the data", recording.synthetic ? "made by brainbench itself" : outside(recording.url, recording.url || "")],
       ["Run it", el("code", null, "brainbench score MODEL --benchmarks " + benchmark.id)]]),
     el("p", null, el("a", { href: "#scores?recording=" + encodeURIComponent(recording.id || "unknown") }, "All scores on this recording")),
