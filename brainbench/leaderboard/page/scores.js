@@ -17,7 +17,7 @@ const COLUMNS = [
 ];
 
 function trained(model) {
-  return model.training_data.join(", ") || "nothing (untrained)";
+  return model.training_data.join(", ") || "nothing";
 }
 
 function modelCell(row) {
@@ -116,7 +116,7 @@ const FILTERS = [
   { key: "recording", title: "Recording", of: (r) => [r.benchmark.recording.id || "unknown"] },
   { key: "family", title: "Model family", of: (r) => [r.model.family] },
   { key: "supervision", title: "Training", of: (r) => [r.model.supervision] },
-  { key: "training", title: "Training data", of: (r) => r.model.training_data.length ? r.model.training_data : ["nothing (untrained)"] },
+  { key: "training", title: "Training data", of: (r) => r.model.training_data.length ? r.model.training_data : ["nothing"] },
   { key: "division", title: "Division", of: (r) => [r.model.division] },
   { key: "trust", title: "Trust", of: (r) => [r.trust] },
 ];
