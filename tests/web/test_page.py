@@ -437,7 +437,7 @@ def test_by_keyboard_alone(opened, six):
     assert page.evaluate("document.activeElement.id") == "main-content"
     page.focus("nav a[data-view=scores]")
     page.keyboard.press("Enter")
-    assert page.is_visible("#scores")
+    page.wait_for_selector("#scores", state="visible")  # the browser tells of a new hash a moment later
     page.focus("[data-sort=ceiling]")
     page.keyboard.press("Space")
     assert page.locator("th[aria-sort=descending]").inner_text().startswith("Ceiling")
