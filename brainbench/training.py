@@ -23,6 +23,7 @@ from brainbench.in_context.network import preset
 from brainbench.in_context.readout import Reader
 from brainbench.in_context.tasks import Recorded
 from brainbench.in_context.training import Material, Plan, Stage, held_out_ev, optimizer_of, train
+from brainbench.reading import extract
 from brainbench.scorers import load as load_scorer
 from brainbench.settings import Setting, environment
 from brainbench.targets import shared, targets
@@ -225,15 +226,7 @@ def _distinct(stimuli: StimulusSet, names: Sequence[str]) -> StimulusSet:
 
 
 def _features(order: Order, model: Any, stimuli: StimulusSet, setting: Setting) -> torch.Tensor:
-    extraction.extract(
-        model,
-        stimuli,
-        setting.store,
-        device=setting.device,
-        provenance=environment(setting.device),
-        progress=setting.progress.step,
-        max_bytes=setting.max_bytes // 4,
-    )
+    extract(model, [stimuli], setting)
     found = extraction.representation(model, model.spec.layers[0], stimuli, setting.store)
     if found is None or found.features is None:
         raise InputError(f"{order.layer} has more features than there are {len(stimuli.ids)} training stimuli")

@@ -165,9 +165,8 @@ def _levels(scores: dict[str, Score], split: Split, ids: Sequence[str], n_candid
     units = [split.unit[name] for name in ids]
     weights = multiplicities(units, N_REPLICATES, seed_of(fingerprint({"matching": units}), "stimuli"))
     every = range(len(split.folds))
-    columns = np.flatnonzero(
-        np.isfinite([score.raw for score in scores.values()]).all(axis=0)
-    )  # the same at all levels
+    # the same at all levels
+    columns = np.flatnonzero(np.isfinite([score.raw for score in scores.values()]).all(axis=0))
     found: list[Level] = []
     before: tuple[float, np.ndarray] | None = None
     for name, score in scores.items():

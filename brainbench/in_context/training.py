@@ -182,7 +182,7 @@ def loss_of(reader: Reader, batch: Batch, precision: str = "float32", *, shared:
     return (predicted(weights.float(), batch.features[:, s:]) - batch.targets).square().mean()
 
 
-def held_out_ev(reader: Reader, views: Tensor, sessions: Sequence[Recorded], *, size: int, n_draws: int = 2) -> float:
+def held_out_ev(reader: Reader, views: Tensor, sessions: Sequence[Recorded], *, size: int, n_draws: int) -> float:
     """Mean explained variance of neuroids that nothing was learned from, on stimuli outside contexts of `size`."""
     was_training = reader.training
     reader.eval()

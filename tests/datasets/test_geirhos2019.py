@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import brainbench as bb
 from brainbench.core.splits import grouped_folds
 from brainbench.datasets.geirhos2019 import Geirhos2019
 from brainbench.errors import AccessError, InputError
@@ -199,3 +200,20 @@ def test_two_trials_of_one_number_are_refused(made):
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(AccessError, match="rgeirhos/texture-vs-shape"):
         Geirhos2019(tmp_path).stimuli()
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("experiment", ["silhouettes", "edges"])
+def test_its_benchmarks_read_the_categories_of_outlines_alone(recording, tmp_path, monkeypatch, experiment):
+    """Features that are the category are read by the simplest readers; noise is not."""
+    monkeypatch.setenv("BRAINBENCH_CACHE", str(tmp_path))
+    table = recording.stimuli().table
+    ids = list(table.index[table["experiment"] == experiment])
+    rng = np.random.default_rng(0)
+    told = np.eye(16)[[CATEGORIES.index(name) for name in table.loc[ids, "category"]]]
+    for features, low, high in (
+        (told + 0.01 * rng.normal(size=told.shape), 0.6, 1.0),
+        (rng.normal(size=told.shape), -0.1, 0.1),
+    ):
+        (entry,) = bb.score({"it": features}, stimulus_ids=ids, benchmarks=f"geirhos2019.{experiment}-ka").entries
+        assert entry.status == "ok" and entry.n_stimuli == 160 and low < entry.raw < high
