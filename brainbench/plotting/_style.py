@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import matplotlib.style
+from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 MUTED = "0.7"
@@ -26,3 +28,9 @@ def house() -> Iterator[None]:
     """Within it figures are drawn in this style, whatever the user's matplotlibrc says."""
     with matplotlib.style.context(["default", _HOUSE]):
         yield
+
+
+def caption(figure: Figure, text: str) -> None:
+    """What is drawn, and on what it rests, below the figure, in lines of its width."""
+    lines = textwrap.wrap(text, int(figure.get_figwidth() * 19.5), break_on_hyphens=False)
+    figure.supxlabel("\n".join(lines), x=0.005, ha="left", fontsize=6.8, color="0.25")

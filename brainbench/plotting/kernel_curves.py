@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from itertools import cycle
 
@@ -10,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from brainbench.entry import Entry
-from brainbench.plotting._style import COLOURS, MUTED, house
+from brainbench.plotting._style import COLOURS, MUTED, caption, house
 
 _WIDTH_IN = 4.6  # more where a name is longer: the axes are not to make room for it
 
@@ -46,8 +45,7 @@ def kernel_curves(entries: Sequence[Entry]) -> Figure:
             f"Above: area under the curve and its 95 % interval, resampled {first.resampled}. "
             f"n = {first.n_stimuli} stimuli."
         )
-        lines = textwrap.wrap(said, int(width * 19.5), break_on_hyphens=False)
-        figure.supxlabel("\n".join(lines), x=0.005, ha="left", fontsize=6.8, color="0.25")
+        caption(figure, said)
     return figure
 
 

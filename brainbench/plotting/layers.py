@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from brainbench.analysis.comparison import Comparison, Region
-from brainbench.plotting._style import COLOURS, MUTED, house
+from brainbench.plotting._style import COLOURS, MUTED, caption, house
 
 _WIDTH_IN = 7.2  # two columns of a journal
 
@@ -54,7 +53,7 @@ def layer_curves(comparison: Comparison) -> Figure:
             "Below: ring, best layer; bar, 95 % interval of its depth; area of dots, share of replicates in which a "
             "layer is best.",
         ]
-        _caption(figure, comparison, said, _WIDTH_IN)
+        _caption(figure, comparison, said)
     return figure
 
 
@@ -102,7 +101,7 @@ def layer_by_region(comparison: Comparison) -> Figure:
         said = [f"Cells: {what} with one layer for all folds{small}. Frame: best layer of the region."]
         if comparison.corrected:
             said.append("Ceilings are taken as known.")
-        _caption(figure, comparison, said, width)
+        _caption(figure, comparison, said)
     return figure
 
 
@@ -192,11 +191,10 @@ def _write_cells(axes: Axes, image: Any, values: np.ndarray, low: np.ndarray, hi
         axes.text(column, row + 0.24, bounds, ha="center", va="center", color=ink, fontsize=5)
 
 
-def _caption(figure: Figure, comparison: Comparison, said: Sequence[str], width_in: float) -> None:
+def _caption(figure: Figure, comparison: Comparison, said: Sequence[str]) -> None:
     """Model, what is drawn, and on what it rests: never without n, nor without saying what is synthetic."""
     text = " ".join([f"{comparison.model}.", *said, *sources(comparison)])
-    lines = textwrap.wrap(text, int(width_in * 19.5), break_on_hyphens=False)
-    figure.supxlabel("\n".join(lines), x=0.005, ha="left", fontsize=6.8, color="0.25")
+    caption(figure, text)
 
 
 def sources(comparison: Comparison) -> list[str]:

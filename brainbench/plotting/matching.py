@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from brainbench.analysis.unit_matching import Matched
-from brainbench.plotting._style import COLOURS, MUTED, house
+from brainbench.plotting._style import COLOURS, MUTED, caption, house
 
 _WIDTH_IN = 7.2
 _MARKS = {"one-to-one": "s", "best partner": "o", "few": "D", "all": "^"}
@@ -38,8 +37,7 @@ def matching(found: Sequence[Matched], *, title: str, systems: tuple[str, str]) 
             "that were not fitted, with 95 % intervals over these stimuli; line: lasso along its penalties. Right: "
             "correlations on one fold's held-out stimuli, units ordered by group (made on the other folds)."
         )
-        lines = textwrap.wrap(text, int(_WIDTH_IN * 19.5), break_on_hyphens=False)
-        figure.supxlabel("\n".join(lines), x=0.005, ha="left", fontsize=6.8, color="0.25")
+        caption(figure, text)
     return figure
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from brainbench.analysis.robustness import AXES, Robustness, Stability
-from brainbench.plotting._style import COLOURS, MUTED, house
+from brainbench.plotting._style import COLOURS, MUTED, caption, house
 
 _WIDTH_IN = 7.2
 
@@ -34,8 +34,7 @@ def robustness(found: Sequence[Robustness]) -> Figure:
         handles, labels = rows[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=min(3, len(labels)), frameon=False)
         text = " ".join([*map(_told, found), _WHAT])
-        lines = textwrap.wrap(text, int(_WIDTH_IN * 19.5), break_on_hyphens=False)
-        figure.supxlabel("\n".join(lines), x=0.005, ha="left", fontsize=6.8, color="0.25")
+        caption(figure, text)
     return figure
 
 

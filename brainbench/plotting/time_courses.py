@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from itertools import cycle
 
@@ -11,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from brainbench.entry import Entry, TimeCourse
-from brainbench.plotting._style import COLOURS, MUTED, house
+from brainbench.plotting._style import COLOURS, MUTED, caption, house
 from brainbench.scorers import SCORERS
 
 _WIDTH_IN = 6.2
@@ -43,8 +42,7 @@ def time_courses(entries: Sequence[Entry]) -> Figure:
             "their 95 % intervals. Dashed: ceiling (of RDMs, its lower bound). Grey: window of the entry's score.",
             *(_source(next(e for e in entries if e.benchmark == name)) for name in benchmarks),
         ]
-        lines = textwrap.wrap(" ".join(said), int(_WIDTH_IN * 19.5), break_on_hyphens=False)
-        figure.supxlabel("\n".join(lines), x=0.005, ha="left", fontsize=6.8, color="0.25")
+        caption(figure, " ".join(said))
     return figure
 
 
