@@ -53,6 +53,6 @@ def few_shot(
         out.print(few_shot_table(shown, found.points))
         out.print(Text(f"Ridge on all training stimuli: {found.full:.3f}. Differences are of mean r, from ridge."))
     if figure is not None:
-        err.print(
-            Text(f"Written: {plotting.save_as(plotting.few_shot(found.points, title=shown, full=found.full), figure)}")
-        )
+        told = f"n = {found.n_stimuli} stimuli, {found.n_neuroids} neuroids"
+        drawn = plotting.few_shot(found.points, title=shown, told=told, full=found.full)
+        err.print(Text(f"Written: {plotting.save_as(drawn, figure)}"))

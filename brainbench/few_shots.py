@@ -25,6 +25,8 @@ class Curves:
     benchmark: str
     model: str
     synthetic: bool
+    n_stimuli: int
+    n_neuroids: int
     points: list[Point]
     full: float
 
@@ -94,4 +96,12 @@ def few_shots(
     whole: Any = target.data
     everything = Ridge(select="loo").score(base, whole, target.split, seed=0, device=setting.device)
     full = float(np.nanmedian(normalized(everything.raw, "r", target.ceilings["split_half"])))
-    return Curves(benchmark=asked.id, model=model, synthetic=dataset.spec.synthetic, points=points, full=full)
+    return Curves(
+        benchmark=asked.id,
+        model=model,
+        synthetic=dataset.spec.synthetic,
+        n_stimuli=len(target.stimuli.ids),
+        n_neuroids=len(target.names),
+        points=points,
+        full=full,
+    )

@@ -9,13 +9,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from brainbench.analysis.few_shot import Point
-from brainbench.plotting._style import COLOURS, MUTED, house
+from brainbench.plotting._style import COLOURS, MUTED, caption, house
 
 
-def few_shot(points: Sequence[Point], *, title: str, full: float | None = None) -> Figure:
-    """Bands are 95 % intervals over test stimuli; `full` is a dashed line, the readout of all training stimuli."""
+def few_shot(points: Sequence[Point], *, title: str, told: str, full: float | None = None) -> Figure:
+    """Bands are 95 % intervals over test stimuli; `full` is a dashed line, the readout of all training stimuli.
+
+    `told` says in the caption how many stimuli and neuroids there are.
+    """
     with house():
-        figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+        figure = Figure(figsize=(4.6, 4.1), layout="constrained")
         axes = figure.subplots()
         axes.set_xscale("log")
         for name, colour in zip(dict.fromkeys(point.readout for point in points), cycle(COLOURS)):
@@ -38,6 +41,10 @@ def few_shot(points: Sequence[Point], *, title: str, full: float | None = None) 
         axes.set_xticklabels([str(tick) for tick in ticks])
         axes.set_xlabel("support stimuli (log scale)")
         axes.set_ylabel("share of explainable variance")
-        axes.set_title(title, loc="left", fontweight="bold")
-        axes.legend(frameon=False)
+        legend = axes.legend(
+            title=title, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0
+        )
+        legend.get_title().set_fontweight("bold")
+        legend.set_alignment("left")
+        caption(figure, f"Median over neuroids; bands: 95 % intervals over test stimuli, not over supports. {told}.")
     return figure

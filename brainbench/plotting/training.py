@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from brainbench.plotting._style import COLOURS, MUTED, house
+from brainbench.plotting._style import COLOURS, MUTED, caption, house
 
 if TYPE_CHECKING:
     from brainbench.in_context.gaussian import Risk
@@ -33,11 +33,14 @@ def scaling(found: Sequence[Explained]) -> Figure:
         axes.set_xlabel("neuroids learned from")
         axes.set_ylabel("explained variance of held-out neuroids")
         axes.legend(frameon=False)
+        caption(figure, f"Mean over n = {held[0].n} held-out neuroids; bands: 95 % intervals over them. One seed.")
     return figure
 
 
 def risks(found: Sequence[Risk]) -> Figure:
     """Risk against the size of the context: of the Bayes estimate, one gradient step, and the trained network."""
+    from brainbench.in_context.gaussian import N_NEUROIDS
+
     with house():
         figure = Figure(figsize=(4.6, 3.4), layout="constrained")
         axes = figure.subplots()
@@ -52,6 +55,7 @@ def risks(found: Sequence[Risk]) -> Figure:
         axes.set_xlabel("context (log scale)")
         axes.set_ylabel("squared error of the signal (synthetic)")
         axes.legend(frameon=False)
+        caption(figure, f"Mean over n = {N_NEUROIDS:,} synthetic neuroids a size.")
     return figure
 
 
