@@ -8,6 +8,5 @@ _FIRST_ORDER = (
 )
 KNOWN_FAILURES: dict[str, dict[str, str]] = {
     "cca": {"replicates_repeat_stimuli": _FIRST_ORDER},
-    "whitened": {"replicates_repeat_stimuli": _FIRST_ORDER},
     "shape": {"replicates_repeat_stimuli": _FIRST_ORDER},
 }

@@ -67,38 +67,54 @@ def resampled_cka(
     weights of 0 and 1 it is `cka` of the subset; for any weights the numerator estimates HSIC up to a factor that
     depends on the weights alone and cancels. NaN for samples with fewer than 4 different stimuli, and as in `cka`.
     """
-    weights = weights.double()
-    n = x.shape[-1]  # centring and scaling by the unweighted sample changes nothing but keeps sums from cancelling
-    k, *others = _unit(torch.cat([x[None].double(), y.double()]), u_centred).reshape(-1, n, n)
-    total = weights.sum(dim=1, keepdim=True)
-    slack = total - 2 * weights
-    ratio = torch.where(slack == 0, 0.0, weights / slack)
-    rest = 1 / (1 + (weights / slack).sum(dim=1))  # 0 where one stimulus is exactly half of the sample
-    heaviest = weights.argmax(dim=1, keepdim=True)
-
-    def centred_rows(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """r less its value at the heaviest stimulus, so that its slack may be 0; that value; Σ ratio r."""
-        rows = weights @ matrix
-        pivot = rows.gather(1, heaviest)
-        return rows - pivot, pivot[:, 0], (ratio * (rows - pivot)).sum(dim=1)
-
-    def inner(a: Tensor, b: Tensor, rows_a: tuple[Tensor, ...], rows_b: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        (ra, pa, sa), (rb, pb, sb) = rows_a, rows_b
-        everything = ((weights @ (a * b)) * weights).sum(dim=1)
-        additive = (ratio * ra * rb).sum(dim=1) + rest * (pa * sb + pb * sa - sa * sb) + (1 - rest) * pa * pb
-        return everything, everything - 2 * additive
-
+    k, *others = of_unit_norm(torch.cat([x[None], y]), u_centred)  # changes nothing, but keeps sums from cancelling
+    sample = WeightedPairs(weights.double(), own=0)
+    rows_k, all_k = sample.rows(k), sample.all_pairs(k, k)
+    kk = all_k - sample.additive(rows_k, rows_k)
     enough = (weights > 0).sum(dim=1) >= 4
-    rows_k = centred_rows(k)
-    all_k, kk = inner(k, k, rows_k, rows_k)
     out = torch.empty(len(weights), len(others), dtype=torch.float64, device=x.device)
     for column, matrix in enumerate(others):
-        rows_l = centred_rows(matrix)
-        all_l, ll = inner(matrix, matrix, rows_l, rows_l)
-        _, kl = inner(k, matrix, rows_k, rows_l)
+        rows_l, all_l = sample.rows(matrix), sample.all_pairs(matrix, matrix)
+        ll = all_l - sample.additive(rows_l, rows_l)
+        kl = sample.all_pairs(k, matrix) - sample.additive(rows_k, rows_l)
         defined = enough & (kk > TINY * all_k) & (ll > TINY * all_l)
         out[:, column] = torch.where(defined, kl / (kk.sqrt() * ll.sqrt()), torch.nan)
     return out
+
+
+class WeightedPairs:
+    """Inner products of symmetric n x n matrices in samples that hold stimulus i `weights[b, i]` times.
+
+    A sample's pairs are those of different stimuli and, with `own=1`, each copy's pair with itself; never two copies of
+    a stimulus, which agree on any two sides. <K, L> = Σ_{i≠j} w_i w_j K_ij L_ij + own Σ w_i K_ii L_ii. What is left of
+    it once K and L are projected off every a_i + a_j is `all_pairs` less `additive`: with r_i = Σ_{j≠i} w_j K_ij + own
+    K_ii and N = Σ w, the projection solves a_i (N - 2 w_i + 2 own) + Σ w_j a_j = r_i, in closed form.
+    """
+
+    def __init__(self, weights: Float[Tensor, "b n"], *, own: int) -> None:
+        self.weights, self.own = weights, own
+        slack = weights.sum(dim=1, keepdim=True) - 2 * weights + 2 * own
+        self._ratio = torch.where(slack == 0, 0.0, weights / slack)
+        self._rest = 1 / (1 + (weights / slack).sum(dim=1))  # 0 where one stimulus makes the slack 0
+        self._heaviest = weights.argmax(dim=1, keepdim=True)
+
+    def rows(self, matrix: Float[Tensor, "n n"]) -> tuple[Tensor, Tensor, Tensor]:
+        """What `additive` takes: r less its value at the heaviest stimulus (its slack may be 0), that value, Σ ratio r."""
+        rows = self.weights @ matrix + (self.own - self.weights) * matrix.diagonal()
+        pivot = rows.gather(1, self._heaviest)
+        return rows - pivot, pivot[:, 0], (self._ratio * (rows - pivot)).sum(dim=1)
+
+    def all_pairs(self, a: Float[Tensor, "n n"], b: Float[Tensor, "n n"]) -> Float[Tensor, " b"]:
+        """<A, B> of each sample, nothing projected off."""
+        product = a * b
+        w = self.weights
+        return ((w @ product + (self.own - w) * product.diagonal()) * w).sum(dim=1)
+
+    def additive(self, of_a: tuple[Tensor, Tensor, Tensor], of_b: tuple[Tensor, Tensor, Tensor]) -> Float[Tensor, " b"]:
+        """The share of <A, B> that lies in every a_i + a_j."""
+        (ra, pa, sa), (rb, pb, sb) = of_a, of_b
+        shared = (self._ratio * ra * rb).sum(dim=1)
+        return 2 * (shared + self._rest * (pa * sb + pb * sa - sa * sb) + (1 - self._rest) * pa * pb)
 
 
 def u_centred(gram: Float[Tensor, "*a n n"]) -> Float[Tensor, "*a n n"]:
@@ -129,7 +145,7 @@ def cosines(x: Tensor, y: Tensor, centring: Callable[[Tensor], Tensor]) -> Float
 
     NaN where a matrix is not finite, or where centring leaves no more than rounding of it.
     """
-    return (_unit(x, centring) @ _unit(y, centring).T).reshape(x.shape[:-2] + y.shape[:-2])
+    return (_flat_units(x, centring) @ _flat_units(y, centring).T).reshape(x.shape[:-2] + y.shape[:-2])
 
 
 def pair_influence(
@@ -140,13 +156,17 @@ def pair_influence(
     With unit matrices X and Y it is X Y - r (X² + Y²) / 2, entry by entry. What a pair does to the centring itself does
     not count at first order, because X and Y are orthogonal to all that it takes off. NaN as in `cosines`.
     """
-    n = len(x)
-    a, b = (_unit(side, centring).reshape(-1, n, n) for side in (x[None], y))
+    a, b = (of_unit_norm(side, centring) for side in (x[None], y))
     r = (a * b).sum(dim=(1, 2), keepdim=True)
     return a * b - r * (a.square() + b.square()) / 2
 
 
-def _unit(matrices: Tensor, centring: Callable[[Tensor], Tensor]) -> Float[Tensor, "a q"]:
+def of_unit_norm(matrices: Float[Tensor, "a n n"], centring: Callable[[Tensor], Tensor]) -> Float[Tensor, "a n n"]:
+    """Each put through `centring` and brought to norm 1; NaN where it is not finite, or that leaves only rounding."""
+    return _flat_units(matrices, centring).view(matrices.shape)
+
+
+def _flat_units(matrices: Tensor, centring: Callable[[Tensor], Tensor]) -> Float[Tensor, "a q"]:
     n = matrices.shape[-1]
     raw = matrices.double().reshape(-1, n, n)
     flat = centring(raw).flatten(1)

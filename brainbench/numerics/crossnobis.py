@@ -16,7 +16,7 @@ from torch import Tensor
 
 from brainbench.errors import InputError
 from brainbench.numerics._shapes import Bool, Float
-from brainbench.numerics.alignment import cosines, double_centred
+from brainbench.numerics.alignment import TINY, WeightedPairs, cosines, double_centred
 
 
 def crossnobis(
@@ -123,10 +123,56 @@ def whitened_pearson(x: Float[Tensor, "*a n n"], y: Float[Tensor, "*b n n"]) -> 
     return cosines(x, y, around_mean)
 
 
+def resampled_whitened(
+    x: Float[Tensor, "n n"], y: Float[Tensor, "s n n"], weights: Float[Tensor, "b n"], comparison: str
+) -> Float[Tensor, "b s"]:
+    """`whitened_cosine` or `whitened_pearson` of x with each y, where stimulus i occurs `weights[b, i]` times.
+
+    Two copies of a stimulus make no pair; each has its 0 on the diagonal, as in the RDM of any sample. For weights of 0
+    and 1 it is the comparison of the subset. NaN for samples in which a side has nothing left, such as of one stimulus.
+    """
+    centring = around_mean if comparison == "pearson" else double_centred
+    weights = weights.double()
+    sample = WeightedPairs(weights, own=1)
+    n_pairs = weights.sum(dim=1).square() - weights.square().sum(dim=1)
+    identity = torch.eye(x.shape[-1], dtype=torch.float64, device=x.device)
+    of_identity = sample.rows(identity)
+
+    Rows = tuple[Tensor, Tensor, Tensor]
+
+    def left(a: Tensor, b: Tensor, of_a: Rows, of_b: Rows) -> Tensor:
+        return sample.all_pairs(a, b) - sample.additive(of_a, of_b)
+
+    ii = left(identity, identity, of_identity, of_identity)
+    sides = []
+    for rdm in (x, *y.unbind()):
+        norm = centring(rdm[None]).norm()
+        rdm = (rdm.double() if comparison == "cosine" else _less_mean(rdm[None])[0]) / norm
+        centred = double_centred(rdm)  # changes nothing, but keeps sums from cancelling
+        rows = sample.rows(centred)
+        # less the sample's own mean m over pairs, and m (1 - I) is m I less something additive
+        mean = ((weights @ rdm) * weights).sum(dim=1) / n_pairs if comparison == "pearson" else torch.zeros_like(ii)
+        sides.append((centred, rows, mean, left(centred, identity, rows, of_identity)))
+
+    def inner(one: int, other: int) -> Tensor:
+        (a, rows_a, mean_a, ia), (b, rows_b, mean_b, ib) = sides[one], sides[other]
+        return left(a, b, rows_a, rows_b) + mean_a * ib + mean_b * ia + mean_a * mean_b * ii
+
+    norms = []
+    for number, (centred, *_) in enumerate(sides):
+        square = inner(number, number)
+        norms.append(torch.where(square > TINY * sample.all_pairs(centred, centred), square.sqrt(), torch.nan))
+    return torch.stack([inner(0, s) / (norms[0] * norms[s]) for s in range(1, len(sides))], dim=1)
+
+
 def around_mean(rdms: Float[Tensor, "a n n"]) -> Float[Tensor, "a n n"]:
     """RDMs less their mean over pairs, centred over rows and columns, float64: what `whitened_pearson` compares."""
+    return double_centred(_less_mean(rdms))
+
+
+def _less_mean(rdms: Float[Tensor, "a n n"]) -> Float[Tensor, "a n n"]:
     n = rdms.shape[-1]
     rdms = rdms.double()
     off = 1 - torch.eye(n, dtype=rdms.dtype, device=rdms.device)
     mean = (rdms * off).sum(dim=(1, 2), keepdim=True) / (n * (n - 1))
-    return double_centred((rdms - mean) * off)
+    return (rdms - mean) * off

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from brainbench.core.arrays import Labels, take
+from brainbench.core.mapped import release, room
 from brainbench.core.score import Score
 from brainbench.core.specs import ScorerSpec, fingerprint
 from brainbench.core.splits import Split
 from brainbench.errors import InputError, UsageError
-from brainbench.numerics.kernel_errors import PENALTIES, component_errors, loo_errors
+from brainbench.numerics.kernel_errors import PENALTIES, QUANTILES, SCALES, component_errors, loo_errors
 from brainbench.numerics.noise_matching import as_measured, random_units, recording_noise
 from brainbench.numerics.representation import Representation, cross_gram
 from brainbench.numerics.resampling import seed_of
@@ -29,6 +30,7 @@ from brainbench.numerics.resampling import seed_of
 PROTOCOLS = ("2014", "2013")
 LEFT_OUT = ("unit", "stimulus")
 LAWS = ("sd", "variance")
+HELD = 2**22  # most errors of a layer in memory: beyond, they lie in a file until replicates ask for them
 POINTS = 101  # of the curve of 2013, whose number of components differs with the number of stimuli
 
 
@@ -118,7 +120,7 @@ class KernelAnalysis:
             return x @ x.T
 
         def errors(part: tuple[int, ...], products: Tensor) -> Tensor:
-            """(width, complexity, stimulus), made anew when it is needed: all layers' would not fit into memory."""
+            """(width, complexity, stimulus)"""
             some = torch.as_tensor(part, device=device)
             if self.protocol == "2013":
                 return component_errors(products, codes[some])
@@ -126,13 +128,21 @@ class KernelAnalysis:
 
         reason = self._unreadable(layer, target.codes, parts, n_units)
         curves: dict[tuple[int, ...], np.ndarray] = {}
+        tests = [test for _, test in rows]
+        kept = self._room(tests)  # errors on test stimuli: replicates weigh them
+        shapes: dict[tuple[int, ...], torch.Size] = {}
         try:
             for part in [] if reason else parts:
                 products = gram(part)
                 if not products.isfinite().all():
                     reason = "overflow"  # features are finite, their products are not
                     break
-                curves[part] = (1 - errors(part, products).mean(dim=2).min(dim=0).values).cpu().numpy()
+                each = errors(part, products)
+                curves[part] = (1 - each.mean(dim=2).min(dim=0).values).cpu().numpy()
+                if part in tests:
+                    kept[tests.index(part), : each.numel()] = each.flatten().cpu().numpy()
+                    shapes[part] = each.shape
+                    release(kept)
         except InputError:  # most distances are 0
             reason = "constant-features"
 
@@ -140,18 +150,20 @@ class KernelAnalysis:
             return np.asarray([[np.nan if reason else curves[fold[side]].mean()] for fold in rows])
 
         def resample(weights: np.ndarray, wanted: Sequence[int], columns: np.ndarray) -> np.ndarray:
-            w = torch.as_tensor(weights, dtype=torch.float64, device=device)
-            out = torch.full((len(w), len(wanted), 1), torch.nan, dtype=torch.float64)
+            w = torch.as_tensor(weights, dtype=torch.float32, device=device)
+            out = torch.full((len(w), len(wanted), 1), torch.nan, dtype=torch.float32)
             for place, fold in enumerate([] if reason else wanted):
-                test = rows[fold][1]
-                each = errors(test, gram(test))
+                test = tests[fold]
+                shape = shapes[test]
+                each = torch.from_numpy(kept[tests.index(test), : shape.numel()]).to(device).view(-1, len(test))
                 times = w[:, list(test)]
-                mean = (times / times.sum(dim=1, keepdim=True)) @ each.flatten(0, 1).T
-                out[:, place, 0] = 1 - mean.view(len(w), *each.shape[:2]).amin(dim=1).mean(dim=1).cpu()
+                mean = (times / times.sum(dim=1, keepdim=True)) @ each.T
+                out[:, place, 0] = 1 - mean.view(len(w), *shape[:2]).amin(dim=1).mean(dim=1).cpu()
+                release(kept)
             return out[:, :, columns].numpy()
 
         complexity = 1 / np.asarray(PENALTIES[::-1]) if self.protocol == "2014" else np.linspace(0, 1, POINTS)
-        shown = [np.full(len(complexity), np.nan) if reason else self._drawn(curves[test]) for _, test in rows]
+        shown = [np.full(len(complexity), np.nan) if reason else self._drawn(curves[test]) for test in tests]
         return Score(
             scale="share",
             folds=areas(1),
@@ -164,6 +176,12 @@ class KernelAnalysis:
                 "complexity": np.broadcast_to(complexity, (len(rows), 1, len(complexity))),
             },
         )
+
+    def _room(self, tests: Sequence[tuple[int, ...]]) -> np.ndarray:
+        """A row for each of the tests, to be filled with errors at every width and complexity of every stimulus."""
+        most = max(map(len, tests))
+        curves = len(SCALES) * len(PENALTIES) if self.protocol == "2014" else len(QUANTILES) * (most + 1)
+        return room((len(tests), curves * most), 0, held=HELD)
 
     def _n_units(self, target: Labels) -> int | None:
         if not self.like:

@@ -147,14 +147,16 @@ class CKA:
         debiased = self.estimator == "debiased"
 
         def resample(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
-            return alignment.resampled_cka(-x / 2, -y / 2, w) if debiased else jackknifed(self.agree, x, y, w)
+            if debiased:
+                return alignment.resampled_cka(-x / 2, -y / 2, w)
+            return crossnobis.resampled_whitened(x, y, w, "cosine")  # plain CKA by another name
 
         def moves(x: Tensor, y: Tensor) -> Tensor:
             centring = alignment.u_centred if debiased else alignment.double_centred
             return alignment.pair_influence(-x / 2, -y / 2, centring)
 
         model = of_layer(representation, target, self.rdm, device)
-        return over_folds(model, target, split, self.agree, resample, moves=moves, linear=not debiased)
+        return over_folds(model, target, split, self.agree, resample, moves=moves)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,7 +286,7 @@ class Whitened:
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
-        name="whitened", version=2, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
+        name="whitened", version=3, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
     )
 
     comparison: str = "pearson"
@@ -308,14 +310,14 @@ class Whitened:
         """The comparison with every subject of `target`, over each fold's test stimuli."""
 
         def resample(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
-            return jackknifed(self.agree, x, y, w)
+            return crossnobis.resampled_whitened(x, y, w, self.comparison)
 
         def moves(x: Tensor, y: Tensor) -> Tensor:
             centring = alignment.double_centred if self.comparison == "cosine" else crossnobis.around_mean
             return alignment.pair_influence(x, y, centring)
 
         model = of_layer(representation, target, "squared_euclidean", device)
-        return over_folds(model, target, split, self.agree, resample, moves=moves, linear=True)
+        return over_folds(model, target, split, self.agree, resample, moves=moves)
 
 
 def _shape(x: Eigenbasis, others: list[Eigenbasis]) -> Tensor:

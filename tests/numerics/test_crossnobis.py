@@ -13,6 +13,7 @@ from brainbench.numerics.crossnobis import (
     crossnobis,
     fold_precisions,
     noise_covariance,
+    resampled_whitened,
     whitened_cosine,
     whitened_pearson,
 )
@@ -229,3 +230,74 @@ def test_rdms_without_variance_or_with_gaps_are_nan():
     assert torch.isnan(whitened_pearson(flat, rdms())).all() and torch.isfinite(whitened_cosine(flat, rdms())).all()
     assert torch.isnan(whitened_cosine(torch.zeros(8, 8, dtype=torch.float64), rdms())).all()
     assert torch.isnan(whitened_cosine(gap, rdms())).all()
+
+
+# resamples
+
+COMPARISONS = {"cosine": whitened_cosine, "pearson": whitened_pearson}
+
+
+def distances(n=14, p=8, seed=0):
+    x = normal(n, p, seed=seed)
+    return torch.cdist(x, x).square().fill_diagonal_(0)
+
+
+def expanded(x, y, weights, comparison):
+    """Brute force: rows repeated, pairs of copies struck out, the rest and the diagonal regressed on a_i + a_j."""
+    rows = np.repeat(np.arange(len(x)), weights.astype(int))
+    i, j = (axis.ravel() for axis in np.indices((len(rows), len(rows))))
+    different = rows[i] != rows[j]
+    i, j, different = (values[different | (i == j)] for values in (i, j, different))
+    design = np.zeros((len(i), len(rows)))
+    design[np.arange(len(i)), i] += 1
+    design[np.arange(len(i)), j] += 1
+    residuals = []
+    for rdm in (x, y):
+        values = rdm[rows][:, rows][i, j]
+        if comparison == "pearson":
+            values[different] -= values[different].mean()
+        residuals.append(values - design @ np.linalg.lstsq(design, values, rcond=None)[0])
+    a, b = residuals
+    return a @ b / np.sqrt((a @ a) * (b @ b))
+
+
+@pytest.mark.parametrize("comparison", COMPARISONS)
+def test_resampled_whitened_equals_the_sample_written_out_without_pairs_of_copies(comparison):
+    x = distances()
+    ys = torch.stack([distances(seed=1), x + 0.5 * distances(p=3, seed=2)])
+    weights = torch.randint(0, 4, (12, 14), generator=torch.Generator().manual_seed(0)).double()
+    weights[-1] = torch.tensor([8.0, 3, 1, 1, 1] + [0] * 9)  # of which one stimulus has no equation of its own
+    weights[-2] = torch.tensor([9.0, 3, 2, 1, 1] + [0] * 9)
+    ours = resampled_whitened(x, ys, weights, comparison)
+    for b in range(len(weights)):
+        for s in range(2):
+            wanted = expanded(x.numpy(), ys[s].numpy(), weights[b].numpy(), comparison)
+            np.testing.assert_allclose(ours[b, s], wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("comparison", COMPARISONS)
+def test_resampled_whitened_of_a_subset_is_the_comparison_of_the_subset(comparison):
+    x, ys = distances(), torch.stack([distances(seed=1), distances(seed=2)])
+    some = torch.tensor([0, 2, 3, 7, 8, 9, 13])
+    weights = torch.zeros(2, 14)
+    weights[0, some], weights[1] = 1, 1
+    ours = resampled_whitened(x, ys, weights, comparison)
+    measure = COMPARISONS[comparison]
+    np.testing.assert_allclose(ours[0], measure(x[some][:, some], ys[:, some][:, :, some]), atol=1e-13)
+    np.testing.assert_allclose(ours[1], measure(x, ys), atol=1e-13)
+    far = resampled_whitened(1e-3 * x + 1e3 * (1 - torch.eye(14)), ys, weights, comparison)  # a constant, and a scale
+    if comparison == "pearson":
+        np.testing.assert_allclose(far, ours, atol=1e-6)
+
+
+def test_samples_and_rdms_of_which_nothing_is_left_are_nan():
+    weights = torch.zeros(3, 14)
+    weights[0, 0], weights[1, :2], weights[2, :3] = 14, 7, 5
+    ys = torch.stack([distances(seed=1), 1 - torch.eye(14, dtype=torch.float64)])
+    ys[0, 12, 13] = ys[0, 13, 12] = torch.nan
+    assert resampled_whitened(distances(), ys[:1], torch.ones(1, 14), "pearson").isnan().all()
+    ys[0] = distances(seed=1)
+    for comparison, defined in (("pearson", [False, False, True]), ("cosine", [False, True, True])):
+        ours = resampled_whitened(distances(), ys, weights, comparison)
+        assert ours[:, 0].isfinite().tolist() == defined
+        assert ours[:, 1].isfinite().tolist() == ([False] * 3 if comparison == "pearson" else defined)
