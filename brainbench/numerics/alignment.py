@@ -99,7 +99,7 @@ class WeightedPairs:
         self._heaviest = weights.argmax(dim=1, keepdim=True)
 
     def rows(self, matrix: Float[Tensor, "n n"]) -> tuple[Tensor, Tensor, Tensor]:
-        """What `additive` takes: r less its value at the heaviest stimulus (its slack may be 0), that value, Σ ratio r."""
+        """What `additive` takes: r less its value at the heaviest stimulus (slack may be 0), that value, Σ ratio r."""
         rows = self.weights @ matrix + (self.own - self.weights) * matrix.diagonal()
         pivot = rows.gather(1, self._heaviest)
         return rows - pivot, pivot[:, 0], (self._ratio * (rows - pivot)).sum(dim=1)
