@@ -14,7 +14,6 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from brainbench.benchmarks import N_REPLICATES
 from brainbench.core.specs import fingerprint
@@ -228,6 +227,8 @@ def _rank_shares(replicates: np.ndarray) -> np.ndarray:
     n = len(replicates)
     if complete.shape[1] == 0:
         return np.full((n, n), np.nan)
+    from scipy.stats import rankdata  # here, because it takes as long to import as the rest of a small command
+
     first, last = rankdata(complete, method="min", axis=0), rankdata(complete, method="max", axis=0)
     share = 1 / (last - first + 1)
     return np.stack(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -49,7 +49,8 @@ class DatasetSpec:
 
     `version` rises whenever the adapter reads the same files into other numbers. `measures` says what the
     dataset can give: "responses", "rdms", "behaviour"; `regions` is empty where that is behaviour alone. `unit` is
-    the unit of the numbers. `synthetic` recordings are labelled so wherever they appear.
+    the unit of the numbers. `synthetic` recordings are labelled so wherever they appear. Where regions are of several
+    species or modalities, `by_region` has each one's own: (species, modality).
     """
 
     id: str
@@ -65,6 +66,7 @@ class DatasetSpec:
     licence: str
     url: str
     synthetic: bool = False
+    by_region: Mapping[str, tuple[str, str]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,11 @@ class Kriegeskorte2008:
         measures=("rdms",),
         subjects=(*_HUMANS, "monkeys", *_JUDGES),
         regions=("humanIT", "monkeyIT", "judges"),
+        by_region={
+            "humanIT": ("human", "fMRI"),
+            "monkeyIT": ("macaque", "single units"),
+            "judges": ("human", "behaviour"),
+        },
         unit="correlation distance (IT), arbitrary (judges)",
         citation="Kriegeskorte N, Mur M, Ruff DA, Kiani R, Bodurka J, Esteky H, Tanaka K, Bandettini PA (2008). "
         "Matching categorical object representations in inferior temporal cortex of man and monkey. "

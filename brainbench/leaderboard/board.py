@@ -248,11 +248,13 @@ def recording_facts(entry: Entry) -> dict[str, object]:
     if name not in DATASETS:
         return {}
     spec = DATASETS[name].spec
+    region = str(entry.benchmark_identity.get("region", ""))
+    species, modality = spec.by_region.get(region, (spec.species, spec.modality))
     return {
         "id": spec.id,
         "title": spec.title,
-        "species": spec.species,
-        "modality": spec.modality,
+        "species": species,
+        "modality": modality,
         "citation": spec.citation,
         "licence": spec.licence,
         "url": spec.url,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from brainbench.errors import InputError
 from brainbench.numerics._shapes import Bool, Float
-from brainbench.numerics.alignment import TINY, WeightedPairs, cosines, double_centred
+from brainbench.numerics.alignment import TINY, WeightedPairs, cosines, double_centred, of_unit_norm
 
 
 def crossnobis(
@@ -124,20 +124,20 @@ def whitened_pearson(x: Float[Tensor, "*a n n"], y: Float[Tensor, "*b n n"]) -> 
 
 
 def resampled_whitened(
-    x: Float[Tensor, "n n"], y: Float[Tensor, "s n n"], weights: Float[Tensor, "b n"], comparison: str
+    x: Float[Tensor, "n n"], y: Float[Tensor, "s n n"], weights: Float[Tensor, "b n"]
 ) -> Float[Tensor, "b s"]:
-    """`whitened_cosine` or `whitened_pearson` of x with each y, where stimulus i occurs `weights[b, i]` times.
+    """`whitened_pearson` of x with each y in each sample in which stimulus i occurs `weights[b, i]` times.
 
     Two copies of a stimulus make no pair; each has its 0 on the diagonal, as in the RDM of any sample. For weights of 0
-    and 1 it is the comparison of the subset. NaN for samples in which a side has nothing left, such as of one stimulus.
+    and 1 it is the comparison of the subset. NaN for samples in which a side has nothing left, such as of two stimuli,
+    and as in `whitened_pearson`. There is none of `whitened_cosine`: a sample has as many
+    diagonal entries as any, but fewer pairs, and what noise leaves on the diagonal lifts cosines.
     """
-    centring = around_mean if comparison == "pearson" else double_centred
     weights = weights.double()
     sample = WeightedPairs(weights, own=1)
     n_pairs = weights.sum(dim=1).square() - weights.square().sum(dim=1)
     identity = torch.eye(x.shape[-1], dtype=torch.float64, device=x.device)
     of_identity = sample.rows(identity)
-
     Rows = tuple[Tensor, Tensor, Tensor]
 
     def left(a: Tensor, b: Tensor, of_a: Rows, of_b: Rows) -> Tensor:
@@ -145,13 +145,14 @@ def resampled_whitened(
 
     ii = left(identity, identity, of_identity, of_identity)
     sides = []
-    for rdm in (x, *y.unbind()):
-        norm = centring(rdm[None]).norm()
-        rdm = (rdm.double() if comparison == "cosine" else _less_mean(rdm[None])[0]) / norm
-        centred = double_centred(rdm)  # changes nothing, but keeps sums from cancelling
+    # centring and scaling by the unweighted sample changes nothing, but keeps sums from cancelling
+    for rdm, centred in zip(
+        _less_mean(torch.cat([x[None], y])), of_unit_norm(torch.cat([x[None], y]), around_mean).unbind()
+    ):
+        rdm = rdm / double_centred(rdm[None]).norm()
         rows = sample.rows(centred)
-        # less the sample's own mean m over pairs, and m (1 - I) is m I less something additive
-        mean = ((weights @ rdm) * weights).sum(dim=1) / n_pairs if comparison == "pearson" else torch.zeros_like(ii)
+        # less the sample's own mean m over pairs, and m (1 - I) is -m I and something additive
+        mean = ((weights @ rdm) * weights).sum(dim=1) / n_pairs
         sides.append((centred, rows, mean, left(centred, identity, rows, of_identity)))
 
     def inner(one: int, other: int) -> Tensor:

@@ -30,7 +30,7 @@ from brainbench.numerics.resampling import seed_of
 PROTOCOLS = ("2014", "2013")
 LEFT_OUT = ("unit", "stimulus")
 LAWS = ("sd", "variance")
-HELD = 2**22  # most errors of a layer in memory: beyond, they lie in a file until replicates ask for them
+HELD = 2**20  # most errors of a layer in memory: beyond, they lie in a file until replicates ask for them
 POINTS = 101  # of the curve of 2013, whose number of components differs with the number of stimuli
 
 
@@ -129,7 +129,7 @@ class KernelAnalysis:
         reason = self._unreadable(layer, target.codes, parts, n_units)
         curves: dict[tuple[int, ...], np.ndarray] = {}
         tests = [test for _, test in rows]
-        kept = self._room(tests)  # errors on test stimuli: replicates weigh them
+        kept = self._room([] if reason else tests)  # errors on test stimuli: replicates weigh them
         shapes: dict[tuple[int, ...], torch.Size] = {}
         try:
             for part in [] if reason else parts:
@@ -179,7 +179,7 @@ class KernelAnalysis:
 
     def _room(self, tests: Sequence[tuple[int, ...]]) -> np.ndarray:
         """A row for each of the tests, to be filled with errors at every width and complexity of every stimulus."""
-        most = max(map(len, tests))
+        most = max(map(len, tests), default=0)
         curves = len(SCALES) * len(PENALTIES) if self.protocol == "2014" else len(QUANTILES) * (most + 1)
         return room((len(tests), curves * most), 0, held=HELD)
 

@@ -147,16 +147,14 @@ class CKA:
         debiased = self.estimator == "debiased"
 
         def resample(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
-            if debiased:
-                return alignment.resampled_cka(-x / 2, -y / 2, w)
-            return crossnobis.resampled_whitened(x, y, w, "cosine")  # plain CKA by another name
+            return alignment.resampled_cka(-x / 2, -y / 2, w) if debiased else jackknifed(self.agree, x, y, w)
 
         def moves(x: Tensor, y: Tensor) -> Tensor:
             centring = alignment.u_centred if debiased else alignment.double_centred
             return alignment.pair_influence(-x / 2, -y / 2, centring)
 
         model = of_layer(representation, target, self.rdm, device)
-        return over_folds(model, target, split, self.agree, resample, moves=moves)
+        return over_folds(model, target, split, self.agree, resample, moves=moves, linear=not debiased)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,15 +307,17 @@ class Whitened:
     def score(self, representation: Representation, target: RDMs, split: Split, *, seed: int, device: str) -> Score:
         """The comparison with every subject of `target`, over each fold's test stimuli."""
 
+        cosine = self.comparison == "cosine"
+
         def resample(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
-            return crossnobis.resampled_whitened(x, y, w, self.comparison)
+            return jackknifed(self.agree, x, y, w) if cosine else crossnobis.resampled_whitened(x, y, w)
 
         def moves(x: Tensor, y: Tensor) -> Tensor:
-            centring = alignment.double_centred if self.comparison == "cosine" else crossnobis.around_mean
+            centring = alignment.double_centred if cosine else crossnobis.around_mean
             return alignment.pair_influence(x, y, centring)
 
         model = of_layer(representation, target, "squared_euclidean", device)
-        return over_folds(model, target, split, self.agree, resample, moves=moves)
+        return over_folds(model, target, split, self.agree, resample, moves=moves, linear=cosine)
 
 
 def _shape(x: Eigenbasis, others: list[Eigenbasis]) -> Tensor:

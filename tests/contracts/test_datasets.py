@@ -172,6 +172,10 @@ class SyntheticInWords(Toy):
     spec = replace(Toy.spec, synthetic="no")
 
 
+class SpeciesOfNowhere(Toy):
+    spec = replace(Toy.spec, by_region={"V9": ("macaque", "array")})
+
+
 class PromisesRDMs(Toy):
     spec = replace(Toy.spec, measures=("responses", "rdms"))
 
@@ -483,6 +487,7 @@ class NamesNoAddress(ReadsElsewhere):
 DEFECTS = [
     (NoLicence(), "spec_is_filled_in"),
     (SyntheticInWords(), "spec_is_filled_in"),
+    (SpeciesOfNowhere(), "spec_is_filled_in"),
     (PromisesRDMs(), "measures_are_methods"),
     (PromisesV4(), "subjects_and_regions_are_those_measured"),
     (HidesIT(), "subjects_and_regions_are_those_measured"),

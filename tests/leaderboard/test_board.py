@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from brainbench.leaderboard import pages
-from brainbench.leaderboard.board import Row, board
+from brainbench.leaderboard.board import Row, board, recording_facts
 from brainbench.leaderboard.cards import card_of
 
 V4 = ("cowley2023.V4-ridge", "cowley2023.V4-cka", "cowley2023.V4-ssm")
@@ -91,3 +91,18 @@ def test_the_packed_replicates_of_a_lone_row_are_left_out(rows):
     both = pages.replicates(rows({"a": {V1: 0.5}, "b": {V1: 0.4}}), 1000)
     assert {len(text) for _, _, text in both.values()} == {1000}
     assert np.isfinite([both["0"][0], both["1"][1]]).all()
+
+
+@pytest.mark.parametrize(
+    "benchmark, species, modality",
+    [
+        ("kriegeskorte2008.humanIT-rsa", "human", "fMRI"),
+        ("kriegeskorte2008.monkeyIT-rsa", "macaque", "single units"),
+        ("kriegeskorte2008.judges-rsa", "human", "behaviour"),
+        ("cowley2023.V4-ridge", "macaque", "multi-electrode"),
+    ],
+)
+def test_a_benchmark_is_of_its_regions_species_where_a_recording_has_several(made, benchmark, species, modality):
+    facts = recording_facts(made.entry("timm:made", benchmark))
+    assert facts["species"] == species
+    assert modality in facts["modality"]

@@ -234,15 +234,13 @@ def test_rdms_without_variance_or_with_gaps_are_nan():
 
 # resamples
 
-COMPARISONS = {"cosine": whitened_cosine, "pearson": whitened_pearson}
-
 
 def distances(n=14, p=8, seed=0):
     x = normal(n, p, seed=seed)
     return torch.cdist(x, x).square().fill_diagonal_(0)
 
 
-def expanded(x, y, weights, comparison):
+def expanded(x, y, weights):
     """Brute force: rows repeated, pairs of copies struck out, the rest and the diagonal regressed on a_i + a_j."""
     rows = np.repeat(np.arange(len(x)), weights.astype(int))
     i, j = (axis.ravel() for axis in np.indices((len(rows), len(rows))))
@@ -254,50 +252,59 @@ def expanded(x, y, weights, comparison):
     residuals = []
     for rdm in (x, y):
         values = rdm[rows][:, rows][i, j]
-        if comparison == "pearson":
-            values[different] -= values[different].mean()
+        values[different] -= values[different].mean()
         residuals.append(values - design @ np.linalg.lstsq(design, values, rcond=None)[0])
     a, b = residuals
     return a @ b / np.sqrt((a @ a) * (b @ b))
 
 
-@pytest.mark.parametrize("comparison", COMPARISONS)
-def test_resampled_whitened_equals_the_sample_written_out_without_pairs_of_copies(comparison):
+def test_resampled_whitened_equals_the_sample_written_out_without_pairs_of_copies():
     x = distances()
     ys = torch.stack([distances(seed=1), x + 0.5 * distances(p=3, seed=2)])
     weights = torch.randint(0, 4, (12, 14), generator=torch.Generator().manual_seed(0)).double()
     weights[-1] = torch.tensor([8.0, 3, 1, 1, 1] + [0] * 9)  # of which one stimulus has no equation of its own
     weights[-2] = torch.tensor([9.0, 3, 2, 1, 1] + [0] * 9)
-    ours = resampled_whitened(x, ys, weights, comparison)
+    ours = resampled_whitened(x, ys, weights)
     for b in range(len(weights)):
         for s in range(2):
-            wanted = expanded(x.numpy(), ys[s].numpy(), weights[b].numpy(), comparison)
+            wanted = expanded(x.numpy(), ys[s].numpy(), weights[b].numpy())
             np.testing.assert_allclose(ours[b, s], wanted, atol=1e-12)
 
 
-@pytest.mark.parametrize("comparison", COMPARISONS)
-def test_resampled_whitened_of_a_subset_is_the_comparison_of_the_subset(comparison):
+def test_resampled_whitened_of_a_subset_is_the_comparison_of_the_subset():
     x, ys = distances(), torch.stack([distances(seed=1), distances(seed=2)])
     some = torch.tensor([0, 2, 3, 7, 8, 9, 13])
     weights = torch.zeros(2, 14)
     weights[0, some], weights[1] = 1, 1
-    ours = resampled_whitened(x, ys, weights, comparison)
-    measure = COMPARISONS[comparison]
-    np.testing.assert_allclose(ours[0], measure(x[some][:, some], ys[:, some][:, :, some]), atol=1e-13)
-    np.testing.assert_allclose(ours[1], measure(x, ys), atol=1e-13)
-    far = resampled_whitened(1e-3 * x + 1e3 * (1 - torch.eye(14)), ys, weights, comparison)  # a constant, and a scale
-    if comparison == "pearson":
-        np.testing.assert_allclose(far, ours, atol=1e-6)
+    ours = resampled_whitened(x, ys, weights)
+    np.testing.assert_allclose(ours[0], whitened_pearson(x[some][:, some], ys[:, some][:, :, some]), atol=1e-13)
+    np.testing.assert_allclose(ours[1], whitened_pearson(x, ys), atol=1e-13)
+    far = resampled_whitened(1e-3 * x + 1e3 * (1 - torch.eye(14)), ys, weights)  # a constant, and a scale
+    np.testing.assert_allclose(far, ours, atol=1e-6)
 
 
 def test_samples_and_rdms_of_which_nothing_is_left_are_nan():
     weights = torch.zeros(3, 14)
     weights[0, 0], weights[1, :2], weights[2, :3] = 14, 7, 5
-    ys = torch.stack([distances(seed=1), 1 - torch.eye(14, dtype=torch.float64)])
-    ys[0, 12, 13] = ys[0, 13, 12] = torch.nan
-    assert resampled_whitened(distances(), ys[:1], torch.ones(1, 14), "pearson").isnan().all()
-    ys[0] = distances(seed=1)
-    for comparison, defined in (("pearson", [False, False, True]), ("cosine", [False, True, True])):
-        ours = resampled_whitened(distances(), ys, weights, comparison)
-        assert ours[:, 0].isfinite().tolist() == defined
-        assert ours[:, 1].isfinite().tolist() == ([False] * 3 if comparison == "pearson" else defined)
+    gaps = distances(seed=1)
+    gaps[12, 13] = gaps[13, 12] = torch.nan
+    rounded = 0.6 * (1 - torch.eye(14, dtype=torch.float64))
+    rounded[2, 5] = rounded[5, 2] = 0.6 + 1e-16
+    ys = torch.stack([distances(seed=1), gaps, 1 - torch.eye(14, dtype=torch.float64), rounded])
+    ours = resampled_whitened(distances(), ys, torch.cat([weights, torch.ones(1, 14)]))
+    assert ours.isfinite().tolist() == [[n > 1, False, False, False] for n in range(4)]
+    assert ours[3].isnan().tolist() == whitened_pearson(distances(), ys).isnan().tolist()
+
+
+def test_replicates_are_centred_on_the_score_of_noise_and_of_signal():
+    """A sample's copies lift what counts the diagonal; a correlation of distances does not."""
+    n = 60
+    counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), 300)
+    found = []
+    for seed in range(20):
+        x, noise = distances(n, 200, seed), distances(n, 200, seed + 50)
+        ys = torch.stack([noise, x + 0.3 * noise])
+        drawn = resampled_whitened(x, ys, torch.as_tensor(counts).double())
+        found.append((drawn.mean(dim=0) - whitened_pearson(x, ys)).tolist())
+    shift = np.asarray(found)
+    assert (abs(shift.mean(axis=0)) < 4 * shift.std(axis=0) / np.sqrt(20) + 0.003).all()
