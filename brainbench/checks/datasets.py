@@ -44,8 +44,8 @@ def check_spec_is_filled_in(dataset: Any) -> None:
     empty = [name for name in _TEXTS if not isinstance(getattr(spec, name), str) or not getattr(spec, name).strip()]
     if empty:
         raise Violation(f"spec needs text in {listed(empty)}, there is {getattr(spec, empty[0])!r} in {empty[0]}")
-    if strange := set(spec.by_region) - set(spec.regions):
-        raise Violation(f"spec.by_region has {listed(strange)}, which the regions are without")
+    if strange := sorted(set(spec.by_region) - set(spec.regions)):
+        raise Violation(f"spec.by_region names {listed(strange)}; spec.regions are {listed(spec.regions)}")
     if not isinstance(spec.synthetic, bool):
         raise Violation(f"spec.synthetic must be True or False, it is {spec.synthetic!r}")
     if type(spec.version) is not int or spec.version < 1:

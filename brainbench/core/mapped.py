@@ -21,13 +21,13 @@ class _OwnFile(mmap.mmap):
     """A file that is this array's alone: what was written is in it, so memory may be given back at any time."""
 
 
-def room(shape: Sequence[int], axis: int, *, held: int | None = None) -> np.ndarray:
-    """A float32 array to be filled: in memory, or in a file where it has more than `held` numbers, HELD unless told.
+def room(shape: Sequence[int], axis: int, *, most: int | None = None) -> np.ndarray:
+    """A float32 array to be filled: in memory, or in a file where it has more than `most` numbers, HELD unless told.
 
     The file lies in TMPDIR and is gone with the last view of the array. In it the axes from `axis` (neuroids, then
     time) are outermost, so that a neuroid is one stretch. Raises ResourceError where the disk has no room.
     """
-    if math.prod(shape) <= (HELD if held is None else held):
+    if math.prod(shape) <= (HELD if most is None else most):
         return np.empty(shape, dtype=np.float32)
     size = 4 * math.prod(shape)
     try:
@@ -36,14 +36,14 @@ def room(shape: Sequence[int], axis: int, *, held: int | None = None) -> np.ndar
                 os.posix_fallocate(file.fileno(), 0, size)
             else:
                 file.truncate(size)
-            lying = _OwnFile(file.fileno(), size)
+            held = _OwnFile(file.fileno(), size)
     except OSError as error:
         where = f" in {tempfile.tempdir}" if tempfile.tempdir else ""  # none, if no folder can be written to
         raise ResourceError(
             f"no room for {size / 1e9:.1f} GB that memory is not to hold{where}: {error.strerror}. "
             "Set TMPDIR to a folder on a larger disk."
         ) from None
-    stored: np.ndarray = np.ndarray((*shape[axis:], *shape[:axis]), dtype=np.float32, buffer=lying)
+    stored: np.ndarray = np.ndarray((*shape[axis:], *shape[:axis]), dtype=np.float32, buffer=held)
     axes = range(len(shape))
     return stored.transpose(*axes[len(shape) - axis :], *axes[: len(shape) - axis])
 

@@ -21,6 +21,7 @@ from brainbench.numerics._shapes import Float
 from brainbench.numerics.correlation import midranks
 from brainbench.numerics.rdm import upper
 
+Rows = tuple[Tensor, Tensor, Tensor]  # of a matrix in each sample: what `WeightedPairs.additive` takes
 TINY = 1e-12  # what centring leaves of a matrix, relative to it, at or below which there was nothing but rounding
 
 
@@ -98,8 +99,8 @@ class WeightedPairs:
         self._rest = 1 / (1 + (weights / slack).sum(dim=1))  # 0 where one stimulus makes the slack 0
         self._heaviest = weights.argmax(dim=1, keepdim=True)
 
-    def rows(self, matrix: Float[Tensor, "n n"]) -> tuple[Tensor, Tensor, Tensor]:
-        """What `additive` takes: r less its value at the heaviest stimulus (slack may be 0), that value, Σ ratio r."""
+    def rows(self, matrix: Float[Tensor, "n n"]) -> Rows:
+        """r less its value at the heaviest stimulus, whose slack may be 0; that value; Σ w r / slack of the first."""
         rows = self.weights @ matrix + (self.own - self.weights) * matrix.diagonal()
         pivot = rows.gather(1, self._heaviest)
         return rows - pivot, pivot[:, 0], (self._ratio * (rows - pivot)).sum(dim=1)
@@ -110,7 +111,7 @@ class WeightedPairs:
         w = self.weights
         return ((w @ product + (self.own - w) * product.diagonal()) * w).sum(dim=1)
 
-    def additive(self, of_a: tuple[Tensor, Tensor, Tensor], of_b: tuple[Tensor, Tensor, Tensor]) -> Float[Tensor, " b"]:
+    def additive(self, of_a: Rows, of_b: Rows) -> Float[Tensor, " b"]:
         """The share of <A, B> that lies in every a_i + a_j."""
         (ra, pa, sa), (rb, pb, sb) = of_a, of_b
         shared = (self._ratio * ra * rb).sum(dim=1)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from brainbench.errors import InputError
 from brainbench.numerics._shapes import Bool, Float
-from brainbench.numerics.alignment import TINY, WeightedPairs, cosines, double_centred, of_unit_norm
+from brainbench.numerics.alignment import TINY, Rows, WeightedPairs, cosines, double_centred, of_unit_norm
 
 
 def crossnobis(
@@ -130,25 +130,23 @@ def resampled_whitened(
 
     Two copies of a stimulus make no pair; each has its 0 on the diagonal, as in the RDM of any sample. For weights of 0
     and 1 it is the comparison of the subset. NaN for samples in which a side has nothing left, such as of two stimuli,
-    and as in `whitened_pearson`. There is none of `whitened_cosine`: a sample has as many
-    diagonal entries as any, but fewer pairs, and what noise leaves on the diagonal lifts cosines.
+    and as in `whitened_pearson`. There is none of `whitened_cosine`: a sample with copies has fewer pairs beside as
+    many diagonal entries, and what noise leaves on the diagonal lifts cosines.
     """
     weights = weights.double()
     sample = WeightedPairs(weights, own=1)
     n_pairs = weights.sum(dim=1).square() - weights.square().sum(dim=1)
     identity = torch.eye(x.shape[-1], dtype=torch.float64, device=x.device)
     of_identity = sample.rows(identity)
-    Rows = tuple[Tensor, Tensor, Tensor]
 
     def left(a: Tensor, b: Tensor, of_a: Rows, of_b: Rows) -> Tensor:
         return sample.all_pairs(a, b) - sample.additive(of_a, of_b)
 
     ii = left(identity, identity, of_identity, of_identity)
     sides = []
+    rdms = torch.cat([x[None], y])
     # centring and scaling by the unweighted sample changes nothing, but keeps sums from cancelling
-    for rdm, centred in zip(
-        _less_mean(torch.cat([x[None], y])), of_unit_norm(torch.cat([x[None], y]), around_mean).unbind()
-    ):
+    for rdm, centred in zip(_less_mean(rdms), of_unit_norm(rdms, around_mean)):
         rdm = rdm / double_centred(rdm[None]).norm()
         rows = sample.rows(centred)
         # less the sample's own mean m over pairs, and m (1 - I) is -m I and something additive
@@ -172,6 +170,7 @@ def around_mean(rdms: Float[Tensor, "a n n"]) -> Float[Tensor, "a n n"]:
 
 
 def _less_mean(rdms: Float[Tensor, "a n n"]) -> Float[Tensor, "a n n"]:
+    """RDMs less their mean over pairs, 0 on the diagonal, float64."""
     n = rdms.shape[-1]
     rdms = rdms.double()
     off = 1 - torch.eye(n, dtype=rdms.dtype, device=rdms.device)

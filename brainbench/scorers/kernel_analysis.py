@@ -120,7 +120,7 @@ class KernelAnalysis:
             return x @ x.T
 
         def errors(part: tuple[int, ...], products: Tensor) -> Tensor:
-            """(width, complexity, stimulus)"""
+            """Of each width, complexity and stimulus of the part."""
             some = torch.as_tensor(part, device=device)
             if self.protocol == "2013":
                 return component_errors(products, codes[some])
@@ -181,7 +181,7 @@ class KernelAnalysis:
         """A row for each of the tests, to be filled with errors at every width and complexity of every stimulus."""
         most = max(map(len, tests), default=0)
         curves = len(SCALES) * len(PENALTIES) if self.protocol == "2014" else len(QUANTILES) * (most + 1)
-        return room((len(tests), curves * most), 0, held=HELD)
+        return room((len(tests), curves * most), 0, most=HELD)
 
     def _n_units(self, target: Labels) -> int | None:
         if not self.like:
