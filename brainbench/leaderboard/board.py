@@ -107,6 +107,8 @@ def board(rows: Sequence[Row], problems: Sequence[Problem] = ()) -> Board:
     told = [replace(row, unranked=_unranked(row, old)) for row in rows]
     ranked = _ranked(told)
     groups = [group for group in _groups([row for row in ranked if _of_a_brain(row)]) if len(group) > 1]
+    # the best of a few is no peer of the best of many: benchmarks that most models lack count in no mean rank
+    groups = [group for group in groups if 2 * len(group) >= max(map(len, groups))]
     return Board(
         rows=tuple(ranked),
         standings=tuple(_standings(groups)),

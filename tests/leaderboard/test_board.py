@@ -93,6 +93,16 @@ def test_the_packed_replicates_of_a_lone_row_are_left_out(rows):
     assert np.isfinite([both["0"][0], both["1"][1]]).all()
 
 
+def test_a_benchmark_that_few_models_have_moves_no_mean_rank(rows):
+    scores = {f"m{n}": {V4[0]: 0.1 * n, V1: 0.1 * n, IT: 0.1 * n} for n in range(1, 7)}
+    before = board(rows(scores))
+    scores["m3"][V4[1]], scores["m1"][V4[1]] = 0.9, 0.1
+    after = board(rows(scores))
+    assert [(s.folder, s.mean_rank) for s in after.standings] == [(s.folder, s.mean_rank) for s in before.standings]
+    assert (after.n_benchmarks, len(after.rows)) == (3, 20)
+    assert {row.best for row in after.rows if row.entry.benchmark == V4[1]} == {1, 2}  # among themselves they have ranks
+
+
 @pytest.mark.parametrize(
     "benchmark, species, modality",
     [
