@@ -100,7 +100,7 @@ def test_a_benchmark_that_few_models_have_moves_no_mean_rank(rows):
     after = board(rows(scores))
     assert [(s.folder, s.mean_rank) for s in after.standings] == [(s.folder, s.mean_rank) for s in before.standings]
     assert (after.n_benchmarks, len(after.rows)) == (3, 20)
-    assert {row.best for row in after.rows if row.entry.benchmark == V4[1]} == {1, 2}  # among themselves they have ranks
+    assert {row.best for row in after.rows if row.entry.benchmark == V4[1]} == {1, 2}  # ranked among themselves
 
 
 @pytest.mark.parametrize(
