@@ -181,6 +181,7 @@ def test_the_overview_ranks_real_recordings_with_intervals(opened):
     listed = page.locator("#benchmark-list tbody th").all_inner_texts()
     assert listed[-1] == "insilico.V4-ridge (synthetic)" and len(listed) == 4
     page.locator("#benchmark-list tbody th a").first.click()
+    page.locator("#benchmark").wait_for()
     assert page.is_visible("#benchmark")
 
 
@@ -267,11 +268,13 @@ def test_ties_nulls_and_failures_are_shown_as_what_they_are(opened):
 def test_model_and_benchmark_pages(opened, six):
     page = opened(six, "#scores?q=made2")
     page.locator("#scores-table tbody tr a").first.click()
+    page.locator("#model").wait_for()
     body = page.inner_text("#model-body")
     assert "null" not in body and "undefined" not in body
     assert "ImageNet-1k" in body and "self-reported" in body and page.locator("#model-body figure").count() == 3
     assert page.title().startswith("made2")
     page.locator("#model-body figcaption a").first.click()
+    page.locator("#benchmark").wait_for()
     body = page.inner_text("#benchmark-body")
     assert all(
         word in body for word in ("Data licence", "Get the data", "Ceiling", "Stimuli", "brainbench score MODEL")
@@ -280,6 +283,7 @@ def test_model_and_benchmark_pages(opened, six):
     page.go_back()
     assert page.is_visible("#model")
     page.click("nav >> text=How to read this")
+    page.locator("#about").wait_for()
     assert page.is_visible("#about") and not page.is_visible("#model")
 
 
@@ -344,6 +348,7 @@ def test_hostile_names_are_text(opened, hostile, number):
     page = opened(hostile, "#scores?synthetic=1")
     assert page.locator("img, script[src], iframe, object, b:not(#about b)").count() == 0
     page.locator("#scores-table tbody tr").nth(number).locator("a").first.click()
+    page.locator("#model-title bdi").wait_for()  # the view follows the address, a moment later
     assert page.is_visible("#model")
     hrefs = page.locator("a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
     assert all(href.startswith(("#", "https://")) for href in hrefs)
