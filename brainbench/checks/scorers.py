@@ -277,7 +277,7 @@ def check_replicate_of_ones_is_the_score(scorer: Any) -> None:
     "scorer",
     mend="weigh the fold's test stimuli; columns of `weights` are in the order of the target's stimulus ids",
     # what reads labels without training reads test stimuli from one another: a copy would be read from its twin
-    applies=lambda scorer: scorer.spec.requires != "labels" or scorer.spec.trains,
+    applies=lambda scorer: scorer.spec.replicates == "exact" and (scorer.spec.requires != "labels" or scorer.spec.trains),
 )
 def check_replicates_repeat_stimuli(scorer: Any) -> None:
     """A multiplicity is how often a test stimulus is there: of RDMs, whose copies make no pair, 0 or 1."""
@@ -302,6 +302,31 @@ def check_replicates_repeat_stimuli(scorer: Any) -> None:
     columns = np.arange(n_columns(case.data))
     got = scored(scorer, case).resample(times[None].astype(np.float32), [0], columns)[0]
     same(got, repeated.folds[:1], "a replicate against stimuli repeated as often")
+
+
+@check(
+    "scorer",
+    mend="give `resample` the influence of each test stimulus, or no `replicates=\"first-order\"` in the spec",
+    applies=lambda scorer: scorer.spec.replicates == "first-order",
+)
+def check_replicates_follow_single_stimuli(scorer: Any) -> None:
+    """Without one test stimulus a first-order replicate moves as the score does: on average by .7 to 1.4 of it."""
+    case = recording(scorer)
+    (first, *_), rows = case.split.folds, test_rows(case)
+    columns = np.arange(n_columns(case.data))
+    weights = np.ones((len(rows), len(case.features)), dtype=np.float32)
+    weights[np.arange(len(rows)), rows] = 0
+    alone = replace(case.split, folds=(first,))
+    whole = scored(scorer, case, split=alone)
+    shown = whole.resample(weights, [0], columns)[:, 0] - whole.folds
+    names = [case.data.stimulus_ids[row] for row in rows]
+    tests = [tuple(name for name in first.test if name != left_out) for left_out in names]
+    splits = [replace(case.split, folds=(Fold(train=first.train, test=test),)) for test in tests]
+    moved = np.concatenate([scored(scorer, case, split=split).folds for split in splits]) - whole.folds
+    shown, moved = (each - each.mean(axis=0) for each in (shown, moved))
+    slope = (shown * moved).sum() / (shown**2).sum()
+    if not 0.7 <= slope <= 1.4:
+        raise Violation(f"without one test stimulus the score moves {slope:.2f} times as much as its replicate")
 
 
 @check("scorer", mend="bring tensors to the device that is asked for", applies=lambda scorer: torch.cuda.is_available())

@@ -1,21 +1,25 @@
-"""Canonical correlations and Procrustes shape distances of two layers, from the eigenbases of their Gram matrices.
+"""Canonical correlations and Procrustes shape distances of two sides, from what their centred Gram matrices hold.
 
-With the centred Gram X Xᵀ = U diag(λ) Uᵀ, both are singular values of U_xᵀ U_y: bare for the canonical correlations
-(Hotelling 1936; SVCCA: Raghu et al. 2017), scaled by √λ on both sides for Procrustes, where |XᵀY|_* is their sum
-(Schönemann 1966; Williams, Kunz, Kornblith & Linderman 2021). Bases come from `Representation.eigh`, which decomposes
-each layer once for ridge and for these.
+With the centred Gram X Xᵀ = U diag(λ) Uᵀ, both are singular values: of U_xᵀ U_y for the canonical correlations (Hotelling
+1936; SVCCA: Raghu et al. 2017), of XᵀY for Procrustes, where |XᵀY|_* is their sum (Schönemann 1966; Williams, Kunz,
+Kornblith & Linderman 2021). Any X with that Gram gives the same: `root` makes one that is as narrow as the rank, and
+`principal` takes bases from it, which for the 50 neuroids of a session is no decomposition of stimuli at all.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from brainbench.errors import InputError, UsageError
 from brainbench.numerics._shapes import Float, Int
-from brainbench.numerics.representation import Eigenbasis
+from brainbench.numerics.alignment import double_centred
+from brainbench.numerics.representation import Eigenbasis, Representation
+
+TINY = 1e-12  # of the longest squared length: a root leaves out what is below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +46,23 @@ def cca(x: Eigenbasis, y: Eigenbasis, *, variance: float = 0.99) -> CCA:
     """
     r = canonical_correlations(x, y, variance=variance)
     p, q = components(x, variance), components(y, variance)
-    square = float(r.square().mean())
-    null = max(p, q) / (x.n - 1) if p and q else float("nan")
-    corrected = (square - null) / (1 - null) if null < 1 else float("nan")
-    return CCA(mean=float(r.mean()), mean_square=square, null=null, corrected=corrected, components=(p, q))
+    square, null = float(r.square().mean()), _null(p, q, x.n)
+    return CCA(
+        mean=float(r.mean()), mean_square=square, null=null, corrected=_less(square, null), components=(p, q)
+    )
+
+
+def cca_corrected(x: Eigenbasis, y: Eigenbasis, *, variance: float = 0.99) -> float:
+    """`cca(x, y).corrected` alone, without canonical correlations: the sum of their squares is |U_xᵀ U_y|²."""
+    _same_stimuli(x.vectors, y.vectors)
+    p, q = components(x, variance), components(y, variance)
+    square = float((x.vectors[:, :p].T @ y.vectors[:, :q]).square().sum()) / max(min(p, q), 1)
+    return _less(square, _null(p, q, x.n))
 
 
 def canonical_correlations(x: Eigenbasis, y: Eigenbasis, *, variance: float = 0.99) -> Float[Tensor, " k"]:
     """The min(p, q) canonical correlations, descending, of the leading components that hold `variance` of each side."""
-    _same_stimuli(x, y)
+    _same_stimuli(x.vectors, y.vectors)
     u, v = x.vectors[:, : components(x, variance)], y.vectors[:, : components(y, variance)]
     return torch.linalg.svdvals(u.T @ v).clamp_max(1)
 
@@ -63,36 +75,122 @@ def components(basis: Eigenbasis, variance: float) -> int:
     return int((share < variance - 1e-12).sum()) + 1 if len(share) else 0  # all of it, up to rounding, is all of it
 
 
-def shape_similarity(x: Eigenbasis, y: Eigenbasis) -> Float[Tensor, ""]:
-    """|XᵀY|_* of centred features of unit Frobenius norm: 1 for equal shapes, NaN where a side is constant.
+def cca_influence(x: Eigenbasis, y: Eigenbasis, *, variance: float = 0.99) -> Float[Tensor, " n"]:
+    """How each stimulus moves `cca(x, y).corrected`: under weights w by mean((w - 1) influence), at first order.
+
+    Each side's subspace turns: with P of the other side, stimulus i moves tr(P_x P) by Σ_ab (u_bᵀ P u_a) u_ai u_bi times
+    (λ_a + λ_b) / (λ_a - λ_b), a among the components that are kept, b among all others. Two that are nearly as strong
+    would turn without end: a gap g is taken as (g² + s²) / g, s being what one stimulus of n has, (λ_a + λ_b) / n. How
+    many components are kept is taken as fixed. The mean is 0; NaN as `cca`.
+    """
+    _same_stimuli(x.vectors, y.vectors)
+    p, q = components(x, variance), components(y, variance)
+    null = _null(p, q, x.n)
+    if not null < 1:
+        return torch.full((x.n,), torch.nan, dtype=torch.float64, device=x.vectors.device)
+    turned = _turned(x, p, y.vectors[:, :q]) + _turned(y, q, x.vectors[:, :p])
+    influence = x.n * turned / min(p, q) / (1 - null)
+    return influence - influence.mean()
+
+
+def _turned(x: Eigenbasis, k: int, other: Float[Tensor, "n q"]) -> Float[Tensor, " n"]:
+    """What each stimulus moves tr(P_x P) by through the k leading components of x, P being that of `other`."""
+    kept, rest = x.vectors[:, :k], x.vectors[:, k:]
+    strong, weak = x.values[:k], x.values[k:, None]
+    seen = other @ (other.T @ kept)  # P u_a
+    inside = rest.T @ seen
+    gap, share = strong - weak, (strong + weak) / x.n
+    turns = inside * (strong + weak) * gap / (gap.square() + share.square())
+    beyond = seen - kept @ (kept.T @ seen) - rest @ inside  # components of strength 0
+    return ((rest @ turns + beyond) * kept).sum(dim=1)
+
+
+def principal(gram: Float[Tensor, "n n"]) -> Eigenbasis:
+    """The eigenbasis of a Gram matrix, centred on all its rows: by way of a narrow `root` where there is one."""
+    narrow, names = root(gram), [str(row) for row in range(len(gram))]
+    if 2 * narrow.shape[1] < len(gram):
+        side = Representation.from_features(narrow, names)
+    else:
+        side = Representation.from_gram(gram, torch.zeros_like(gram[0]), len(gram), names)
+    return side.eigh(torch.arange(len(gram), device=gram.device))
+
+
+def root(gram: Float[Tensor, "n n"]) -> Float[Tensor, "n k"]:
+    """Some X (n, k) whose X Xᵀ is the centred Gram matrix, k its rank; float64. No column where all rows are one.
+
+    -1/2 squared distances serve as well (Torgerson 1952). Cholesky's factor with pivots (Higham 1990), n k² operations:
+    centred features, up to a rotation. Of a matrix that is no Gram matrix, such as that of distances which contradict
+    each other, it is the components of positive strength, by eigendecomposition.
+    """
+    from scipy.linalg.lapack import dpstrf  # here, because it takes as long to import as the rest of a small command
+
+    centred = double_centred(gram)
+    longest = max(float(one.diagonal().max()) for one in (gram, centred))
+    factor, pivots, rank, _ = dpstrf(centred.cpu().numpy(), lower=1, tol=TINY * longest)
+    rank = min(rank, len(gram) - 1)  # the last is rounding
+    lower = np.zeros((len(gram), rank))
+    lower[pivots - 1] = np.tril(factor[:, :rank])
+    found = torch.from_numpy(lower).to(gram.device)
+    probe = torch.arange(len(gram), dtype=torch.float64, device=gram.device).cos()
+    expected = centred @ probe
+    if (found @ (probe @ found) - expected).norm() <= 1e-6 * max(float(expected.norm()), longest):
+        return found
+    values, vectors = torch.linalg.eigh(centred)
+    positive = values > TINY * longest
+    return vectors[:, positive] * values[positive].sqrt()
+
+
+def shape_similarity(x: Float[Tensor, "n k"], y: Float[Tensor, "m l"]) -> Float[Tensor, ""]:
+    """|XᵀY|_* of features, or of any `root`, centred and of unit Frobenius norm: 1 for equal shapes.
 
     The cosine of the angle that the best rotation leaves, and the Bures (fidelity) similarity of the two Grams, trace
     √(√K L √K). Taken as singular values and not as roots of eigenvalues of K L, which would lose half of the digits.
-    High for noise: each of many dimensions finds a partner. Raises InputError where the numbers of stimuli differ.
+    High for noise: each of many dimensions finds a partner. NaN where a side is constant. Raises InputError where the
+    numbers of stimuli differ.
     """
-    _same_stimuli(x, y)
-    a, b = (basis.vectors * (basis.values / basis.values.sum()).sqrt() for basis in (x, y))
-    if 0 in (a.shape[1], b.shape[1]):
-        return torch.tensor(torch.nan, dtype=torch.float64, device=a.device)
-    return torch.linalg.svdvals(a.T @ b).sum().clamp_max(1)
+    a, b = _of_unit_norm(x), _of_unit_norm(y)
+    _same_stimuli(a, b)
+    return torch.linalg.svdvals(a.T @ b).sum().clamp_max(1) if a.numel() and b.numel() else _undefined(x)
 
 
-def shuffled_similarity(x: Eigenbasis, y: Eigenbasis, orders: Int[Tensor, "b n"]) -> Float[Tensor, ""]:
+def shape_influence(x: Float[Tensor, "n k"], y: Float[Tensor, "m l"]) -> Float[Tensor, " n"]:
+    """How each stimulus moves `shape_similarity`: under weights w by mean((w - 1) influence), at first order.
+
+    With XᵀY = U S Vᵀ at unit norm stimulus i adds x_iᵀ U Vᵀ y_i to their sum, and takes s (|x_i|² + |y_i|²) / 2 with what
+    it adds to the norms. The mean is 0; NaN as there.
+    """
+    a, b = _of_unit_norm(x), _of_unit_norm(y)
+    _same_stimuli(a, b)
+    if not a.numel() or not b.numel():
+        return _undefined(x).expand(len(x))
+    u, s, vt = torch.linalg.svd(a.T @ b, full_matrices=False)
+    own = (a.square().sum(dim=1) + b.square().sum(dim=1)) / 2
+    return len(x) * (((a @ u) * (b @ vt.T)).sum(dim=1) - s.sum() * own)
+
+
+def shuffled_similarity(
+    x: Float[Tensor, "n k"], y: Float[Tensor, "m l"], orders: Int[Tensor, "b n"]
+) -> Float[Tensor, ""]:
     """The mean `shape_similarity` over orders of the stimuli of x: what chance reaches. NaN as there.
 
-    As roots of eigenvalues, many times as quick as singular values and good to 1e-7, which a mean of few orders does
-    not show.
+    All orders are one product, and roots of eigenvalues take the place of singular values: many times as quick, and
+    good to 1e-7, which a mean of few orders does not show.
     """
-    _same_stimuli(x, y)
-    a, b = (basis.vectors * (basis.values / basis.values.sum()).sqrt() for basis in (x, y))
-    if 0 in (a.shape[1], b.shape[1]):
-        return torch.tensor(torch.nan, dtype=torch.float64, device=a.device)
-    products = [a[order].T @ b for order in orders]
-    small = [m @ m.T if m.shape[0] <= m.shape[1] else m.T @ m for m in products]
-    return torch.stack([torch.linalg.eigvalsh(m).clamp_min(0).sqrt().sum().clamp_max(1) for m in small]).mean()
+    a, b = _of_unit_norm(x), _of_unit_norm(y)
+    _same_stimuli(a, b)
+    if not a.numel() or not b.numel():
+        return _undefined(x)
+    if a.shape[1] < b.shape[1]:
+        wide, narrow = b, a
+    else:
+        wide, narrow, orders = a, b, orders.argsort(dim=1)  # to move y there is to move x back
+    moved = narrow[orders].movedim(0, 1)  # (n, b, l)
+    products = (wide.T @ moved.flatten(1)).view(-1, *moved.shape[1:])
+    squares = torch.einsum("kbi,kbj->bij", products, products)
+    return torch.linalg.eigvalsh(squares).clamp_min(0).sqrt().sum(dim=1).clamp_max(1).mean()
 
 
-def procrustes_distance(x: Eigenbasis, y: Eigenbasis) -> Float[Tensor, ""]:
+def procrustes_distance(x: Float[Tensor, "n k"], y: Float[Tensor, "m l"]) -> Float[Tensor, ""]:
     """min over rotations Q of |X - Y Q|, features centred and of unit Frobenius norm: √(2 - 2 s), 0 to √2.
 
     A metric. Near 0 it is good to 1e-8, the root of float64's precision. NaN and errors as in `shape_similarity`.
@@ -100,11 +198,30 @@ def procrustes_distance(x: Eigenbasis, y: Eigenbasis) -> Float[Tensor, ""]:
     return (2 - 2 * shape_similarity(x, y)).sqrt()
 
 
-def angular_distance(x: Eigenbasis, y: Eigenbasis) -> Float[Tensor, ""]:
+def angular_distance(x: Float[Tensor, "n k"], y: Float[Tensor, "m l"]) -> Float[Tensor, ""]:
     """The angular shape distance arccos s in radians, 0 to π/2: the geodesic beside `procrustes_distance`."""
     return shape_similarity(x, y).arccos()
 
 
-def _same_stimuli(x: Eigenbasis, y: Eigenbasis) -> None:
-    if x.n != y.n:
-        raise InputError(f"bases of {x.n} and {y.n} stimuli cannot be compared")
+def _of_unit_norm(x: Tensor) -> Float[Tensor, "n k"]:
+    """Centred, and without columns where no more than rounding is left."""
+    centred = x.double() - x.double().mean(dim=0)
+    norm = centred.norm()
+    return centred / norm if norm > TINY**0.5 * x.norm() else centred[:, :0]
+
+
+def _undefined(x: Tensor) -> Float[Tensor, ""]:
+    return torch.tensor(torch.nan, dtype=torch.float64, device=x.device)
+
+
+def _null(p: int, q: int, n: int) -> float:
+    return max(p, q) / (n - 1) if p and q else float("nan")
+
+
+def _less(square: float, null: float) -> float:
+    return (square - null) / (1 - null) if null < 1 else float("nan")
+
+
+def _same_stimuli(x: Tensor, y: Tensor) -> None:
+    if len(x) != len(y):
+        raise InputError(f"{len(x)} and {len(y)} stimuli cannot be compared")

@@ -84,13 +84,6 @@ class Representation:
             n_units += x.shape[1]
         return cls.from_gram(gram + offset[:, None] + offset, total / n_units, n_units, stimulus_ids)
 
-    @classmethod
-    def from_squared_distances(cls, squared: Float[Tensor, "n n"]) -> Representation:
-        """Points around their mean, of which only the squared distances are known (Torgerson 1952)."""
-        gram = _centre(-squared.double() / 2)
-        names = [str(row) for row in range(len(squared))]
-        return cls.from_gram(gram, torch.zeros_like(gram[0]), len(squared), names)
-
     @cached_property
     def gram(self) -> Float[Tensor, "n n"]:
         """X Xᵀ, float64."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -25,7 +24,7 @@ from brainbench.numerics import alignment, canonical, crossnobis
 from brainbench.numerics.correlation import constant
 from brainbench.numerics.rdm import square, upper
 from brainbench.numerics.rdm_resampling import influence, resampled, spread_over_folds
-from brainbench.numerics.representation import Eigenbasis, Representation
+from brainbench.numerics.representation import Representation
 
 DISTANCES = ("crossnobis", "squared_euclidean")
 N_PERMUTATIONS = 20  # of one side's stimuli, whose mean is what chance reaches
@@ -200,12 +199,18 @@ class CCA:
     """Mean squared canonical correlation of the components that hold `variance` of each side (SVCCA), less chance.
 
     (mean square - null) / (1 - null) with the exact null max(p, q) / (m - 1) of m stimuli: about 0 for noise. NaN
-    ("too-few-stimuli") where a side has as many components as stimuli allow, so that noise too would reach 1, or as
-    many as one stimulus less would allow, so that replicates are not defined.
+    ("too-few-stimuli") where a side has as many components as stimuli allow, so that noise too would reach 1.
+    Replicates are first-order (`numerics.canonical.cca_influence`).
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
-        name="cca", version=2, scale="r2", requires="rdms", trains=False, invariances=GEOMETRY
+        name="cca",
+        version=3,
+        scale="r2",
+        requires="rdms",
+        trains=False,
+        invariances=GEOMETRY,
+        replicates="first-order",
     )
     rdm: ClassVar[str] = "squared_euclidean"
 
@@ -215,21 +220,23 @@ class CCA:
         if not 0 < self.variance <= 1:
             raise UsageError(f"variance is a share in (0, 1]; got {self.variance}")
 
-    def agree(self, x: Tensor, y: Tensor, *, spare: int = 1) -> Tensor:
-        """The corrected mean square of distances x (m, m) with each y (s, m, m); NaN unless `spare` less would do."""
-        basis = principal(x)
-        found = [canonical.cca(basis, principal(other), variance=self.variance) for other in y]
-        enough = [max(one.components) < len(x) - 1 - spare for one in found]
-        corrected = [one.corrected if fits else float("nan") for one, fits in zip(found, enough)]
-        return torch.tensor(corrected, dtype=torch.float64, device=x.device)
+    def agree(self, x: Tensor, y: Tensor) -> Tensor:
+        """The corrected mean square of distances x (m, m) with each of y (s, m, m)."""
+        basis, others = canonical.principal(-x / 2), [canonical.principal(-one / 2) for one in y]
+        found = [canonical.cca_corrected(basis, other, variance=self.variance) for other in others]
+        return torch.tensor(found, dtype=torch.float64, device=x.device)
 
     def score(self, representation: Representation, target: RDMs, split: Split, *, seed: int, device: str) -> Score:
         """CCA with every subject of `target`, over each fold's test stimuli."""
+
+        def resample(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
+            basis = canonical.principal(-x / 2)
+            others = [canonical.principal(-one / 2) for one in y]
+            moves = [canonical.cca_influence(basis, other, variance=self.variance) for other in others]
+            return first_order(self.agree(x, y), torch.stack(moves, dim=1), w)
+
         model = of_layer(representation, target, self.rdm, device)
-        without = partial(self.agree, spare=0)
-        return over_folds(
-            model, target, split, self.agree, lambda x, y, w: jackknifed(without, x, y, w), scale=self.spec.scale
-        )
+        return over_folds(model, target, split, self.agree, resample, scale=self.spec.scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,39 +245,45 @@ class Shape:
 
     s = |XᵀY|_* is the cosine of the angle that the best rotation leaves. It is high for noise, because each of many
     dimensions finds a partner; so the score is (s - s0) / (1 - s0) with s0 the mean over permutations of one side's
-    stimuli: about 0 for noise, 1 for one shape.
+    stimuli: about 0 for noise, 1 for one shape. Replicates are first-order (`numerics.canonical.shape_influence`).
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
-        name="shape", version=2, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
+        name="shape",
+        version=3,
+        scale="r",
+        requires="rdms",
+        trains=False,
+        invariances=GEOMETRY,
+        replicates="first-order",
     )
     rdm: ClassVar[str] = "squared_euclidean"
 
     def agree(self, x: Tensor, y: Tensor) -> Tensor:
         """The similarity of squared distances x (m, m) with each of y (s, m, m), less chance."""
-        basis, others = principal(x), [principal(other) for other in y]
-        return _less_chance(_shape(basis, others), self._chance(basis, others))
+        layer, found = canonical.root(-x / 2), []
+        for other in (canonical.root(-one / 2) for one in y):
+            chance = self._chance(layer, other)
+            found.append((canonical.shape_similarity(layer, other) - chance) / (1 - chance))
+        return torch.stack(found)
 
     def score(self, representation: Representation, target: RDMs, split: Split, *, seed: int, device: str) -> Score:
         """Shape similarity with every subject of `target`, over each fold's test stimuli."""
 
         def resample(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
-            chance = self._chance(principal(x), [principal(other) for other in y])  # the same for every replicate
-
-            def agree(a: Tensor, b: Tensor) -> Tensor:
-                return _less_chance(_shape(principal(a), [principal(other) for other in b]), chance)
-
-            return jackknifed(agree, x, y, w)
+            layer, moves = canonical.root(-x / 2), []
+            for other in (canonical.root(-one / 2) for one in y):
+                moves.append(canonical.shape_influence(layer, other) / (1 - self._chance(layer, other)))
+            return first_order(self.agree(x, y), torch.stack(moves, dim=1), w)
 
         model = of_layer(representation, target, self.rdm, device)
         return over_folds(model, target, split, self.agree, resample)
 
-    def _chance(self, x: Eigenbasis, others: list[Eigenbasis]) -> Tensor:
+    def _chance(self, x: Tensor, y: Tensor) -> Tensor:
         """The mean over permutations that belong to the number of stimuli; one side alone is permuted."""
-        drawn = torch.Generator().manual_seed(x.n)
-        orders = torch.stack([torch.randperm(x.n, generator=drawn) for _ in range(N_PERMUTATIONS)])
-        orders = orders.to(x.vectors.device)
-        return torch.stack([canonical.shuffled_similarity(x, other, orders) for other in others])
+        drawn = torch.Generator().manual_seed(len(x))
+        orders = torch.stack([torch.randperm(len(x), generator=drawn) for _ in range(N_PERMUTATIONS)])
+        return canonical.shuffled_similarity(x, y, orders.to(x.device))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,24 +333,11 @@ class Whitened:
         return over_folds(model, target, split, self.agree, resample, moves=moves, linear=cosine)
 
 
-def _shape(x: Eigenbasis, others: list[Eigenbasis]) -> Tensor:
-    return torch.stack([canonical.shape_similarity(x, y) for y in others])
-
-
-def _less_chance(value: Tensor, chance: Tensor) -> Tensor:
-    return (value - chance) / (1 - chance)
-
-
-def principal(squared: Tensor) -> Eigenbasis:
-    """Principal components of points whose squared distances are given (m, m): classical scaling (Torgerson 1952)."""
-    return Representation.from_squared_distances(squared).eigh(torch.arange(len(squared), device=squared.device))
-
-
 def jackknifed(agree: Agree, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
     """`agree` under multiplicities (b, m), to first order: (b, s).
 
-    θ + mean((w - 1) (m - 1) (θ - θ₋ᵢ)) with θ₋ᵢ without stimulus i (Efron & Stein 1981). It serves measures that copies
-    of a stimulus would deceive, because two equal rows always agree. Its spread is not below that of the measure.
+    The influence of stimulus i is (m - 1) (θ - θ₋ᵢ) with θ₋ᵢ without it (Efron & Stein 1981). It serves measures that
+    copies of a stimulus would deceive, because two equal rows always agree. Its spread is not below that of the measure.
     """
     m = len(x)
     whole = agree(x, y)
@@ -346,6 +346,13 @@ def jackknifed(agree: Agree, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
         keep = torch.arange(m, device=x.device) != left_out
         without.append(agree(x[keep][:, keep], y[:, keep][:, :, keep]))
     influence = (m - 1) * (whole - torch.stack(without))
-    influence = influence - influence.mean(dim=0)  # else replicates move with how many stimuli a fold happens to have
+    return first_order(whole, influence - influence.mean(dim=0), weights)
+
+
+def first_order(whole: Tensor, influence: Tensor, weights: Tensor) -> Tensor:
+    """`whole` (s,) under multiplicities (b, m), of which `influence` (m, s) says what each stimulus does: (b, s).
+
+    Influences have a mean of 0, else replicates would move with how many stimuli a fold happens to have.
+    """
     weights = weights.double()
     return whole + (weights - 1) @ influence / weights.sum(dim=1, keepdim=True).clamp_min(1)

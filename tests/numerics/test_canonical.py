@@ -8,14 +8,19 @@ import scipy.stats
 import torch
 
 from brainbench.errors import InputError, UsageError
-from brainbench.numerics import canonical
 from brainbench.numerics.canonical import (
     angular_distance,
     canonical_correlations,
     cca,
+    cca_corrected,
+    cca_influence,
     components,
+    principal,
     procrustes_distance,
+    root,
+    shape_influence,
     shape_similarity,
+    shuffled_similarity,
 )
 from brainbench.numerics.representation import Representation
 
@@ -26,6 +31,10 @@ def features(n=40, p=6, seed=0):
 
 def basis(x):
     return Representation.from_features(x, [str(i) for i in range(len(x))]).eigh(torch.arange(len(x)))
+
+
+def centred(x):
+    return x - x.mean(dim=0)
 
 
 def rotation(p, seed=9):
@@ -96,9 +105,9 @@ def test_shape_distances_equal_an_explicit_rotation():
     a, b = a / a.norm(), b / b.norm()
     turn, _ = scipy.linalg.orthogonal_procrustes(b.numpy(), a.numpy())
     expected = np.linalg.norm(a.numpy() - b.numpy() @ turn)
-    np.testing.assert_allclose(procrustes_distance(basis(x), basis(y)), expected, atol=1e-13)
+    np.testing.assert_allclose(procrustes_distance(x, y), expected, atol=1e-13)
     cosine = float((a.numpy() * (b.numpy() @ turn)).sum())
-    np.testing.assert_allclose(angular_distance(basis(x), basis(y)), math.acos(cosine), atol=1e-12)
+    np.testing.assert_allclose(angular_distance(x, y), math.acos(cosine), atol=1e-12)
 
 
 def test_shape_similarity_equals_rsatoolbox():
@@ -106,23 +115,23 @@ def test_shape_similarity_equals_rsatoolbox():
     x, y = features(12, 30), features(12, 20, 1)
     theirs = [rsatoolbox.rdm.calc_rdm(rsatoolbox.data.Dataset(f.numpy()), method="euclidean") for f in (x, y)]
     expected = rsatoolbox.rdm.compare(*theirs, method="bures")[0, 0]
-    np.testing.assert_allclose(shape_similarity(basis(x), basis(y)), expected, rtol=1e-7)  # theirs takes roots twice
+    np.testing.assert_allclose(shape_similarity(x, y), expected, rtol=1e-7)  # theirs takes roots twice
 
 
 def test_both_forms_of_a_layer_have_one_shape():
     x, y = features(20, 50), features(20, 8, 1)
-    gram = Representation.from_gram(x @ x.T, x.mean(dim=1), 50, [str(i) for i in range(20)]).eigh(torch.arange(20))
-    np.testing.assert_allclose(shape_similarity(gram, basis(y)), shape_similarity(basis(x), basis(y)), atol=1e-13)
-    np.testing.assert_allclose(cca(gram, basis(y)).mean_square, cca(basis(x), basis(y)).mean_square, atol=1e-12)
+    np.testing.assert_allclose(shape_similarity(root(x @ x.T), y), shape_similarity(x, y), atol=1e-13)
+    wide, narrow = principal(x @ x.T), principal(y @ y.T)
+    np.testing.assert_allclose(cca(wide, narrow).mean_square, cca(basis(x), basis(y)).mean_square, atol=1e-12)
 
 
 def test_shapes_ignore_rotation_scale_and_translation_but_no_stretch():
     x = features()
     moved = 3 * x @ rotation(6) + 2
-    np.testing.assert_allclose(shape_similarity(basis(x), basis(moved)), 1, atol=1e-13)
-    assert procrustes_distance(basis(x), basis(moved)) < 1e-6
+    np.testing.assert_allclose(shape_similarity(x, moved), 1, atol=1e-13)
+    assert procrustes_distance(x, moved) < 1e-6
     stretch = torch.tensor([5.0, 1, 1, 1, 1, 1], dtype=torch.float64)
-    assert procrustes_distance(basis(x), basis(x * stretch)) > 0.1
+    assert procrustes_distance(x, x * stretch) > 0.1
     np.testing.assert_allclose(cca(basis(x), basis(x * stretch), variance=1.0).mean, 1, atol=1e-12)
 
 
@@ -131,47 +140,119 @@ def test_shape_similarity_of_strengths():
     e = torch.tensor([1.0, 1, -1, -1], dtype=torch.float64)[:, None] / 2
     h = torch.tensor([1.0, -1, 1, -1], dtype=torch.float64)[:, None] / 2
     mixed = torch.cat([math.sqrt(55) * e, math.sqrt(5) * h], dim=1)
-    np.testing.assert_allclose(shape_similarity(basis(mixed), basis(e)), math.sqrt(55 / 60), rtol=1e-12)
-    np.testing.assert_allclose(procrustes_distance(basis(e), basis(h)), math.sqrt(2), rtol=1e-12)
-    np.testing.assert_allclose(angular_distance(basis(e), basis(h)), math.pi / 2, rtol=1e-12)
+    np.testing.assert_allclose(shape_similarity(mixed, e), math.sqrt(55 / 60), rtol=1e-12)
+    np.testing.assert_allclose(procrustes_distance(e, h), math.sqrt(2), rtol=1e-12)
+    np.testing.assert_allclose(angular_distance(e, h), math.pi / 2, rtol=1e-12)
 
 
 @pytest.mark.parametrize("distance", [procrustes_distance, angular_distance])
 def test_shape_distances_obey_the_triangle_inequality(distance):
-    bases = [basis(features(15, p, s)) for s, p in enumerate((2, 5, 9, 30))]
-    d = np.array([[float(distance(a, b)) for b in bases] for a in bases])
+    sides = [features(15, p, s) for s, p in enumerate((2, 5, 9, 30))]
+    d = np.array([[float(distance(a, b)) for b in sides] for a in sides])
     np.testing.assert_allclose(d, d.T, atol=1e-12)
     assert (d[:, None] <= d[:, :, None] + d[None] + 1e-7).all()
 
 
 def test_noise_of_many_dimensions_looks_alike():
     """The trap of the docs: 118 stimuli, 1,000 independent units a side."""
-    similarity = float(shape_similarity(basis(features(118, 1000)), basis(features(118, 1000, 1))))
+    similarity = float(shape_similarity(features(118, 1000), features(118, 1000, 1)))
     np.testing.assert_allclose(similarity, 0.969, atol=0.003)
 
 
 def test_constant_features_are_nan_and_unequal_stimuli_raise():
-    flat = basis(torch.ones(40, 3, dtype=torch.float64))
-    assert torch.isnan(shape_similarity(flat, basis(features())))
-    assert torch.isnan(procrustes_distance(flat, basis(features())))
-    none = cca(flat, basis(features()))
+    same = torch.full((40, 3), 0.1, dtype=torch.float64)
+    for flat in (same, root(same @ same.T)):
+        for measure in (shape_similarity, procrustes_distance):
+            assert torch.isnan(measure(flat, features()))
+        assert torch.isnan(shuffled_similarity(flat, features(), torch.arange(40)[None]))
+        assert torch.isnan(shape_influence(flat, features())).all()
+    none = cca(basis(same), basis(features()))
     assert all(math.isnan(v) for v in (none.mean, none.mean_square, none.null, none.corrected))
-    for measure in (shape_similarity, canonical_correlations):
+    assert math.isnan(cca_corrected(basis(same), basis(features())))
+    assert torch.isnan(cca_influence(basis(same), basis(features()))).all()
+    for measure in (shape_similarity, shape_influence):
+        with pytest.raises(InputError, match="40 and 30"):
+            measure(features(), features(30))
+    for measure in (canonical_correlations, cca_corrected, cca_influence):
         with pytest.raises(InputError, match="40 and 30"):
             measure(basis(features()), basis(features(30)))
 
 
 def test_chance_is_the_mean_over_shuffles_of_one_side():
     draw = torch.Generator().manual_seed(0)
-    x, y = (
-        Representation.from_features(
-            torch.randn(20, p, dtype=torch.float64, generator=draw), [str(i) for i in range(20)]
-        )
-        for p in (6, 30)
-    )
+    x, y = features(20, 6), features(20, 30, 1)
     orders = torch.stack([torch.randperm(20, generator=draw) for _ in range(5)])
-    rows = torch.arange(20)
     for a, b in ((x, y), (y, x)):
-        expected = [canonical.shape_similarity(a.select(order).eigh(rows), b.eigh(rows)) for order in orders]
-        got = canonical.shuffled_similarity(a.eigh(rows), b.eigh(rows), orders)
-        assert float(got) == pytest.approx(float(torch.stack(expected).mean()), abs=1e-7)
+        expected = np.mean([float(shape_similarity(a[order], b)) for order in orders])
+        assert float(shuffled_similarity(a, b, orders)) == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize("p", [5, 25, 60])
+def test_a_root_has_the_centred_gram_matrix_and_its_rank(p):
+    x = features(30, p) + 10
+    centred = x - x.mean(dim=0)
+    for gram in (x @ x.T, -torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").square() / 2):
+        narrow = root(gram)
+        assert narrow.shape == (30, min(p, 29))
+        torch.testing.assert_close(narrow @ narrow.T, centred @ centred.T, rtol=0, atol=1e-8)
+        found, expected = principal(gram), basis(x)
+        torch.testing.assert_close(found.values, expected.values, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(found.vectors.abs(), expected.vectors.abs(), rtol=0, atol=1e-5)
+
+
+def test_the_root_of_contradicting_distances_is_their_positive_part():
+    squared = 1 - torch.cdist(features(20, 3), features(20, 3)).square().fill_diagonal_(1)
+    gram = -squared / 2
+    values, vectors = torch.linalg.eigh(gram - gram.mean(dim=0) - gram.mean(dim=1, keepdim=True) + gram.mean())
+    assert values[0] < -1
+    positive = (vectors * values.clamp_min(0)) @ vectors.T
+    torch.testing.assert_close(root(gram) @ root(gram).T, positive, rtol=0, atol=1e-9)
+    swapped = torch.tensor([[0.0, 1, -1, 0], [1, 0, 0, -1], [-1, 0, 0, 1], [0, -1, 1, 0]], dtype=torch.float64)
+    assert root(swapped).shape == (4, 2)  # no diagonal to begin with
+
+
+def test_the_corrected_mean_square_needs_no_correlations():
+    x, y = features(40, 12), features(40, 5, 1) + features(40, 5)
+    for variance in (0.8, 1.0):
+        sides = basis(x), basis(y)
+        expected = cca(*sides, variance=variance).corrected
+        assert cca_corrected(*sides, variance=variance) == pytest.approx(expected, abs=1e-12)
+
+
+def weighted(x, w):
+    """Features of which stimulus i counts w_i times, as rows whose products are weighted sums."""
+    return w.sqrt()[:, None] * (x - w @ x / w.sum())
+
+
+def derivative(of, n):
+    """Of a function of weights, at once for each: n d/dw, by central differences."""
+    step = 1e-5 * torch.eye(n, dtype=torch.float64)
+    return n * torch.stack([(of(1 + s) - of(1 - s)) / 2e-5 for s in step])
+
+
+def test_the_influence_of_a_stimulus_is_the_derivative_by_its_weight():
+    """Written out with weighted covariances; the gap to what is left out is wide, so no share is added to it."""
+    strength = torch.tensor([3.0, 2.5, 2.0, 0.02, 0.01], dtype=torch.float64)
+    x, y = features(40, 5) * strength, features(40, 7, 1) + 0.5 * features(40, 5)[:, [0, 1, 2, 3, 4, 0, 1]]
+
+    def nuclear(w):
+        a, b = weighted(x, w), weighted(y, w)
+        return torch.linalg.svdvals(a.T @ b).sum() / (a.norm() * b.norm())
+
+    def subspaces(w):
+        u, v = (torch.linalg.svd(weighted(side, w), full_matrices=False)[0] for side in (x, y))
+        return ((u[:, :3].T @ v).square().sum() / 3 - 7 / 39) / (1 - 7 / 39)
+
+    torch.testing.assert_close(shape_influence(x, y), derivative(nuclear, 40), rtol=0, atol=1e-7)
+    bases = basis(x), basis(y)
+    assert [components(b, 0.999) for b in bases] == [3, 7]
+    found = cca_influence(*bases, variance=0.999)
+    torch.testing.assert_close(found, derivative(subspaces, 40), rtol=0.01, atol=2e-3)
+    torch.testing.assert_close(found, cca_influence(*bases[::-1], variance=0.999))
+    assert abs(found.mean()) < 1e-12 and found.std() > 0.1
+
+
+def test_two_components_of_one_strength_do_not_turn_without_end():
+    x = torch.linalg.qr(features(40, 4) - features(40, 4).mean(dim=0))[0] * torch.tensor([2.0, 1 + 1e-9, 1, 0.5])
+    influence = cca_influence(basis(x), basis(features(40, 6, 1)), variance=0.8)
+    assert components(basis(x), 0.8) == 2 and influence.abs().max() < 40
