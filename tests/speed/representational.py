@@ -1,7 +1,8 @@
 """Scorers of geometries, labels and units against ridge, one layer: `python tests/speed/representational.py [--small]`.
 
 Synthetic. Each gets a fresh representation, so that no scorer profits from what another has computed, as in a run it
-would. Seconds of `score` alone; the last row is kernel analysis of 2014 on the paper's 1,960 stimuli.
+would. Seconds of `score` alone. Beside them stands the ridge regression of a peer on the same folds, himalaya's by k-fold;
+the last row is kernel analysis of 2014 on the paper's 1,960 stimuli.
 """
 
 from __future__ import annotations
@@ -36,6 +37,18 @@ CASES = (
     ("matching", {"partners": "soft"}),
     ("matching", {"partners": "sparse"}),
 )
+
+
+def himalaya(x: torch.Tensor, y: torch.Tensor, folds: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Ridge of himalaya 0.4.11 as its users run it: ten penalties, four inner folds, features centred."""
+    from himalaya.backend import set_backend
+    from himalaya.kernel_ridge import KernelRidgeCV
+
+    set_backend("torch", on_error="raise")
+    for train, test in folds:
+        mean = x[train].mean(dim=0)
+        fit = KernelRidgeCV(alphas=np.logspace(-1, 8, 10), cv=4, fit_intercept=True).fit(x[train] - mean, y[train])
+        fit.predict(x[test] - mean)
 
 
 def main() -> None:
@@ -76,7 +89,9 @@ def main() -> None:
 
     seconds("rsa", {})  # imports and warm-up are no scorer's
     ridge = seconds("ridge", {})
-    rows = [("ridge", f"{ridge:.2f}", "1")]
+    folds = [tuple(np.asarray([int(name[1:]) for name in side]) for side in (f.train, f.test)) for f in fifths.folds]
+    peer = timed(lambda: himalaya(x, torch.as_tensor(y), folds), repeats=1)[0]
+    rows = [("ridge", f"{ridge:.2f}", "1"), ("ridge by himalaya", f"{peer:.2f}", f"{peer / ridge:.2f}")]
     for name, params in CASES:
         took = seconds(name, params)
         told = ", ".join(str(value) for value in params.values())
