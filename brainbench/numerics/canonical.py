@@ -87,8 +87,7 @@ def cca_influence(x: Eigenbasis, y: Eigenbasis, *, variance: float = 0.99) -> Fl
     if not null < 1:
         return torch.full((x.n,), torch.nan, dtype=torch.float64, device=x.vectors.device)
     turned = _turned(x, p, y.vectors[:, :q]) + _turned(y, q, x.vectors[:, :p])
-    influence = x.n * turned / min(p, q) / (1 - null)
-    return influence - influence.mean()
+    return x.n * turned / min(p, q) / (1 - null)
 
 
 def _turned(x: Eigenbasis, k: int, other: Float[Tensor, "n q"]) -> Float[Tensor, " n"]:
@@ -125,7 +124,6 @@ def root(gram: Float[Tensor, "n n"]) -> Float[Tensor, "n k"]:
     centred = double_centred(gram)
     longest = max(float(one.diagonal().max()) for one in (gram, centred))
     factor, pivots, rank, _ = dpstrf(centred.cpu().numpy(), lower=1, tol=TINY * longest)
-    rank = min(rank, len(gram) - 1)  # the last is rounding
     lower = np.zeros((len(gram), rank))
     lower[pivots - 1] = np.tril(factor[:, :rank])
     found = torch.from_numpy(lower).to(gram.device)

@@ -355,4 +355,4 @@ def first_order(whole: Tensor, influence: Tensor, weights: Tensor) -> Tensor:
     Influences have a mean of 0, else replicates would move with how many stimuli a fold happens to have.
     """
     weights = weights.double()
-    return whole + (weights - 1) @ influence / weights.sum(dim=1, keepdim=True).clamp_min(1)
+    return whole + weights @ influence / weights.sum(dim=1, keepdim=True).clamp_min(1)
