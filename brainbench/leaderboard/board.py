@@ -196,8 +196,14 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
             places[row.folder, row.entry.benchmark] = place
     found = []
     for row in rows:
-        best, worst, ties = places.get((row.folder, row.entry.benchmark), (None, None, ""))
-        found.append(row if row.unranked else replace(row, best=best, worst=worst, ties=ties))
+        place = places.get((row.folder, row.entry.benchmark))
+        if row.unranked:
+            found.append(row)
+        elif place is None:  # of a model that is there twice, as an unpublished run of a published one
+            found.append(replace(row, unranked="ranked by its published entry"))
+        else:
+            best, worst, ties = place
+            found.append(replace(row, best=best, worst=worst, ties=ties))
     return found
 
 

@@ -1,5 +1,7 @@
 """What stands on the board: ranks within a benchmark, mean ranks over recordings, nothing synthetic among them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -116,3 +118,10 @@ def test_a_benchmark_is_of_its_regions_species_where_a_recording_has_several(mad
     facts = recording_facts(made.entry("timm:made", benchmark))
     assert facts["species"] == species
     assert modality in facts["modality"]
+
+
+def test_an_unpublished_run_of_a_published_model_says_where_it_is_ranked(rows):
+    published = rows({"a": {V1: 0.5}, "b": {V1: 0.4}})
+    again = [replace(row, folder="a (unpublished)", published=False) for row in rows({"a": {V1: 0.5}})]
+    found = {row.folder: (row.best, row.unranked) for row in board(published + again).rows}
+    assert found == {"a": (1, ""), "b": (2, ""), "a (unpublished)": (None, "ranked by its published entry")}
