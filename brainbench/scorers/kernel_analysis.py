@@ -44,7 +44,9 @@ class KernelAnalysis:
     fewer, or of which only the Gram matrix is kept, are NaN with a reason. `like` names a recording of the benchmark's
     dataset, REGION/SUBJECT/SESSION: units are as many as its neuroids and under the `noise` of the means over its
     repetitions, whose `law` is fitted to it alone (`numerics.noise_matching`), so that it and a layer are read on equal
-    terms. Units of a convolution are then its channels, averaged over space. Nothing is fitted on training stimuli:
+    terms. Units of a convolution are then its channels, averaged over space. With `standardize` each unit is divided by
+    its SD over the stimuli that are read, as the recording's own sites are where it is read beside layers that get
+    noise in units of that SD. Nothing is fitted on training stimuli:
     they serve to choose a layer on. `extras` has the curve, `precision` at each `complexity`.
     """
 
@@ -62,17 +64,18 @@ class KernelAnalysis:
     n_units: int | None = None
     like: str = ""
     noise: bool = True
+    standardize: bool = False
     law: Literal["sd", "variance"] = "sd"
 
     @property
     def reads(self) -> str:
         """Units, not a geometry, where they are drawn (see `ScorerSpec`)."""
-        return "geometry" if self.n_units is None and not self.like else "units"
+        return "geometry" if self.n_units is None and not self.like and not self.standardize else "units"
 
     @property
     def of_recording(self) -> KernelAnalysis:
-        """The scorer of a recording's own responses: they have the noise that layers are given."""
-        return replace(self, noise=False)
+        """The scorer of a recording's own responses: they have the noise that layers are given, in other units."""
+        return replace(self, noise=False, standardize=self.standardize or bool(self.like))
 
     def __post_init__(self) -> None:
         for value, known, what in (
@@ -198,12 +201,13 @@ class KernelAnalysis:
             return "missing-stimuli"
         if any(len(np.unique(codes[list(part)])) < 2 for part in parts):
             return "one-category"
-        if n_units is not None and layer.features is None:
+        if (n_units is not None or self.standardize) and layer.features is None:
             return "only-gram-kept"
         return "too-few-units" if n_units is not None and layer.n_units < n_units else ""
 
     def _gram(self, layer: Representation, rows: Tensor, n_units: int | None, seed: int) -> Tensor:
         """Of all units, or of those that are drawn."""
+        layer = layer.standardized(rows) if self.standardize else layer
         if n_units is None or layer.features is None:
             return layer.gram[rows][:, rows]
         drawn = random_units(layer.n_units, n_units, n_draws=1, seed=seed)[0].to(rows.device)

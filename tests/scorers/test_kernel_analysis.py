@@ -164,7 +164,12 @@ def test_no_order_of_stimuli_moves_what_is_drawn(categories):
 def test_a_recording_has_the_noise_already(categories):
     target = like(categories, n_sites=20)
     own = categories.score(MATCHED.of_recording, target=target)
-    np.testing.assert_allclose(own.folds, categories.score(KernelAnalysis()).folds, atol=1e-9)
+    np.testing.assert_allclose(own.folds, categories.score(KernelAnalysis(standardize=True)).folds, atol=1e-9)
+    rows = categories.rows(0)[1]
+    x = categories.features[rows] / categories.features[rows].std(dim=0)
+    assert own.folds[0, 0] == pytest.approx(precision_curve(x @ x.T, categories.codes[rows]).auc, abs=1e-7)  # float32
+    assert KernelAnalysis().of_recording == KernelAnalysis(noise=False)  # nothing is matched: it is read as it came
+    assert KernelAnalysis(standardize=True).reads == "units"
     assert (MATCHED.reads, KernelAnalysis(n_units=5).reads, KernelAnalysis().reads) == ("units", "units", "geometry")
     with pytest.raises(UsageError, match="without the recording V4/s1"):
         categories.score(MATCHED)
@@ -175,9 +180,10 @@ def test_in_a_run_models_get_the_noise_and_the_recording_does_not(model, tmp_pat
     setting = settings.make_setting(device="cpu", cache_folder=tmp_path)
     plain = known()["insilico.category-ka"].model_copy(update={"baselines": (), "params": {"protocol": "2013"}})
     matched = plain.model_copy(update={"id": "x", "params": {"protocol": "2013", "like": "V4/s1"}})
-    raw, equal = (entry.raw for entry in runner.run(models.load(model), [plain, matched], setting))
+    own = plain.model_copy(update={"id": "y", "params": {"protocol": "2013", "standardize": True}})
+    raw, equal, own = (entry.raw for entry in runner.run(models.load(model), [plain, matched, own], setting))
     if model.startswith("recording"):
-        assert equal == pytest.approx(raw, abs=1e-6)
+        assert equal == pytest.approx(own, abs=1e-6) and equal != pytest.approx(raw, abs=1e-4)
     else:
         assert equal < raw - 0.005
 
