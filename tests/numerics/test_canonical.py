@@ -256,3 +256,22 @@ def test_two_components_of_one_strength_do_not_turn_without_end():
     x = torch.linalg.qr(features(40, 4) - features(40, 4).mean(dim=0))[0] * torch.tensor([2.0, 1 + 1e-9, 1, 0.5])
     influence = cca_influence(basis(x), basis(features(40, 6, 1)), variance=0.8)
     assert components(basis(x), 0.8) == 2 and influence.abs().max() < 40
+
+
+def test_a_gap_is_widened_by_what_one_stimulus_has():
+    """The formula of the docstring, written out over pairs of components."""
+    x, y = basis(features(30, 4)), basis(features(30, 6, 1) + features(30, 6))
+    p, q = components(x, 0.8), components(y, 0.8)
+    (ux, lx), (uy, ly) = ((side.vectors.numpy(), side.values.numpy()) for side in (x, y))
+    expected = np.zeros(30)
+    for (u, strength, k), other in (((ux, lx, p), uy[:, :q]), ((uy, ly, q), ux[:, :p])):
+        null = np.linalg.svd(np.hstack([u, np.ones((30, 1))]))[0][:, u.shape[1] + 1 :]  # directions of strength 0
+        u, strength = np.hstack([u, null]), np.append(strength, np.zeros(null.shape[1]))
+        for a in range(k):
+            for b in range(k, len(strength)):
+                total, gap = strength[a] + strength[b], strength[a] - strength[b]
+                turn = (u[:, b] @ other) @ (other.T @ u[:, a]) * u[:, a] * u[:, b]
+                share = total / 30 if strength[b] > 1e-9 else 0
+                expected += turn * total / ((gap**2 + share**2) / gap)
+    expected *= 30 / min(p, q) / (1 - max(p, q) / 29)
+    np.testing.assert_allclose(cca_influence(x, y, variance=0.8), expected, atol=1e-9)
