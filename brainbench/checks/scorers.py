@@ -277,7 +277,9 @@ def check_replicate_of_ones_is_the_score(scorer: Any) -> None:
     "scorer",
     mend="weigh the fold's test stimuli; columns of `weights` are in the order of the target's stimulus ids",
     # what reads labels without training reads test stimuli from one another: a copy would be read from its twin
-    applies=lambda scorer: scorer.spec.replicates == "exact" and (scorer.spec.requires != "labels" or scorer.spec.trains),
+    applies=lambda scorer: (
+        scorer.spec.replicates == "exact" and (scorer.spec.requires != "labels" or scorer.spec.trains)
+    ),
 )
 def check_replicates_repeat_stimuli(scorer: Any) -> None:
     """A multiplicity is how often a test stimulus is there: of RDMs, whose copies make no pair, 0 or 1."""
@@ -306,7 +308,7 @@ def check_replicates_repeat_stimuli(scorer: Any) -> None:
 
 @check(
     "scorer",
-    mend="give `resample` the influence of each test stimulus, or no `replicates=\"first-order\"` in the spec",
+    mend='give `resample` the influence of each test stimulus, or no `replicates="first-order"` in the spec',
     applies=lambda scorer: scorer.spec.replicates == "first-order",
 )
 def check_replicates_follow_single_stimuli(scorer: Any) -> None:

@@ -1,9 +1,9 @@
 """Canonical correlations and Procrustes shape distances of two sides, from what their centred Gram matrices hold.
 
-With the centred Gram X Xᵀ = U diag(λ) Uᵀ, both are singular values: of U_xᵀ U_y for the canonical correlations (Hotelling
-1936; SVCCA: Raghu et al. 2017), of XᵀY for Procrustes, where |XᵀY|_* is their sum (Schönemann 1966; Williams, Kunz,
-Kornblith & Linderman 2021). Any X with that Gram gives the same: `root` makes one that is as narrow as the rank, and
-`principal` takes bases from it, which for the 50 neuroids of a session is no decomposition of stimuli at all.
+With the centred Gram X Xᵀ = U diag(λ) Uᵀ, both are singular values: of U_xᵀ U_y for the canonical correlations
+(Hotelling 1936; SVCCA: Raghu et al. 2017), of XᵀY for Procrustes, where |XᵀY|_* is their sum (Schönemann 1966;
+Williams, Kunz, Kornblith & Linderman 2021). Any X with that Gram gives the same: `root` makes one that is as narrow as
+the rank, and `principal` takes bases from it: for the 50 neuroids of a session nothing of all stimuli is decomposed.
 """
 
 from __future__ import annotations
@@ -47,9 +47,7 @@ def cca(x: Eigenbasis, y: Eigenbasis, *, variance: float = 0.99) -> CCA:
     r = canonical_correlations(x, y, variance=variance)
     p, q = components(x, variance), components(y, variance)
     square, null = float(r.square().mean()), _null(p, q, x.n)
-    return CCA(
-        mean=float(r.mean()), mean_square=square, null=null, corrected=_less(square, null), components=(p, q)
-    )
+    return CCA(mean=float(r.mean()), mean_square=square, null=null, corrected=_less(square, null), components=(p, q))
 
 
 def cca_corrected(x: Eigenbasis, y: Eigenbasis, *, variance: float = 0.99) -> float:
@@ -78,10 +76,10 @@ def components(basis: Eigenbasis, variance: float) -> int:
 def cca_influence(x: Eigenbasis, y: Eigenbasis, *, variance: float = 0.99) -> Float[Tensor, " n"]:
     """How each stimulus moves `cca(x, y).corrected`: under weights w by mean((w - 1) influence), at first order.
 
-    Each side's subspace turns: with P of the other side, stimulus i moves tr(P_x P) by Σ_ab (u_bᵀ P u_a) u_ai u_bi times
-    (λ_a + λ_b) / (λ_a - λ_b), a among the components that are kept, b among all others. Two that are nearly as strong
-    would turn without end: a gap g is taken as (g² + s²) / g, s being what one stimulus of n has, (λ_a + λ_b) / n. How
-    many components are kept is taken as fixed. The mean is 0; NaN as `cca`.
+    Each side's subspace turns: with P of the other side, stimulus i moves tr(P_x P) by Σ_ab (u_bᵀ P u_a) u_ai u_bi
+    times (λ_a + λ_b) / (λ_a - λ_b), a among the components that are kept, b among all others. Two that are nearly as
+    strong would turn without end: a gap g is taken as (g² + s²) / g, s being what one stimulus of n has,
+    (λ_a + λ_b) / n. How many components are kept is taken as fixed. The mean is 0; NaN as `cca`.
     """
     _same_stimuli(x.vectors, y.vectors)
     p, q = components(x, variance), components(y, variance)
@@ -89,8 +87,7 @@ def cca_influence(x: Eigenbasis, y: Eigenbasis, *, variance: float = 0.99) -> Fl
     if not null < 1:
         return torch.full((x.n,), torch.nan, dtype=torch.float64, device=x.vectors.device)
     turned = _turned(x, p, y.vectors[:, :q]) + _turned(y, q, x.vectors[:, :p])
-    influence = x.n * turned / min(p, q) / (1 - null)
-    return influence - influence.mean()
+    return x.n * turned / min(p, q) / (1 - null)
 
 
 def _turned(x: Eigenbasis, k: int, other: Float[Tensor, "n q"]) -> Float[Tensor, " n"]:
@@ -127,7 +124,6 @@ def root(gram: Float[Tensor, "n n"]) -> Float[Tensor, "n k"]:
     centred = double_centred(gram)
     longest = max(float(one.diagonal().max()) for one in (gram, centred))
     factor, pivots, rank, _ = dpstrf(centred.cpu().numpy(), lower=1, tol=TINY * longest)
-    rank = min(rank, len(gram) - 1)  # the last is rounding
     lower = np.zeros((len(gram), rank))
     lower[pivots - 1] = np.tril(factor[:, :rank])
     found = torch.from_numpy(lower).to(gram.device)
@@ -156,8 +152,8 @@ def shape_similarity(x: Float[Tensor, "n k"], y: Float[Tensor, "m l"]) -> Float[
 def shape_influence(x: Float[Tensor, "n k"], y: Float[Tensor, "m l"]) -> Float[Tensor, " n"]:
     """How each stimulus moves `shape_similarity`: under weights w by mean((w - 1) influence), at first order.
 
-    With XᵀY = U S Vᵀ at unit norm stimulus i adds x_iᵀ U Vᵀ y_i to their sum, and takes s (|x_i|² + |y_i|²) / 2 with what
-    it adds to the norms. The mean is 0; NaN as there.
+    With XᵀY = U S Vᵀ at unit norm stimulus i adds x_iᵀ U Vᵀ y_i to their sum, and takes s (|x_i|² + |y_i|²) / 2 with
+    what it adds to the norms. The mean is 0; NaN as there.
     """
     a, b = _of_unit_norm(x), _of_unit_norm(y)
     _same_stimuli(a, b)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -86,8 +87,9 @@ class Order:
 
 def ordered(x: Float[Tensor, " n"]) -> Order:
     """The order of x, which `weighted_midranks` needs once for all samples."""
-    values, order = x.sort()
-    _, number, counts = torch.unique_consecutive(values, return_inverse=True, return_counts=True)
+    # NumPy sorts three times as quick as torch on a processor; the order of ties means nothing
+    order = torch.from_numpy(np.argsort(x.numpy())) if x.device.type == "cpu" else x.argsort()
+    _, number, counts = torch.unique_consecutive(x[order], return_inverse=True, return_counts=True)
     tie = torch.empty_like(order)
     tie[order] = number
     return Order(order, tie, None if len(counts) == len(x) else counts.cumsum(0) - 1)

@@ -337,7 +337,7 @@ def jackknifed(agree: Agree, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
     """`agree` under multiplicities (b, m), to first order: (b, s).
 
     The influence of stimulus i is (m - 1) (θ - θ₋ᵢ) with θ₋ᵢ without it (Efron & Stein 1981). It serves measures that
-    copies of a stimulus would deceive, because two equal rows always agree. Its spread is not below that of the measure.
+    copies of a stimulus would deceive, because two equal rows always agree. Its spread is not below the measure's.
     """
     m = len(x)
     whole = agree(x, y)
@@ -355,4 +355,4 @@ def first_order(whole: Tensor, influence: Tensor, weights: Tensor) -> Tensor:
     Influences have a mean of 0, else replicates would move with how many stimuli a fold happens to have.
     """
     weights = weights.double()
-    return whole + (weights - 1) @ influence / weights.sum(dim=1, keepdim=True).clamp_min(1)
+    return whole + weights @ influence / weights.sum(dim=1, keepdim=True).clamp_min(1)

@@ -46,6 +46,23 @@ def test_plain_cka_sees_a_geometry_in_noise():
     assert "null_is_zero" in failures(CKA(estimator="plain"))
 
 
+class InfluencesOutOfOrder(Shape):
+    def score(self, *args, **asked):
+        score = super().score(*args, **asked)
+        return replace(score, resample=lambda weights, *rest: score.resample(weights[:, ::-1].copy(), *rest))
+
+
+class InfluencesTwiceAsLarge(Shape):
+    def score(self, *args, **asked):
+        score = super().score(*args, **asked)
+        return replace(score, resample=lambda weights, *rest: score.resample(2 * weights - 1, *rest))
+
+
+@pytest.mark.parametrize("defect", [InfluencesOutOfOrder, InfluencesTwiceAsLarge])
+def test_first_order_replicates_follow_each_stimulus(defect):
+    assert failures(defect()).keys() == {"replicates_follow_single_stimuli"}
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("scorer", [Ridge(), RSA(), CKA(), Shape()], ids=["ridge", "rsa", "cka", "shape"])
 def test_devices_agree(scorer):
@@ -390,4 +407,7 @@ def test_a_defect_breaks_exactly_its_laws(defect):
 
 def test_no_law_is_without_a_defect():
     laws = {check.name for check in checks_for(Linear())} - {"devices_agree"}  # that one needs a second device
+    assert {check.name for check in checks_for(Shape())} - laws - {"devices_agree"} == {
+        "replicates_follow_single_stimuli"
+    }
     assert set().union(*DEFECTS.values()) == laws

@@ -1,8 +1,8 @@
 """Scorers of geometries, labels and units against ridge, one layer: `python tests/speed/representational.py [--small]`.
 
 Synthetic. Each gets a fresh representation, so that no scorer profits from what another has computed, as in a run it
-would. Seconds of `score` alone. Beside them stands the ridge regression of a peer on the same folds, himalaya's by k-fold;
-the last row is kernel analysis of 2014 on the paper's 1,960 stimuli.
+would. Seconds of `score` alone. Beside them stands the ridge regression of a peer on the same folds, himalaya's by
+k-fold; the last row is kernel analysis of 2014 on the paper's 1,960 stimuli.
 """
 
 from __future__ import annotations
