@@ -196,14 +196,13 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
             places[row.folder, row.entry.benchmark] = place
     found = []
     for row in rows:
-        place = places.get((row.folder, row.entry.benchmark))
-        if row.unranked:
-            found.append(row)
-        elif place is None:  # of a model that is there twice, as an unpublished run of a published one
-            found.append(replace(row, unranked="ranked by its published entry"))
-        else:
-            best, worst, ties = place
-            found.append(replace(row, best=best, worst=worst, ties=ties))
+        key = row.folder, row.entry.benchmark
+        if not row.unranked and key in places:
+            best, worst, ties = places[key]
+            row = replace(row, best=best, worst=worst, ties=ties)
+        elif not row.unranked:  # of a model that is there twice, as an unpublished run of a published one
+            row = replace(row, unranked="ranked by its published entry")
+        found.append(row)
     return found
 
 

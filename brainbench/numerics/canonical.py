@@ -73,35 +73,6 @@ def components(basis: Eigenbasis, variance: float) -> int:
     return int((share < variance - 1e-12).sum()) + 1 if len(share) else 0  # all of it, up to rounding, is all of it
 
 
-def cca_influence(x: Eigenbasis, y: Eigenbasis, *, variance: float = 0.99) -> Float[Tensor, " n"]:
-    """How each stimulus moves `cca(x, y).corrected`: under weights w by mean((w - 1) influence), at first order.
-
-    Each side's subspace turns: with P of the other side, stimulus i moves tr(P_x P) by Σ_ab (u_bᵀ P u_a) u_ai u_bi
-    times (λ_a + λ_b) / (λ_a - λ_b), a among the components that are kept, b among all others. Two that are nearly as
-    strong would turn without end: a gap g is taken as (g² + s²) / g, s being what one stimulus of n has,
-    (λ_a + λ_b) / n. How many components are kept is taken as fixed. The mean is 0; NaN as `cca`.
-    """
-    _same_stimuli(x.vectors, y.vectors)
-    p, q = components(x, variance), components(y, variance)
-    null = _null(p, q, x.n)
-    if not null < 1:
-        return torch.full((x.n,), torch.nan, dtype=torch.float64, device=x.vectors.device)
-    turned = _turned(x, p, y.vectors[:, :q]) + _turned(y, q, x.vectors[:, :p])
-    return x.n * turned / min(p, q) / (1 - null)
-
-
-def _turned(x: Eigenbasis, k: int, other: Float[Tensor, "n q"]) -> Float[Tensor, " n"]:
-    """What each stimulus moves tr(P_x P) by through the k leading components of x, P being that of `other`."""
-    kept, rest = x.vectors[:, :k], x.vectors[:, k:]
-    strong, weak = x.values[:k], x.values[k:, None]
-    seen = other @ (other.T @ kept)  # P u_a
-    inside = rest.T @ seen
-    gap, share = strong - weak, (strong + weak) / x.n
-    turns = inside * (strong + weak) * gap / (gap.square() + share.square())
-    beyond = seen - kept @ (kept.T @ seen) - rest @ inside  # components of strength 0
-    return ((rest @ turns + beyond) * kept).sum(dim=1)
-
-
 def principal(gram: Float[Tensor, "n n"]) -> Eigenbasis:
     """The eigenbasis of a Gram matrix, centred on all its rows: by way of a narrow `root` where there is one."""
     narrow, names = root(gram), [str(row) for row in range(len(gram))]
@@ -117,12 +88,17 @@ def root(gram: Float[Tensor, "n n"]) -> Float[Tensor, "n k"]:
 
     -1/2 squared distances serve as well (Torgerson 1952). Cholesky's factor with pivots (Higham 1990), n k² operations:
     centred features, up to a rotation. Of a matrix that is no Gram matrix, such as that of distances which contradict
-    each other, it is the components of positive strength, by eigendecomposition.
+    each other, it is the components of positive strength, by eigendecomposition. Raises InputError for what is not
+    finite.
     """
     from scipy.linalg.lapack import dpstrf  # here, because it takes as long to import as the rest of a small command
 
-    centred = double_centred(gram)
-    longest = max(float(one.diagonal().max()) for one in (gram, centred))
+    if not gram.isfinite().all():
+        raise InputError("the Gram matrix holds NaN or infinity")
+    centred = double_centred(gram.detach())
+    longest = max(float(gram.diagonal().max()), float(centred.abs().max()))
+    if centred.abs().max() <= TINY * longest:  # which LAPACK does not ask of the first column
+        return centred[:, :0]
     factor, pivots, rank, _ = dpstrf(centred.cpu().numpy(), lower=1, tol=TINY * longest)
     lower = np.zeros((len(gram), rank))
     lower[pivots - 1] = np.tril(factor[:, :rank])
@@ -149,28 +125,13 @@ def shape_similarity(x: Float[Tensor, "n k"], y: Float[Tensor, "m l"]) -> Float[
     return torch.linalg.svdvals(a.T @ b).sum().clamp_max(1) if a.numel() and b.numel() else _undefined(x)
 
 
-def shape_influence(x: Float[Tensor, "n k"], y: Float[Tensor, "m l"]) -> Float[Tensor, " n"]:
-    """How each stimulus moves `shape_similarity`: under weights w by mean((w - 1) influence), at first order.
-
-    With XᵀY = U S Vᵀ at unit norm stimulus i adds x_iᵀ U Vᵀ y_i to their sum, and takes s (|x_i|² + |y_i|²) / 2 with
-    what it adds to the norms. The mean is 0; NaN as there.
-    """
-    a, b = _of_unit_norm(x), _of_unit_norm(y)
-    _same_stimuli(a, b)
-    if not a.numel() or not b.numel():
-        return _undefined(x).expand(len(x))
-    u, s, vt = torch.linalg.svd(a.T @ b, full_matrices=False)
-    own = (a.square().sum(dim=1) + b.square().sum(dim=1)) / 2
-    return len(x) * (((a @ u) * (b @ vt.T)).sum(dim=1) - s.sum() * own)
-
-
 def shuffled_similarity(
     x: Float[Tensor, "n k"], y: Float[Tensor, "m l"], orders: Int[Tensor, "b n"]
 ) -> Float[Tensor, ""]:
     """The mean `shape_similarity` over orders of the stimuli of x: what chance reaches. NaN as there.
 
-    All orders are one product, and roots of eigenvalues take the place of singular values: many times as quick, and
-    good to 1e-7, which a mean of few orders does not show.
+    Roots of eigenvalues take the place of singular values: many times as quick, and good to 1e-7, which a mean of few
+    orders does not show.
     """
     a, b = _of_unit_norm(x), _of_unit_norm(y)
     _same_stimuli(a, b)
@@ -180,10 +141,11 @@ def shuffled_similarity(
         wide, narrow = b, a
     else:
         wide, narrow, orders = a, b, orders.argsort(dim=1)  # to move y there is to move x back
-    moved = narrow[orders].movedim(0, 1)  # (n, b, l)
-    products = (wide.T @ moved.flatten(1)).view(-1, *moved.shape[1:])
-    squares = torch.einsum("kbi,kbj->bij", products, products)
-    return torch.linalg.eigvalsh(squares).clamp_min(0).sqrt().sum(dim=1).clamp_max(1).mean()
+    found = []
+    for order in orders:
+        product = wide.T @ narrow[order]
+        found.append(torch.linalg.eigvalsh(product.T @ product).clamp_min(0).sqrt().sum().clamp_max(1))
+    return torch.stack(found).mean()
 
 
 def procrustes_distance(x: Float[Tensor, "n k"], y: Float[Tensor, "m l"]) -> Float[Tensor, ""]:
@@ -203,7 +165,7 @@ def _of_unit_norm(x: Tensor) -> Float[Tensor, "n k"]:
     """Centred, and without columns where no more than rounding is left."""
     centred = x.double() - x.double().mean(dim=0)
     norm = centred.norm()
-    return centred / norm if norm > TINY**0.5 * x.norm() else centred[:, :0]
+    return centred / norm if norm > TINY * x.norm() else centred[:, :0]
 
 
 def _undefined(x: Tensor) -> Float[Tensor, ""]:

@@ -88,7 +88,7 @@ class Order:
 def ordered(x: Float[Tensor, " n"]) -> Order:
     """The order of x, which `weighted_midranks` needs once for all samples."""
     # NumPy sorts three times as quick as torch on a processor; the order of ties means nothing
-    order = torch.from_numpy(np.argsort(x.numpy())) if x.device.type == "cpu" else x.argsort()
+    order = torch.from_numpy(np.argsort(x.detach().double().numpy())) if x.device.type == "cpu" else x.argsort()
     _, number, counts = torch.unique_consecutive(x[order], return_inverse=True, return_counts=True)
     tie = torch.empty_like(order)
     tie[order] = number

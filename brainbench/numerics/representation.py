@@ -232,7 +232,7 @@ def _leading(
 ) -> tuple[Float[Tensor, " k"], Float[Tensor, "n k"]]:
     values, vectors = torch.linalg.eigh(matrix)
     values, vectors = values.flip(0)[:rank], vectors.flip(1)[:, :rank]
-    keep = (values > 1e-10 * values[0]) & (values[0] > 1e-12 * longest)
+    keep = (values > 1e-10 * values[:1]) & (values[:1] > 1e-12 * longest)
     return values[keep], vectors[:, keep]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -199,13 +200,13 @@ class CCA:
     """Mean squared canonical correlation of the components that hold `variance` of each side (SVCCA), less chance.
 
     (mean square - null) / (1 - null) with the exact null max(p, q) / (m - 1) of m stimuli: about 0 for noise. NaN
-    ("too-few-stimuli") where a side has as many components as stimuli allow, so that noise too would reach 1.
-    Replicates are first-order (`numerics.canonical.cca_influence`).
+    ("too-few-stimuli") where a side has as many components as stimuli allow, so that noise too would reach 1, or as
+    many as one stimulus less would allow, so that replicates are not defined.
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
         name="cca",
-        version=3,
+        version=2,
         scale="r2",
         requires="rdms",
         trains=False,
@@ -220,23 +221,22 @@ class CCA:
         if not 0 < self.variance <= 1:
             raise UsageError(f"variance is a share in (0, 1]; got {self.variance}")
 
-    def agree(self, x: Tensor, y: Tensor) -> Tensor:
-        """The corrected mean square of distances x (m, m) with each of y (s, m, m)."""
-        basis, others = canonical.principal(-x / 2), [canonical.principal(-one / 2) for one in y]
-        found = [canonical.cca_corrected(basis, other, variance=self.variance) for other in others]
+    def agree(self, x: Tensor, y: Tensor, *, spare: int = 1) -> Tensor:
+        """The corrected mean square of distances x (m, m) with each y (s, m, m); NaN unless `spare` less would do."""
+        basis, found = canonical.principal(-x / 2), []
+        for other in (canonical.principal(-one / 2) for one in y):
+            most = max(canonical.components(side, self.variance) for side in (basis, other))
+            enough = most < len(x) - 1 - spare
+            found.append(canonical.cca_corrected(basis, other, variance=self.variance) if enough else torch.nan)
         return torch.tensor(found, dtype=torch.float64, device=x.device)
 
     def score(self, representation: Representation, target: RDMs, split: Split, *, seed: int, device: str) -> Score:
         """CCA with every subject of `target`, over each fold's test stimuli."""
-
-        def resample(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
-            basis = canonical.principal(-x / 2)
-            others = [canonical.principal(-one / 2) for one in y]
-            moves = [canonical.cca_influence(basis, other, variance=self.variance) for other in others]
-            return first_order(self.agree(x, y), torch.stack(moves, dim=1), w)
-
         model = of_layer(representation, target, self.rdm, device)
-        return over_folds(model, target, split, self.agree, resample, scale=self.spec.scale)
+        without = partial(self.agree, spare=0)
+        return over_folds(
+            model, target, split, self.agree, lambda x, y, w: jackknifed(without, x, y, w), scale=self.spec.scale
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,12 +245,12 @@ class Shape:
 
     s = |XᵀY|_* is the cosine of the angle that the best rotation leaves. It is high for noise, because each of many
     dimensions finds a partner; so the score is (s - s0) / (1 - s0) with s0 the mean over permutations of one side's
-    stimuli: about 0 for noise, 1 for one shape. Replicates are first-order (`numerics.canonical.shape_influence`).
+    stimuli: about 0 for noise, 1 for one shape.
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
         name="shape",
-        version=3,
+        version=2,
         scale="r",
         requires="rdms",
         trains=False,
@@ -261,29 +261,28 @@ class Shape:
 
     def agree(self, x: Tensor, y: Tensor) -> Tensor:
         """The similarity of squared distances x (m, m) with each of y (s, m, m), less chance."""
-        layer, found = canonical.root(-x / 2), []
-        for other in (canonical.root(-one / 2) for one in y):
-            chance = self._chance(layer, other)
-            found.append((canonical.shape_similarity(layer, other) - chance) / (1 - chance))
-        return torch.stack(found)
+        return _less_chance(self._similarity(x, y), self._chance(x, y))
 
     def score(self, representation: Representation, target: RDMs, split: Split, *, seed: int, device: str) -> Score:
         """Shape similarity with every subject of `target`, over each fold's test stimuli."""
 
         def resample(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
-            layer, moves = canonical.root(-x / 2), []
-            for other in (canonical.root(-one / 2) for one in y):
-                moves.append(canonical.shape_influence(layer, other) / (1 - self._chance(layer, other)))
-            return first_order(self.agree(x, y), torch.stack(moves, dim=1), w)
+            chance = self._chance(x, y)  # the same for every replicate
+            return jackknifed(lambda a, b: _less_chance(self._similarity(a, b), chance), x, y, w)
 
         model = of_layer(representation, target, self.rdm, device)
         return over_folds(model, target, split, self.agree, resample)
 
+    def _similarity(self, x: Tensor, y: Tensor) -> Tensor:
+        layer = canonical.root(-x / 2)
+        return torch.stack([canonical.shape_similarity(layer, canonical.root(-other / 2)) for other in y])
+
     def _chance(self, x: Tensor, y: Tensor) -> Tensor:
         """The mean over permutations that belong to the number of stimuli; one side alone is permuted."""
         drawn = torch.Generator().manual_seed(len(x))
-        orders = torch.stack([torch.randperm(len(x), generator=drawn) for _ in range(N_PERMUTATIONS)])
-        return canonical.shuffled_similarity(x, y, orders.to(x.device))
+        orders = torch.stack([torch.randperm(len(x), generator=drawn) for _ in range(N_PERMUTATIONS)]).to(x.device)
+        layer = canonical.root(-x / 2)
+        return torch.stack([canonical.shuffled_similarity(layer, canonical.root(-other / 2), orders) for other in y])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,11 +332,15 @@ class Whitened:
         return over_folds(model, target, split, self.agree, resample, moves=moves, linear=cosine)
 
 
+def _less_chance(value: Tensor, chance: Tensor) -> Tensor:
+    return (value - chance) / (1 - chance)
+
+
 def jackknifed(agree: Agree, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
     """`agree` under multiplicities (b, m), to first order: (b, s).
 
-    The influence of stimulus i is (m - 1) (θ - θ₋ᵢ) with θ₋ᵢ without it (Efron & Stein 1981). It serves measures that
-    copies of a stimulus would deceive, because two equal rows always agree. Its spread is not below the measure's.
+    θ + mean((w - 1) (m - 1) (θ - θ₋ᵢ)) with θ₋ᵢ without stimulus i (Efron & Stein 1981). It serves measures that copies
+    of a stimulus would deceive, because two equal rows always agree. Its spread is not below that of the measure.
     """
     m = len(x)
     whole = agree(x, y)
@@ -346,13 +349,6 @@ def jackknifed(agree: Agree, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
         keep = torch.arange(m, device=x.device) != left_out
         without.append(agree(x[keep][:, keep], y[:, keep][:, :, keep]))
     influence = (m - 1) * (whole - torch.stack(without))
-    return first_order(whole, influence - influence.mean(dim=0), weights)
-
-
-def first_order(whole: Tensor, influence: Tensor, weights: Tensor) -> Tensor:
-    """`whole` (s,) under multiplicities (b, m), of which `influence` (m, s) says what each stimulus does: (b, s).
-
-    Influences have a mean of 0, else replicates would move with how many stimuli a fold happens to have.
-    """
+    influence = influence - influence.mean(dim=0)  # else replicates move with how many stimuli a fold happens to have
     weights = weights.double()
-    return whole + weights @ influence / weights.sum(dim=1, keepdim=True).clamp_min(1)
+    return whole + (weights - 1) @ influence / weights.sum(dim=1, keepdim=True).clamp_min(1)

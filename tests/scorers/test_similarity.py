@@ -15,7 +15,7 @@ from brainbench.numerics import alignment, canonical, crossnobis
 from brainbench.numerics.rdm import upper
 from brainbench.numerics.representation import Representation
 from brainbench.scorers.rsa import RSA
-from brainbench.scorers.similarity import CCA, CKA, SSM, Shape, Whitened, first_order, jackknifed
+from brainbench.scorers.similarity import CCA, CKA, SSM, Shape, Whitened, jackknifed
 from brainbench.targets import targets
 
 N = 60
@@ -109,10 +109,10 @@ def test_one_shape_is_one_and_noise_is_zero(case):
 
 
 def test_chance_permutes_one_side_and_belongs_to_the_stimuli(case):
-    x, y = (canonical.root(-represented(z).rdm("squared_euclidean") / 2) for z in (case.x, case.ys[0]))
-    chance = Shape()._chance(x, y)
-    assert float(chance) < float(canonical.shape_similarity(x, y)) - 0.1
-    assert torch.equal(chance, Shape()._chance(x, y))
+    x, y = (represented(z).rdm("squared_euclidean") for z in (case.x, case.ys[0]))
+    chance = Shape()._chance(x, y[None])
+    assert float(chance) < float(canonical.shape_similarity(case.x, case.ys[0])) - 0.1
+    assert torch.equal(chance, Shape()._chance(x, y[None]))
 
 
 def test_the_jackknife_of_a_mean_is_the_weighted_mean(case):
@@ -124,18 +124,12 @@ def test_the_jackknife_of_a_mean_is_the_weighted_mean(case):
     torch.testing.assert_close(got[:, 0], weights @ values / N)
 
 
-@pytest.mark.parametrize("scorer", [CCA(variance=0.9), Shape(), CKA(estimator="plain")], ids=["cca", "shape", "plain"])
-def test_replicates_do_not_move_with_how_many_stimuli_a_fold_happens_to_have(case, scorer):
+def test_replicates_do_not_move_with_how_many_stimuli_a_fold_happens_to_have(case):
     """The mean influence is bias, not luck: with it every stimulus more would lift or lower a replicate."""
-    thrice = np.stack([np.full(N, times) for times in (1.0, 3.0)])
-    one, three = score(scorer, case).resample(thrice, range(3), np.arange(2))
-    np.testing.assert_allclose(three, one, atol=1e-12)
-
-
-def test_a_first_order_replicate_is_the_score_moved_by_the_mean_influence():
-    whole, influence = torch.tensor([0.5, 0.1]), torch.tensor([[2.0, 0], [-2.0, 0], [0.0, 0]])
-    got = first_order(whole.double(), influence.double(), torch.tensor([[2.0, 0, 1], [0, 0, 0]]))
-    torch.testing.assert_close(got, torch.tensor([[0.5 + 4 / 3, 0.1], [0.5, 0.1]], dtype=torch.float64))
+    x, y = represented(case.x).rdm("squared_euclidean"), represented(case.ys[0]).rdm("squared_euclidean")
+    twice = torch.stack([torch.full((N,), times, dtype=torch.float64) for times in (1.0, 2.0)])
+    got = jackknifed(CCA(variance=0.9).agree, x, y[None], twice)
+    torch.testing.assert_close(got[0], got[1])
 
 
 @pytest.mark.parametrize("scorer", [CKA(), CKA(estimator="plain"), SSM(), Whitened(distances="squared_euclidean")])
@@ -154,6 +148,20 @@ def test_equal_distances_and_gaps_have_reasons(case):
     for scorer in (CKA(), CCA(), Shape()):
         got = scorer.score(case.layer, spoiled, case.split, seed=0, device="cpu")
         assert got.reason == ("zero-variance", "missing-stimuli") and np.isnan(got.folds).all()
+
+
+@pytest.mark.parametrize("scorer", [CKA(), CCA(), Shape(), Whitened(distances="squared_euclidean")])
+def test_a_constant_layer_and_a_silent_subject_have_reasons(case, scorer):
+    flat = represented(torch.full((N, 12), 0.1, dtype=torch.float64))
+    in_one_fold = case.x.clone()
+    in_one_fold[case.parts[0]] = 0.1
+    target = brain(case.ys, scorer.rdm)
+    for layer in (flat, represented(in_one_fold)):
+        got = scorer.score(layer, target, case.split, seed=0, device="cpu")
+        assert got.reason == ("constant-features",) * 2 and np.isnan(got.folds[0]).all()
+    silent = RDMs(stimulus_ids=IDS, subjects=("a", "b"), values=target.values * np.array([0, 1])[:, None, None])
+    got = scorer.score(case.layer, silent, case.split, seed=0, device="cpu")
+    assert got.reason == ("zero-variance", "") and np.isfinite(got.folds[:, 1]).all()
 
 
 @pytest.mark.parametrize("wrong", [lambda: CKA(estimator="best"), lambda: CCA(variance=0.0), lambda: CCA(variance=1.5)])
@@ -215,9 +223,10 @@ def test_whitened_options_are_checked():
             Whitened(**wrong)
 
 
-def test_cca_is_undefined_with_its_reason_where_noise_would_reach_one(case):
+def test_cca_is_undefined_with_its_reason_where_its_replicates_would_be(case):
+    """Of 20 test stimuli 18 components leave one stimulus to spare for the score, and none for the jackknife."""
     rng = np.random.default_rng(1)
-    for n_units, defined in ((18, True), (19, False)):  # of 20 test stimuli
+    for n_units, defined in ((17, True), (18, False)):
         noise = torch.tensor(rng.normal(size=(N, n_units)))
         result = score(CCA(variance=1.0), case, [noise])
         assert set(result.reason) == ({""} if defined else {"too-few-stimuli"})
