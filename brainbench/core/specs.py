@@ -124,8 +124,8 @@ class ScorerSpec:
     `requires` is what layers are scored on: responses of neuroids, RDMs of subjects, or labels, the categories of
     stimuli. `invariances` is all that may be done to features without moving the score, with the scorer's default
     parameters. One that `reads` units instead of geometry is given channels averaged over space, never a Gram matrix.
-    `replicates` of default parameters are "exact", the score of a sample in which stimuli occur as often as they say,
-    or "first-order", the score moved by what each stimulus does to it.
+    `replicates` of default parameters are "exact", the same predictions scored on a sample in which stimuli occur as
+    often as they say, or "first-order", the score moved by what each stimulus does to it.
     """
 
     name: str

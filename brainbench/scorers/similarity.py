@@ -261,28 +261,25 @@ class Shape:
 
     def agree(self, x: Tensor, y: Tensor) -> Tensor:
         """The similarity of squared distances x (m, m) with each of y (s, m, m), less chance."""
-        return _less_chance(self._similarity(x, y), self._chance(x, y))
+        layer, others = _roots(x, y)
+        return _less_chance(_shape(layer, others), self._chance(layer, others))
 
     def score(self, representation: Representation, target: RDMs, split: Split, *, seed: int, device: str) -> Score:
         """Shape similarity with every subject of `target`, over each fold's test stimuli."""
 
         def resample(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
-            chance = self._chance(x, y)  # the same for every replicate
-            return jackknifed(lambda a, b: _less_chance(self._similarity(a, b), chance), x, y, w)
+            chance = self._chance(*_roots(x, y))  # the same for every replicate
+            return jackknifed(lambda a, b: _less_chance(_shape(*_roots(a, b)), chance), x, y, w)
 
         model = of_layer(representation, target, self.rdm, device)
         return over_folds(model, target, split, self.agree, resample)
 
-    def _similarity(self, x: Tensor, y: Tensor) -> Tensor:
-        layer = canonical.root(-x / 2)
-        return torch.stack([canonical.shape_similarity(layer, canonical.root(-other / 2)) for other in y])
-
-    def _chance(self, x: Tensor, y: Tensor) -> Tensor:
+    def _chance(self, layer: Tensor, others: list[Tensor]) -> Tensor:
         """The mean over permutations that belong to the number of stimuli; one side alone is permuted."""
-        drawn = torch.Generator().manual_seed(len(x))
-        orders = torch.stack([torch.randperm(len(x), generator=drawn) for _ in range(N_PERMUTATIONS)]).to(x.device)
-        layer = canonical.root(-x / 2)
-        return torch.stack([canonical.shuffled_similarity(layer, canonical.root(-other / 2), orders) for other in y])
+        n = len(layer)
+        drawn = torch.Generator().manual_seed(n)
+        orders = torch.stack([torch.randperm(n, generator=drawn) for _ in range(N_PERMUTATIONS)]).to(layer.device)
+        return torch.stack([canonical.shuffled_similarity(layer, other, orders) for other in others])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,6 +327,15 @@ class Whitened:
 
         model = of_layer(representation, target, "squared_euclidean", device)
         return over_folds(model, target, split, self.agree, resample, moves=moves, linear=cosine)
+
+
+def _roots(x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Point clouds (m, k) with squared distances x (m, m), and with each of y (s, m, m)."""
+    return canonical.root(-x / 2), [canonical.root(-other / 2) for other in y]
+
+
+def _shape(layer: Tensor, others: list[Tensor]) -> Tensor:
+    return torch.stack([canonical.shape_similarity(layer, other) for other in others])
 
 
 def _less_chance(value: Tensor, chance: Tensor) -> Tensor:

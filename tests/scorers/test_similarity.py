@@ -109,10 +109,10 @@ def test_one_shape_is_one_and_noise_is_zero(case):
 
 
 def test_chance_permutes_one_side_and_belongs_to_the_stimuli(case):
-    x, y = (represented(z).rdm("squared_euclidean") for z in (case.x, case.ys[0]))
-    chance = Shape()._chance(x, y[None])
+    x, y = (canonical.root(-represented(z).rdm("squared_euclidean") / 2) for z in (case.x, case.ys[0]))
+    chance = Shape()._chance(x, [y])
     assert float(chance) < float(canonical.shape_similarity(case.x, case.ys[0])) - 0.1
-    assert torch.equal(chance, Shape()._chance(x, y[None]))
+    assert torch.equal(chance, Shape()._chance(x, [y]))
 
 
 def test_the_jackknife_of_a_mean_is_the_weighted_mean(case):
