@@ -198,6 +198,25 @@ def test_a_control_finds_nothing(tmp_path):
     assert recompute.control_fails(entry, leaky)
 
 
+@pytest.mark.parametrize(("lucky", "fails"), [(1, False), (2, False), (3, True)])
+def test_a_control_that_is_lucky_is_drawn_again(made, monkeypatch, lucky, fails):
+    weak, strong = made.entry(raw=0.1), made.entry(raw=0.4, benchmark="insilico.V1-ridge")
+    drawn = []
+
+    def exchanged(model, benchmarks, setting, *, seed):
+        drawn.append(([b.id for b in benchmarks], seed))
+        found = {weak.benchmark: 0.1 if len(drawn) <= lucky else 0.0, strong.benchmark: 0.05}
+        return {b.id: weak.model_copy(update={"raw": found[b.id], "low": found[b.id] - 0.03}) for b in benchmarks}
+
+    monkeypatch.setattr(runner, "control", exchanged)
+    null = recompute.control(None, [weak, strong], None, seed=7)[weak.benchmark]
+    assert recompute.control_fails(weak, null) == fails
+    again = min(lucky, recompute.DRAWS - 1)  # the weak one's alone
+    assert [d for d in drawn if d[0]] == [([weak.benchmark, strong.benchmark], 7)] + [
+        ([weak.benchmark], 8 + n) for n in range(again)
+    ]
+
+
 def test_scores_alone_cannot_be_verified_and_are_not_ranked_with_the_others(root, made):
     made.submitted(root, made.entry("timm:other", raw=0.7), submission="scores")
     rows = {row.entry.model: row for row in read_board(root).rows if row.entry.benchmark == "insilico.V4-ridge"}
