@@ -88,6 +88,17 @@ def test_a_forged_field_is_named(folder, made, fields, says):
     assert any(says in problem for problem in problems(folder)), problems(folder)
 
 
+def test_an_identity_that_is_equal_in_python_alone_is_refused(root, folder, made):
+    """1 == True == 1.0, but each has another fingerprint, and the page cannot be built of it."""
+    made.submitted(root, made.entry("timm:other"))
+    identity = json.loads((folder / V4).read_text())["benchmark_identity"]
+    assert identity["split"]["n_repeats"] == 1
+    for same in (True, 1.0):
+        made.edited(folder / V4, benchmark_identity=identity | {"split": identity["split"] | {"n_repeats": same}})
+        assert any("benchmark_identity: must be" in problem for problem in problems(folder))
+        assert len({row.folder for row in read_board(root).rows}) == 1
+
+
 def test_layers_are_those_of_the_model_as_the_scorer_reads_them(made):
     """One that reads units averages maps over space, so a layer kept on a grid is told as a mean."""
     maps = tuple(replace(layer, pooling="grid14") for layer in made.LAYERS)
