@@ -176,3 +176,26 @@ def test_a_run_without_a_card_can_be_looked_at_too(root, made, tmp_path):
     shutil.move(folder, run)
     (row,) = (row for row in read_board(root, [run]).rows if not row.published)
     assert (row.card.title, row.card.submitter) == ("module:mine", "this machine")
+
+
+def test_a_model_is_scored_on_the_list_less_what_it_goes_without(tmp_path):
+    without = 'without = ["insilico.V1-[!r]*"]\n'
+    rows = ROW.format("baseline:pixels", "a"), ROW.format("baseline:gabor", "b") + "without = []\n"
+    (tmp_path / "models.toml").write_text(HEAD.replace("V1-rsa", "V1-*") + without + "".join(rows))
+    plan = read_plan(tmp_path / "models.toml")
+    less, all_of_it = (filling.of_model(plan, listed) for listed in plan.models)
+    assert less == {"insilico.V1-ridge", "insilico.V1-rsa"}
+    assert all_of_it == {b.id for b in select(("insilico.V1-*",))} > less
+
+
+def test_the_leaderboard_has_an_entry_for_all_that_its_list_asks():
+    root = REPOSITORY / "leaderboard"
+    plan = read_plan(root / "models.toml")
+    asked = {
+        (f"{listed.model}{twin}", benchmark)
+        for listed in plan.models
+        for twin in ("", *["@untrained"] * listed.twin)
+        for benchmark in filling.of_model(plan, listed)
+    }
+    there = {(e.model, e.benchmark) for path in root.glob("results/*/*.json") for e in read(path)}
+    assert sorted(asked - there) == []
