@@ -101,8 +101,8 @@ def _known(entry: Entry, features: Path | None, scores_only: bool) -> dict[str, 
             raise UsageError(f"{features} is no file: --features is the one that {entry.model} was scored from")
         if features.stat().st_size > FEATURES_BYTES:
             raise UsageError(
-                f"{features} has {features.stat().st_size:,} bytes; {FEATURES_BYTES:,} can be submitted. Pool layers, "
-                "or project them (`--layers NAME:sparse1000`), and score the smaller file."
+                f"{features} has {features.stat().st_size:,} bytes; {FEATURES_BYTES:,} can be submitted. Pool or "
+                "project layers, or write float16, and score the smaller file."
             )
         _check_scored(features, entry)
         digest = hashlib.sha256(features.read_bytes()).hexdigest()

@@ -1,6 +1,7 @@
 """Attestations, recomputation and submission: what a badge rests on (FAULTS L3), and a run's way into the board."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -155,6 +156,15 @@ def test_the_scored_features_may_have_another_name(tmp_path, scored, run_of_feat
     same = run_of_features / "features.safetensors"  # which is where they will lie
     (folder,) = submit(scored / "run", run_of_features.parents[1], facts={}, features=same)
     assert folder == run_of_features and validate(folder).problems == []
+
+
+def test_the_page_on_features_runs_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "submitting.md").read_text(), re.DOTALL)
+    exec(block, {})
+    table = load("MINE.safetensors")
+    assert table.stimulus_ids == Insilico().stimuli().ids and table.spec.id == "features:mine"
+    assert [layer.name for layer in table.spec.layers] == ["pixels", "colour"]
 
 
 def test_features_that_are_no_file_are_a_users_mistake(tmp_path, scored, monkeypatch, capsys):
