@@ -43,11 +43,11 @@ def submit(
     """Writes each model of a run as a folder of `to/results`; gives these folders.
 
     `facts` are fields of the card; what a card that is there already declares is kept, and what nobody gave is left
-    open, for the submitter. `features` is the file that
-    the run scored; scores alone leave none beside the card. `reason` allows entries, and what stands firm in a card, to
-    take the place of earlier ones, and is why. `keep` names the benchmarks that are submitted, all if None. Raises
-    InputError where the run has no entries with a score or was made of other features, UsageError where features are
-    missing, superfluous or too large, or an earlier entry differs and no reason was given.
+    open, for the submitter. `features` is the file that the run scored; scores alone leave none beside the card.
+    `reason` is why entries, and what stands firm in a card, take the place of earlier ones; the card then says so.
+    `keep` names the benchmarks that are submitted, all if None. Raises InputError where the run has no entries with a
+    score or was made of other features, UsageError where features are missing, superfluous or too large, or an earlier
+    entry differs and no reason was given.
     """
     if features is not None and scores_only:
         raise UsageError("--scores-only submits no features, and --features does: give one of the two")
@@ -66,8 +66,9 @@ def submit(
         declared = {field: earlier[field] for field in DECLARED if field in earlier}
         card = {**_known(own[0], features, scores_only), **declared, **facts}
         card["supersedes"] = earlier.get("supersedes", []) + _superseded(folder, own, reason)
-        if reason and any(field in earlier and earlier[field] != card.get(field) for field in FIRM):
-            card["supersedes"].append(_named(folder / CARD, reason))
+        firm = [field for field in FIRM if field in earlier and earlier[field] != card.get(field)]
+        changed = [CARD] * bool(firm) + [FEATURES] * (features is not None and "features_sha256" in firm)
+        card["supersedes"] += [_named(folder / file, reason) for file in changed if reason and (folder / file).exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if features is not None:
@@ -134,8 +135,8 @@ def _check_scored(features: Path, entry: Entry) -> None:
     from brainbench.models import features_file
 
     here: dict[str, Any] = plain(features_file.load(str(features)).spec)
-    for field in here.keys() - {"id", "layers"}:  # the file may be named otherwise, and not all its layers be scored
-        if here[field] != entry.model_identity.get(field):
+    for field in here:  # the file may be named otherwise, and not all its layers be scored
+        if field not in ("id", "layers") and here[field] != entry.model_identity.get(field):
             raise InputError(
                 f"model_identity.{field}: {features} is not what {entry.model} was scored from; the run has "
                 f"{str(entry.model_identity.get(field))[:80]!r}, the file {str(here[field])[:80]!r}"

@@ -196,6 +196,13 @@ def test_what_stands_firm_in_a_card_is_superseded_with_the_reason(tmp_path, scor
     submit(scored / "run", root, facts={"submitter": "Doe lab"}, features=features, reason="we moved")
     report = validate(root, against=before)
     assert report.problems == [] and "we moved" in str(report.notes[1])
+    # the same features, other bytes
+    table, renamed = load(str(features)), tmp_path / "renamed.safetensors"
+    write_features(renamed, table.tensors, table.stimulus_ids, model="renamed")
+    shutil.copytree(before, root, dirs_exist_ok=True)
+    submit(scored / "run", root, facts={}, features=renamed, reason="renamed")
+    report = validate(root, against=before)
+    assert report.problems == [] and [note.field for note in report.notes] == ["features_sha256", *["supersedes"] * 2]
 
 
 def command(monkeypatch, *words):
