@@ -231,6 +231,8 @@ def build(
     """Write the leaderboard as one static page that works offline, from disk."""
     if merge and to is None:
         raise UsageError("give a page with unpublished entries a place of its own, --to FILE: site/ is public")
+    if merge and to is not None and to.resolve().is_relative_to((root / "site").resolve()):
+        raise UsageError(f"{to} lies in {root / 'site'}, which is public: give the page a place of its own")
     _write_page(root, merge or (), to)
 
 
@@ -294,12 +296,15 @@ def _write_page(root: Path, merge: Sequence[Path] = (), to: Path | None = None) 
 
 
 def _submission(folder: Path) -> Any:
-    """A submission without problems. Raises VerificationError, naming the field, for one that cannot be right.
+    """A submission without problems; an entry of an earlier benchmark may be there: what recomputes leaves it out.
 
-    An entry of an earlier version of its benchmark may be there: what recomputes leaves it out.
+    Raises UsageError for a folder that is none, VerificationError, naming the field, for one that cannot be right.
     """
+    from brainbench.leaderboard.cards import CARD
     from brainbench.leaderboard.validate import validate
 
+    if folder.is_dir() and not (folder / CARD).exists():
+        raise UsageError(f"{folder} is no submission, it has no {CARD}: name one folder of results/")
     report = validate(folder)
     problems = [str(problem) for problem in report.problems if problem.field != "benchmark_fingerprint"]
     if problems or len(report.submissions) != 1:

@@ -14,6 +14,7 @@ from brainbench.leaderboard import fill as filling
 from brainbench.leaderboard.board import read_board
 from brainbench.leaderboard.cards import read_card
 from brainbench.leaderboard.fill import fill, read_plan
+from brainbench.leaderboard.schema import write_schemas
 from brainbench.leaderboard.validate import validate
 from brainbench.models.bundled import BUNDLES
 
@@ -167,6 +168,23 @@ def test_unpublished_entries_stand_beside_the_public_ones_and_nowhere_else(root,
     rows = {row.entry.model: row for row in read_board(root, [mine]).rows if row.entry.benchmark == "insilico.V4-ridge"}
     assert (rows["timm:secret"].trust, rows["timm:made"].trust) == ("unpublished", "self-reported")
     assert rows["timm:secret"].best == 1 and rows["timm:made"].best == 2  # ranked beside the others, on this page alone
+
+
+def test_a_page_with_unpublished_entries_is_not_written_where_the_public_one_lies(root, made, tmp_path, monkeypatch):
+    made.submitted(tmp_path / "mine", made.entry("timm:secret", raw=0.6))
+    (tmp_path / "link").symlink_to(root)
+    monkeypatch.chdir(root)
+    merged = ("leaderboard", "build", root, "--merge", tmp_path / "mine", "--to")
+    for public in ("site/index.html", tmp_path / "link" / "site" / "mine.html", root / "results" / ".." / "site" / "x"):
+        assert command(monkeypatch, *merged, public) == 2
+    assert not (root / "site").exists()
+
+
+def test_a_laboratorys_own_leaderboard_is_merged_whole(root, made, tmp_path):
+    made.submitted(tmp_path / "lab", made.entry("timm:secret", raw=0.6), title="Secret")
+    write_schemas(tmp_path / "lab" / "schema")
+    (row,) = (row for row in read_board(root, [tmp_path / "lab"]).rows if not row.published)
+    assert (row.card.title, row.best) == ("Secret", 1)
 
 
 def test_a_run_without_a_card_can_be_looked_at_too(root, made, tmp_path):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,15 +14,14 @@ from brainbench import api, cli, models, runner, settings
 from brainbench.benchmarks import known
 from brainbench.datasets.insilico import Insilico
 from brainbench.entry import Baseline, Entry, read
-from brainbench.errors import UsageError, VerificationError
+from brainbench.errors import InputError, UsageError, VerificationError
 from brainbench.leaderboard import recompute
 from brainbench.leaderboard.attestations import attest, read_all
 from brainbench.leaderboard.board import read_board
 from brainbench.leaderboard.schema import SCHEMAS, schema
 from brainbench.leaderboard.submit import missing, submit
 from brainbench.leaderboard.validate import validate
-from brainbench.models import features_file
-from brainbench.models.features_file import write_features
+from brainbench.models.features_file import load, write_features
 
 ENTRY = "insilico.V4-ridge.json"
 REPOSITORY = Path(__file__).parents[2]
@@ -71,8 +71,6 @@ def test_unknown_signers_and_missing_signatures_give_no_badge(tmp_path, root, fo
 
 
 def test_nobody_lets_himself_in(tmp_path, root, folder, key):
-    import shutil
-
     before = tmp_path / "before"
     shutil.copytree(root, before)
     signed(root, folder, key)
@@ -137,6 +135,77 @@ def test_what_a_card_declares_stays_when_more_is_submitted(run_of_features, scor
     assert card.read_text() == before.replace('title = "Mine"', 'title = "Renamed"')
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"features": 2.0}, r"model_identity\.weights: .* is not what features:mine was scored from"),
+        ({"layer": "b"}, r"model_identity\.weights: "),
+        ({"licence": "MIT"}, r"model_identity\.licence: .* the run has 'unknown', the file 'MIT'"),
+    ],
+)
+def test_only_the_features_that_were_scored_are_submitted(tmp_path, scored, change, says):
+    table = load(str(scored / "f.safetensors"))
+    features = {change.get("layer", "a"): table.tensors["a"] * change.get("features", 1.0)}
+    facts = {"licence": change["licence"]} if "licence" in change else {}
+    write_features(tmp_path / "g.safetensors", features, table.stimulus_ids, model="mine", **facts)
+    with pytest.raises(InputError, match=says):
+        submit(scored / "run", tmp_path / "L", facts={}, features=tmp_path / "g.safetensors")
+    assert not (tmp_path / "L").exists()
+
+
+def test_the_scored_features_may_have_another_name(tmp_path, scored, run_of_features):
+    same = run_of_features / "features.safetensors"  # which is where they will lie
+    (folder,) = submit(scored / "run", run_of_features.parents[1], facts={}, features=same)
+    assert folder == run_of_features and validate(folder).problems == []
+
+
+def test_the_page_on_features_runs_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "submitting.md").read_text(), re.DOTALL)
+    exec(block, {})
+    table = load("MINE.safetensors")
+    assert table.stimulus_ids == Insilico().stimuli().ids and table.spec.id == "features:mine"
+    assert [layer.name for layer in table.spec.layers] == ["pixels", "colour"]
+
+
+def test_features_that_are_no_file_are_a_users_mistake(tmp_path, scored, monkeypatch, capsys):
+    for wrong in (tmp_path / "nowhere.safetensors", tmp_path):
+        assert command(monkeypatch, "submit", scored / "run", "--to", tmp_path / "L", "--features", wrong) == 2
+        assert f"{wrong} is no file" in capsys.readouterr().err.replace("\n", "")
+    (tmp_path / "torn.safetensors").write_bytes(b"torn")
+    torn = tmp_path / "torn.safetensors"
+    assert command(monkeypatch, "submit", scored / "run", "--to", tmp_path / "L", "--features", torn) == 3
+
+
+def test_scores_only_leaves_no_features(scored, run_of_features):
+    root, features = run_of_features.parents[1], scored / "f.safetensors"
+    with pytest.raises(UsageError, match="--scores-only submits no features"):
+        submit(scored / "run", root, facts={}, features=features, scores_only=True)
+    assert submit(scored / "run", root, facts={}, scores_only=True) == [run_of_features]
+    report = validate(run_of_features)
+    assert report.problems == [] and report.submissions[0].card.submission == "scores"
+    assert not (run_of_features / "features.safetensors").exists()
+
+
+def test_what_stands_firm_in_a_card_is_superseded_with_the_reason(tmp_path, scored, run_of_features):
+    root = run_of_features.parents[1]
+    before = shutil.copytree(root, tmp_path / "before")
+    submit(scored / "run", root, facts={"submitter": "Doe lab"}, features=scored / "f.safetensors")
+    assert "submitter: was tests, is Doe lab: name it" in str(validate(root, against=before).problems[0])
+    shutil.copytree(before, root, dirs_exist_ok=True)
+    features = scored / "f.safetensors"
+    submit(scored / "run", root, facts={"submitter": "Doe lab"}, features=features, reason="we moved")
+    report = validate(root, against=before)
+    assert report.problems == [] and "we moved" in str(report.notes[1])
+    # the same features, other bytes
+    table, renamed = load(str(features)), tmp_path / "renamed.safetensors"
+    write_features(renamed, table.tensors, table.stimulus_ids, model="renamed")
+    shutil.copytree(before, root, dirs_exist_ok=True)
+    submit(scored / "run", root, facts={}, features=renamed, reason="renamed")
+    report = validate(root, against=before)
+    assert report.problems == [] and [note.field for note in report.notes] == ["features_sha256", *["supersedes"] * 2]
+
+
 def command(monkeypatch, *words):
     monkeypatch.setattr("sys.argv", ["brainbench", *map(str, words)])
     with pytest.raises(SystemExit) as exit:
@@ -195,13 +264,19 @@ def test_an_entry_of_an_earlier_benchmark_stands_in_nobodys_way(run_of_features,
 
 
 def test_features_of_other_layers_are_another_model(run_of_features, monkeypatch, capsys):
-    ids = features_file.load(str(run_of_features / "features.safetensors")).stimulus_ids
+    ids = load(str(run_of_features / "features.safetensors")).stimulus_ids
     write_features(run_of_features / "features.safetensors", {"b": np.ones((len(ids), 3))}, ids, model="mine")
     card = run_of_features / "model.toml"
     digest = hashlib.sha256((run_of_features / "features.safetensors").read_bytes()).hexdigest()
     card.write_text(re.sub('features_sha256 = ".*"', f'features_sha256 = "{digest}"', card.read_text()))
     assert command(monkeypatch, "leaderboard", "verify", run_of_features) == 5
     assert "model_identity.layers: features.safetensors is another model's" in " ".join(capsys.readouterr().err.split())
+
+
+def test_what_is_verified_is_one_submission(root, folder, monkeypatch, capsys):
+    for wrong in (root, root / "results"):
+        assert command(monkeypatch, "leaderboard", "verify", wrong) == 2
+        assert "is no submission, it has no model.toml: name one folder" in " ".join(capsys.readouterr().err.split())
 
 
 def test_other_weights_are_another_model(run_of_features, made):
