@@ -66,7 +66,7 @@ def validate_(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check files, schema, fingerprints, ranges and cards; nothing is run or written. Exit code 3: problems."""
+    """Check files, schema, fingerprints, ranges, cards and signatures; nothing is written. Exit code 3: problems."""
     from dataclasses import asdict
 
     from brainbench.leaderboard.validate import validate
@@ -112,6 +112,9 @@ def verify(
     cells: list[str] = []
     if sample is not None:
         entries, cells = recompute.sampled(entries, sample, seed)
+    badge = "spot-checked" if sample is not None else "reproduced"
+    if attest is not None:  # what forbids the signature is told before the hours that a recomputation takes
+        _may_sign(path, entries, badge, attest, signer)
     found_roots = roots(data_root)
     with (
         ProgressBars() as bars,
@@ -139,8 +142,7 @@ def verify(
             err.print(Text(line))
         raise VerificationError(f"{submission.card.model} is not what it says in {len(failures)} fields: {failures[0]}")
     if attest is not None:
-        verdict = "spot-checked" if sample is not None else "reproduced"
-        _sign(path, entries, verdict, attest, signer, computed, f"verify, {what}")
+        _sign(path, entries, badge, attest, signer, computed, f"verify, {what}")
 
 
 @app.command()
@@ -196,27 +198,27 @@ def reproduce(
 @app.command("attest")
 def attest_(
     entries: Annotated[list[Path], typer.Argument(help="Files of entries in results/<model>/.")],
-    verdict: Annotated[str, typer.Option(help="spot-checked, reproduced, disputed or withdrawn.")],
+    verdict: Annotated[str, typer.Option(help="spot-checked, reproduced, disputed, withdrawn or lifted.")],
     key: Annotated[Path, typer.Option(help="Your private ssh key, or the public one if an agent holds it.")],
     signer: Signer,
     reason: Annotated[str, typer.Option(help="Why, as it shall be shown.")] = "",
 ) -> None:
-    """Sign a verdict on entries. A verdict that a recomputation gives is better signed by `verify --attest`."""
-    from brainbench.leaderboard.attestations import Verdict, attest
+    """Sign a verdict on entries: a badge, an objection, or that an objection is lifted.
 
-    if verdict not in get_args(Verdict):
-        raise UnknownNameError("verdict", verdict, get_args(Verdict))
-    for path in entries:
-        typer.echo(
-            attest(
-                _root(path.parent),
-                f"{path.parent.resolve().name}/{path.name}",
-                cast(Any, verdict),
-                key=key,
-                signer=signer,
-                reason=reason,
-            )
-        )
+    A verdict that a recomputation gives is better signed by `verify --attest`.
+    """
+    from brainbench.leaderboard import attestations
+
+    if verdict not in get_args(attestations.Verdict):
+        raise UnknownNameError("verdict", verdict, get_args(attestations.Verdict))
+    if len(found := {_root(path.parent) for path in entries}) > 1:
+        raise UsageError(f"these are entries of {len(found)} leaderboards: attest those of one at a time")
+    (root,) = found
+    names = [f"{path.parent.resolve().name}/{path.name}" for path in entries]
+    said: dict[str, Any] = {"key": key, "signer": signer, "reason": reason}
+    attestations.check(root, names, cast(Any, verdict), **said)
+    for name in names:
+        typer.echo(attestations.attest(root, name, cast(Any, verdict), **said))
 
 
 @app.command()
@@ -319,13 +321,20 @@ def _root(folder: Path) -> Path:
     return root
 
 
+def _may_sign(folder: Path, entries: list[Any], verdict: str, key: Path, signer: str) -> None:
+    """Raises what `_sign` would raise for its key, signer, folder and entries."""
+    from brainbench.leaderboard.attestations import check
+
+    if not signer:
+        raise UsageError("--attest goes with --signer: your name in allowed_signers")
+    check(_root(folder), [entry.path.as_posix() for entry in entries], cast(Any, verdict), key=key, signer=signer)
+
+
 def _sign(
     folder: Path, entries: list[Any], verdict: str, key: Path, signer: str, computed: dict[str, Any], reason: str
 ) -> None:
     from brainbench.leaderboard.attestations import attest
 
-    if not signer:
-        raise UsageError("--attest goes with --signer: your name in allowed_signers")
     for entry in entries:
         here = computed[entry.benchmark]
         environment = {

@@ -11,6 +11,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -120,16 +121,32 @@ class Card(_Strict):
 
 
 def superseded(cards: Mapping[str, Card]) -> set[tuple[str, str]]:
-    """The files (path below `results/`, sha256) that the cards of these folders take the place of.
+    """The files (path below `results/`, sha256) that the cards of these folders take the place of."""
+    return set(successors(cards))
+
+
+def successors(cards: Mapping[str, Card]) -> dict[tuple[str, str], list[str]]:
+    """The files (path below `results/`, sha256) that cards take the place of, each with the paths that took it.
 
     A card speaks for its own folder, and for folders of the same model from the same submitter; for nobody else's.
     """
-    found = set()
+    found: dict[tuple[str, str], list[str]] = {}
     for folder, card in cards.items():
         for old in card.supersedes:
-            other = cards.get(place := old.path.partition("/")[0])
+            place, _, file = old.path.partition("/")
+            other = cards.get(place)
             if place == folder or (other and (other.model, other.submitter) == (card.model, card.submitter)):
-                found.add((old.path, old.sha256))
+                found.setdefault((old.path, old.sha256), []).append(f"{folder}/{file}")
+    return found
+
+
+def read_cards(results: Path) -> dict[str, Card]:
+    """The cards of a leaderboard's folders, by folder, without those that cannot be read."""
+    found = {}
+    for folder in sorted(results.iterdir()) if results.is_dir() else ():
+        if not folder.is_symlink():
+            with suppress(InputError):
+                found[folder.name] = read_card(folder / CARD)
     return found
 
 

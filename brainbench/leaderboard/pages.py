@@ -191,7 +191,8 @@ def _row(row: Row, model: int, benchmark: int, newest: dict[str, Any]) -> list[A
         if best is None
         else [best[0], *map(_whole, (best[1].raw, best[1].difference_low, best[1].difference_high))],
         None if entry.optimistic is None else _whole(entry.optimistic.gap),
-        [[a.verdict, a.signer, a.date, a.reason] for a in row.attested.verdicts],
+        [[a.verdict, a.signer, a.date, a.reason, 1] for a in row.attested.earlier]
+        + [[a.verdict, a.signer, a.date, a.reason, 0] for a in row.attested.verdicts],
     ]
 
 

@@ -1,6 +1,7 @@
 """A leaderboard with one valid submission."""
 
 import importlib.util
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,16 @@ def root(tmp_path, made):
 @pytest.fixture
 def folder(root):
     return next((root / "results").iterdir())
+
+
+@pytest.fixture
+def key(tmp_path):
+    """A verifier's key, and how to let it into a leaderboard."""
+    path = tmp_path / "id"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+
+    def allowed(root, signer="host@lab"):
+        (root / "allowed_signers").write_text(f"{signer} {path.with_suffix('.pub').read_text()}")
+        return path
+
+    return allowed

@@ -1,10 +1,9 @@
-"""Attestations, recomputation and submission: what a badge rests on (FAULTS L3), and a run's way into the board."""
+"""Recomputation and submission: what a badge rests on (FAULTS L3), and a run's way into the board."""
 
 import hashlib
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from brainbench.datasets.insilico import Insilico
 from brainbench.entry import Baseline, Entry, read
 from brainbench.errors import InputError, UsageError, VerificationError
 from brainbench.leaderboard import recompute
-from brainbench.leaderboard.attestations import attest, read_all
 from brainbench.leaderboard.board import read_board
 from brainbench.leaderboard.schema import SCHEMAS, schema
 from brainbench.leaderboard.submit import missing, submit
@@ -27,70 +25,8 @@ ENTRY = "insilico.V4-ridge.json"
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def key(tmp_path):
-    """A verifier's key, and how to let it into a leaderboard."""
-    path = tmp_path / "id"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
-
-    def allowed(root, signer="host@lab"):
-        (root / "allowed_signers").write_text(f"{signer} {path.with_suffix('.pub').read_text()}")
-        return path
-
-    return allowed
-
-
-def signed(root, folder, key, verdict="reproduced", **facts):
-    return attest(root, f"{folder.name}/{ENTRY}", verdict, key=key(root), signer="host@lab", **facts)
-
-
 def trust(root):
     return {row.entry.benchmark: row.trust for row in read_board(root).rows}
-
-
-def test_a_badge_is_a_signature_over_the_very_file(root, folder, key, made):
-    path = signed(root, folder, key)
-    assert trust(root)["insilico.V4-ridge"] == "reproduced" and validate(root).problems == []
-    text = path.read_text()
-    path.write_text(text.replace("reproduced", "spot-checked"))
-    assert "signer: this is no signature of host@lab" in str(validate(root).problems[0])
-    assert trust(root)["insilico.V4-ridge"] == "self-reported"
-    path.write_text(text)
-    made.submitted(root, made.entry(raw=0.45))
-    assert "entry_sha256: " in str(validate(root).problems[0]) and trust(root)["insilico.V4-ridge"] == "self-reported"
-
-
-def test_unknown_signers_and_missing_signatures_give_no_badge(tmp_path, root, folder, key):
-    path = signed(root, folder, key)
-    (root / "allowed_signers").write_text((root / "allowed_signers").read_text().replace("host@lab", "other@lab"))
-    assert trust(root)["insilico.V4-ridge"] == "self-reported"
-    path.with_name(f"{path.name}.sig").unlink()
-    assert "has no signature" in str(validate(root).problems[0])
-    with pytest.raises(UsageError, match="nothing was attested: signer"):
-        attest(root, f"{folder.name}/{ENTRY}", "reproduced", key=tmp_path / "id", signer="nobody@lab")
-
-
-def test_nobody_lets_himself_in(tmp_path, root, folder, key):
-    before = tmp_path / "before"
-    shutil.copytree(root, before)
-    signed(root, folder, key)
-    report = validate(root, against=before)
-    assert "nobody's signature counts" in str(report.problems[0]) and "was changed" in str(report.notes[0])
-
-
-def test_disputed_and_withdrawn_entries_stay_with_their_history(root, folder, key):
-    signed(root, folder, key)
-    with pytest.raises(UsageError, match="for a reason"):
-        signed(root, folder, key, "disputed")
-    signed(root, folder, key, "disputed", reason="the weights are others")
-    (row,) = (row for row in read_board(root).rows if row.entry.benchmark == "insilico.V4-ridge")
-    assert (row.trust, row.unranked, row.best) == ("disputed", "disputed", None)
-    assert [a.verdict for a in row.attested.verdicts] == ["reproduced", "disputed"]
-    attested, _ = read_all(root)
-    assert attested[f"{folder.name}/{ENTRY}"].trust == "disputed"
-
-
-# recomputation
 
 
 @pytest.fixture(scope="module")

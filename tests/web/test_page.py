@@ -197,15 +197,22 @@ def test_score_cells_have_an_interval_and_a_ceiling(opened):
 
 
 def test_trust_is_shown_filtered_and_has_its_history(opened):
-    def attested(row, *verdicts):
+    def attested(row, *verdicts, earlier=()):
         facts = {"entry": f"{row.folder}/x.json", "entry_sha256": "0" * 64, "signer": "host@lab", "date": "2026-01-02"}
-        held = tuple(Attestation(verdict=v, reason="for a reason", **facts) for v in verdicts)
-        return replace(row, attested=Attested(verdicts=held))
+        old, held = (
+            tuple(Attestation(verdict=v, number=n, reason="for a reason", **facts) for n, v in enumerate(several, 1))
+            for several in (earlier, verdicts)
+        )
+        return replace(row, attested=Attested(verdicts=held, earlier=old))
 
     one, two, three, four = made.rows(4, NAMES[:1])
     open_ = replace(made.rows(5, NAMES[:1], submission="scores")[4], folder="open")
     own = replace(two, folder="mine", published=False, entry=made.entry("timm:mine", NAMES[0], seed=8))
-    rows = [attested(one, "spot-checked"), attested(two, "reproduced"), attested(three, "reproduced", "disputed")]
+    rows = [
+        attested(one, "spot-checked"),
+        attested(two, "reproduced"),
+        attested(three, "disputed", earlier=["reproduced"]),
+    ]
     page = opened([*rows, attested(four, "withdrawn"), open_, own], "#scores")
     badges = page.locator("#scores-table td[data-label=Trust] .badge").all_inner_texts()
     assert sorted(badges) == ["reproduced", "self-reported", "spot-checked", "unpublished"]
@@ -222,7 +229,7 @@ def test_trust_is_shown_filtered_and_has_its_history(opened):
     page.evaluate(f"location.hash = '#model={three.folder}'")
     history = page.locator("#model-body li").all_inner_texts()
     assert [line.split(": ")[1] for line in history] == [
-        "reproduced by host@lab, 2026-01-02", "disputed by host@lab, 2026-01-02"
+        "reproduced (an earlier file) by host@lab, 2026-01-02", "disputed by host@lab, 2026-01-02"
     ]  # fmt: skip
     page.evaluate("location.hash = '#overview'")
     assert page.locator("#standings .badge").all_inner_texts() == ["unpublished"]

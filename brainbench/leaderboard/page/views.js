@@ -13,7 +13,7 @@ function showModel(folder) {
   const own = rows.filter((row) => row.model === model);
   const scored = own.filter((row) => row.raw !== null);
   const place = el("div", null);
-  const told = own.flatMap((row) => row.verdicts.map((v) => el("li", null, row.benchmark.label + ": " + v[0] + " by ", named(v[1]), ", " + v[2], v[3] ? ": " : "", named(v[3]))));
+  const told = own.flatMap((row) => row.verdicts.map((v) => el("li", null, row.benchmark.label + ": " + v[0] + (v[4] ? " (an earlier file)" : "") + " by ", named(v[1]), ", " + v[2], v[3] ? ": " : "", named(v[3]))));
   const failed = own.filter((row) => row.raw === null);
   const curves = scored.filter((row) => row.curve.length > 1).map(curve);
   filled(emptied(body), null, [
