@@ -113,8 +113,9 @@ def verify(
     if sample is not None:
         entries, cells = recompute.sampled(entries, sample, seed)
     badge = "spot-checked" if sample is not None else "reproduced"
+    signed = entries
     if attest is not None:  # what forbids the signature is told before the hours that a recomputation takes
-        _may_sign(path, entries, badge, attest, signer)
+        signed = _may_sign(path, entries, badge, attest, signer)
     found_roots = roots(data_root)
     with (
         ProgressBars() as bars,
@@ -122,7 +123,8 @@ def verify(
     ):
         model = recompute.rebuilt(path, submission.card, entries[0], found_roots)
         computed = recompute.again(model, entries, setting, baselines=sample is None)
-        exchanged = recompute.control(model, entries, setting, seed=seed)
+        scored = [entry for entry in entries if computed[entry.benchmark].status == "ok"]
+        exchanged = recompute.control(model, scored, setting, seed=seed)
     tolerance = recompute.TOLERANCE[submission.card.submission]
     what = f"seed {seed}" + (f", cells {', '.join(cells)}" if cells else "")
     err.print(Text(f"Recomputed {len(entries)} of {len(submission.entries)} entries, tolerance {tolerance:g}; {what}"))
@@ -130,19 +132,19 @@ def verify(
     for entry in entries:
         claimed = entry if sample is None else entry.model_copy(update={"baselines": {}})
         bad = [d for d in recompute.differences(claimed, computed[entry.benchmark], tolerance) if d.fails]
-        null = exchanged[entry.benchmark]
-        leaks = recompute.control_fails(entry, null)
-        verdict = f"{'differs' if bad else 'agrees'}; control{' fails,' if leaks else ''} {_number(null.raw)}"
-        out.print(Text(f"{entry.label}: {verdict} against {_number(entry.raw)}"))
+        null = exchanged.get(entry.benchmark)
+        leaks = null is not None and recompute.control_fails(entry, null)
+        control = f"control{' fails,' if leaks else ''} {_number(null.raw if null else None)}"
+        out.print(Text(f"{entry.label}: {'differs' if bad else 'agrees'}; {control} against {_number(entry.raw)}"))
         failures += [f"{entry.benchmark}: {d.field}: claimed {d.claimed}, computed {d.computed}" for d in bad]
-        if leaks:
+        if leaks and null is not None:
             failures.append(f"{entry.benchmark}: control: {null.raw:.3f} with the stimuli exchanged is no less")
     if failures:
         for line in failures[:MOST_SHOWN]:
             err.print(Text(line))
         raise VerificationError(f"{submission.card.model} is not what it says in {len(failures)} fields: {failures[0]}")
     if attest is not None:
-        _sign(path, entries, badge, attest, signer, computed, f"verify, {what}")
+        _sign(path, signed, badge, attest, signer, computed, f"verify, {what}")
 
 
 @app.command()
@@ -321,13 +323,20 @@ def _root(folder: Path) -> Path:
     return root
 
 
-def _may_sign(folder: Path, entries: list[Any], verdict: str, key: Path, signer: str) -> None:
-    """Raises what `_sign` would raise for its key, signer, folder and entries."""
-    from brainbench.leaderboard.attestations import check
+def _may_sign(folder: Path, entries: list[Any], verdict: str, key: Path, signer: str) -> list[Any]:
+    """The entries that nobody objects to; the others are told. Raises what `_sign` would raise for them."""
+    from brainbench.leaderboard.attestations import Attested, check, read_all
 
     if not signer:
         raise UsageError("--attest goes with --signer: your name in allowed_signers")
-    check(_root(folder), [entry.path.as_posix() for entry in entries], cast(Any, verdict), key=key, signer=signer)
+    root = _root(folder)
+    attested, _ = read_all(root)
+    objected = [e for e in entries if attested.get(e.path.as_posix(), Attested()).objection is not None]
+    free = [entry for entry in entries if entry not in objected] or entries
+    check(root, [entry.path.as_posix() for entry in free], cast(Any, verdict), key=key, signer=signer)
+    for entry in objected:
+        err.print(Text(f"{entry.label} will have no badge: it is {attested[entry.path.as_posix()].trust}"))
+    return free
 
 
 def _sign(

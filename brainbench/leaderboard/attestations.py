@@ -22,10 +22,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
-from brainbench.errors import AccessError, InputError, ResourceError, UsageError
+from brainbench.errors import AccessError, InputError, ResourceError, UsageError, listed
 from brainbench.leaderboard.cards import Line, Paragraph, Sha256, read_cards, successors
 from brainbench.leaderboard.untrusted import Problem, content_of, files_of, first_error, parsed, shown
 
+MOST = 9999  # verdicts on one entry
 FOLDER, SIGNERS, NAMESPACE = "attestations", "allowed_signers", "brainbench"
 LIMITS = {".json": 16_384, ".sig": 16_384}
 Verdict = Literal["spot-checked", "reproduced", "disputed", "withdrawn", "lifted"]
@@ -51,7 +52,7 @@ class Attestation(BaseModel):
     schema_version: Literal[1] = 1
     entry: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._+@-]{1,120}/[A-Za-z0-9._+-]{1,110}\.json$")]
     entry_sha256: Sha256
-    number: int = Field(ge=1, le=9999)
+    number: int = Field(ge=1, le=MOST)
     verdict: Verdict
     signer: Annotated[str, StringConstraints(pattern=_SIGNER)]
     date: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")]
@@ -74,13 +75,23 @@ class Attested:
     earlier: tuple[Attestation, ...] = ()
 
     @property
-    def objection(self) -> Attestation | None:
-        """The last dispute or withdrawal, of this file or an earlier one, that no signer has lifted since."""
-        last = None
+    def objections(self) -> dict[str, Attestation]:
+        """The disputes and withdrawals that stand, by the entry that they were signed of: that is where each is lifted.
+
+        Each entry is taken by itself, or a lift of one would clear what was objected to another.
+        """
+        standing: dict[str, Attestation] = {}
         for attestation in (*self.earlier, *self.verdicts):
-            if attestation.verdict not in BADGES:
-                last = None if attestation.verdict == LIFTED else attestation
-        return last
+            if attestation.verdict in OBJECTIONS:
+                standing[attestation.entry] = attestation
+            elif attestation.verdict == LIFTED:
+                standing.pop(attestation.entry, None)
+        return standing
+
+    @property
+    def objection(self) -> Attestation | None:
+        """One that stands, of this entry or of one whose place it took: the last, or None."""
+        return next(reversed(self.objections.values()), None)
 
     @property
     def trust(self) -> str:
@@ -103,6 +114,8 @@ def read_all(root: Path, signers: Path | None = None) -> tuple[dict[str, Atteste
     signers = signers or root / SIGNERS
     told = successors(read_cards(root / "results"))
     top = root / FOLDER
+    if top.is_symlink() or (top.exists() and not top.is_dir()):
+        problems.append(Problem(file=FOLDER, message="is a link or a file: attestations lie in a folder"))
     folders = sorted(top.iterdir()) if top.is_dir() and not top.is_symlink() else []
     for folder in folders:
         files, wrong = files_of(folder, LIMITS)
@@ -185,14 +198,16 @@ def check(root: Path, entries: Sequence[str], verdict: Verdict, *, key: Path, si
     _signature(b"a trial\n", key=key, signer=signer, signers=root / SIGNERS)
     attested, _ = read_all(root)
     for entry in entries:
-        objection = attested.get(entry, Attested()).objection
-        if verdict in BADGES and objection is not None:
+        found = attested.get(entry, Attested())
+        if verdict in BADGES and found.objection is not None:
+            last = found.objection
             raise UsageError(
-                f"{entry} is {objection.verdict} by {objection.signer} ({objection.reason}), which no badge changes: a "
-                "signer lifts it first, with `brainbench leaderboard attest`, --verdict lifted and a --reason"
+                f"{entry} is {last.verdict} by {last.signer} ({last.reason}), which no badge changes: a signer first "
+                f"lifts it with `brainbench leaderboard attest` on {last.entry}, --verdict lifted and a --reason"
             )
-        if verdict == LIFTED and objection is None:
-            raise UsageError(f"{entry} is neither {' nor '.join(OBJECTIONS)}: there is nothing to lift")
+        if verdict == LIFTED and entry not in found.objections:
+            where = f"; what is objected to is {listed(found.objections)}" if found.objections else ""
+            raise UsageError(f"{entry} is neither {' nor '.join(OBJECTIONS)}: there is nothing to lift{where}")
 
 
 def attest(root: Path, entry: str, verdict: Verdict, *, key: Path, signer: str, reason: str = "", **found: Any) -> Path:
@@ -206,6 +221,8 @@ def attest(root: Path, entry: str, verdict: Verdict, *, key: Path, signer: str, 
     named = re.compile(re.escape(entry.partition("/")[2].removesuffix(".json")) + r"\.(\d{1,4})\.json(\.sig)?")
     there = [named.fullmatch(path.name) for path in where.glob("*")]
     number = 1 + max((int(match[1]) for match in there if match), default=0)
+    if number > MOST:
+        raise InputError(f"nothing was attested: {where} has a verdict number {MOST} on {entry}, the last there can be")
     content = _drafted(root, entry, verdict, number=number, signer=signer, reason=reason, **found)
     signature = _signature(content, key=key, signer=signer, signers=root / SIGNERS)
     path = where / f"{entry.partition('/')[2].removesuffix('.json')}.{number}.json"
@@ -243,7 +260,7 @@ def _drafted(root: Path, entry: str, verdict: Verdict, **fields: Any) -> bytes:
 
 def _signature(content: bytes, *, key: Path, signer: str, signers: Path) -> bytes:
     """A signature that holds. Raises UsageError where this key makes none, or it is not the key of that signer."""
-    done = _ssh_keygen("-Y", "sign", "-f", str(key), "-n", NAMESPACE, given=content)
+    done = _ssh_keygen("-Y", "sign", "-f", str(key), "-n", NAMESPACE, given=content, seconds=None)  # may ask somebody
     if done.returncode:
         why = done.stderr.decode(errors="replace").strip()
         raise UsageError(f"nothing was attested: ssh-keygen cannot sign with {key}: {why}")
@@ -257,9 +274,11 @@ def _signature(content: bytes, *, key: Path, signer: str, signers: Path) -> byte
     return done.stdout
 
 
-def _ssh_keygen(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def _ssh_keygen(*arguments: str, given: bytes, seconds: int | None = 60) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(["ssh-keygen", *arguments], input=given, capture_output=True, timeout=60, check=False)
+        return subprocess.run(
+            ["ssh-keygen", *arguments], input=given, capture_output=True, timeout=seconds, check=False
+        )
     except FileNotFoundError:
         raise AccessError(
             "attestations are signed and checked with ssh-keygen: install OpenSSH (8.1 or later)"

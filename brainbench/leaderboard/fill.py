@@ -157,4 +157,4 @@ def _facts(listed: Listed, name: str) -> dict[str, Any]:
                 "trained_on_benchmark_stimuli": False,
             }
         )
-    return listed.model_dump(exclude={"model", "benchmarks", "twin"})
+    return listed.model_dump(exclude={"model", "benchmarks", "without", "twin"})

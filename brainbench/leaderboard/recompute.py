@@ -18,7 +18,7 @@ from brainbench import models, runner, settings
 from brainbench.benchmarks import known
 from brainbench.core.protocols import Model
 from brainbench.core.specs import fingerprint, plain
-from brainbench.entry import Entry, Scored
+from brainbench.entry import Baseline, Entry, Scored
 from brainbench.errors import InputError, UnknownNameError, UsageError, VerificationError
 from brainbench.leaderboard.cards import FEATURES, REBUILT_FROM, Card
 from brainbench.leaderboard.rules import stale
@@ -31,7 +31,8 @@ TOLERANCE = {"features": 1e-4, "rebuildable": 5e-3}
 DRAWS = 3  # of a control that fails each time
 _STRETCHED = ("low", "high", "difference_low", "difference_high", "normalized_low", "normalized_high")
 _LOOSE = ("p", "threshold", "onset_share")
-_TOLD = ("reason", "onset_s", "onset_low_s", "onset_high_s", "peak_s", "peak_low_s", "peak_high_s")
+_LATENCIES = ("onset_s", "onset_low_s", "onset_high_s", "peak_s", "peak_low_s", "peak_high_s", "reason")
+_TOLD = {"reason": ("reason",), "time_course": _LATENCIES, "baselines": ("layer", "reason")}
 # what is held against the card, the benchmark and this machine elsewhere
 _ELSEWHERE = {"schema_version", "model", "model_fingerprint", "model_identity", "provenance"}
 _ELSEWHERE |= {"benchmark", "benchmark_fingerprint", "benchmark_identity", "synthetic"}
@@ -65,7 +66,11 @@ def rebuilt(folder: Path, card: Card, entry: Entry, roots: dict[str, Path]) -> M
         if card.model.partition(":")[0] not in REBUILT_FROM:
             raise UsageError(f"{card.model} cannot be rebuilt by its name")
         networks = card.model.partition(":")[0] in runner.TWINNED  # the other sources pool in one way alone
-        model = models.load(card.model, layers=_layers(entry, poolings=networks), roots=roots)
+        try:
+            model = models.load(card.model, layers=_layers(entry, poolings=networks), roots=roots)
+        except UnknownNameError as error:
+            models.load(card.model, roots=roots)  # unless it is the model that this machine does not know
+            raise VerificationError(f"model_identity.layers: {card.model} lacks one: {error}") from None
     here: dict[str, Any] = plain(model.spec)
     claimed = entry.model_identity
     if card.submission == "features":  # the file may have been named otherwise
@@ -127,7 +132,7 @@ def control(
     times in all, and the last draw is what counts.
     """
     found: dict[str, Scored] = {}
-    asked = [entry for entry in entries if entry.status == "ok"]
+    asked = list(entries)
     for draw in range(DRAWS):
         found |= runner.control(model, [known()[entry.benchmark] for entry in asked], setting, seed=seed + draw)
         asked = [entry for entry in asked if control_fails(entry, found[entry.benchmark])]
@@ -153,10 +158,15 @@ def differences(claimed: Entry, computed: Entry, tolerance: float) -> list[Diffe
 
     Scores may differ by `tolerance`, replicates and intervals by three times that; extras, the geometry of layers and
     p-values by thirty times, of the value where that is above 1; counts and names not at all. Another layer may have
-    been chosen where the two are within twice the tolerance. What is told and does not fail: reasons, the layers of
-    baselines, latencies (argmaxes, which the tolerance may move by bins) and what an entry does not say of baselines,
-    extras and geometry.
+    been chosen where the two are within twice the tolerance; the score must be the same all the same. What is told and
+    does not fail: reasons, the layers of baselines, latencies (argmaxes, which the tolerance may move by bins), extras
+    and geometry that the entry lacks. Baselines that it lacks, or says it has none of, are not compared.
     """
+    lacking = {name for name, own in computed.baselines.items() if _unscored(claimed.baselines.get(name))}
+    computed = computed.model_copy(
+        update={"baselines": {n: b for n, b in computed.baselines.items() if n not in lacking}}
+    )
+    claimed = claimed.model_copy(update={"baselines": {n: b for n, b in claimed.baselines.items() if n not in lacking}})
     mine, theirs = (dict(_leaves(entry.model_dump(exclude=_ELSEWHERE))) for entry in (claimed, computed))
     found = []
     for path in mine | theirs:
@@ -165,6 +175,10 @@ def differences(claimed: Entry, computed: Entry, tolerance: float) -> list[Diffe
             fails = not _within(path, one, other, computed, tolerance)
             found.append(Difference(field=".".join(path), claimed=one, computed=other, fails=fails))
     return found
+
+
+def _unscored(baseline: Baseline | None) -> bool:
+    return baseline is None or (baseline.raw is None and bool(baseline.reason))
 
 
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -179,7 +193,8 @@ def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
 def _within(path: tuple[str, ...], one: Any, other: Any, computed: Entry, tolerance: float) -> bool:
     top, last = path[0], path[-1]
     beside = top == "extras" or (top == "layers" and "geometry" in path)
-    if last in _TOLD or (top == "baselines" and last == "layer") or (one is None and (beside or top == "baselines")):
+    told = _TOLD.get(top, ())
+    if last in told or (one is None and beside):
         return True
     if top in ("layer", "layer_by_fold", "optimistic") and isinstance(one, str):
         on = {layer.layer: layer.raw if top == "optimistic" else layer.train for layer in computed.layers}

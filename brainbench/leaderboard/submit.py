@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from brainbench.core.specs import plain
 from brainbench.entry import Entry, read
 from brainbench.errors import InputError, ResourceError, UsageError
-from brainbench.leaderboard.cards import CARD, FEATURES, FIRM, REBUILT_FROM, Card, as_toml
-from brainbench.leaderboard.untrusted import FEATURES_BYTES
+from brainbench.leaderboard.cards import CARD, FEATURES, FIRM, REBUILT_FROM, Card, Line, as_toml
+from brainbench.leaderboard.untrusted import FEATURES_BYTES, first_error
 from brainbench.leaderboard.validate import RESULTS
 
 # what a card's author tells, which no entry does
@@ -49,6 +51,10 @@ def submit(
     score or was made of other features, UsageError where features are missing, superfluous or too large, or an earlier
     entry differs and no reason was given.
     """
+    try:
+        TypeAdapter(Line).validate_python(reason or "none is given")
+    except ValidationError as error:
+        raise UsageError(f"the reason is one line of at most 100 characters: {first_error(error)}") from None
     if features is not None and scores_only:
         raise UsageError("--scores-only submits no features, and --features does: give one of the two")
     entries = [entry for entry in read(run) if keep is None or entry.benchmark in keep]
@@ -134,7 +140,8 @@ def _known(entry: Entry, features: Path | None, scores_only: bool) -> dict[str, 
 def _check_scored(features: Path, entry: Entry) -> None:
     from brainbench.models import features_file
 
-    here: dict[str, Any] = plain(features_file.load(str(features)).spec)
+    layers = [layer["name"] for layer in entry.model_identity["layers"]]
+    here: dict[str, Any] = plain(features_file.load(str(features), layers=layers).spec)
     for field in here:  # the file may be named otherwise, and not all its layers be scored
         if field not in ("id", "layers") and here[field] != entry.model_identity.get(field):
             raise InputError(
@@ -144,15 +151,22 @@ def _check_scored(features: Path, entry: Entry) -> None:
 
 
 def _earlier(folder: Path) -> dict[str, Any]:
+    """What the card that is there says. Raises InputError for one that no TOML reader takes."""
     path = folder / CARD
-    return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}. Mend it, or take it away.") from None
+    if not isinstance(found.get("supersedes", []), list):
+        raise InputError(f"{path}: supersedes is no list of [[supersedes]] tables. Mend it, or take it away.")
+    return found
 
 
 def _superseded(folder: Path, entries: Sequence[Entry], reason: str) -> list[dict[str, str]]:
     found = []
     for entry in entries:
         path = folder / entry.path.name
-        if not path.exists() or path.read_text(encoding="utf-8") == text_of(entry):
+        if not path.exists() or path.read_bytes() == text_of(entry).encode():
             continue
         if not reason:
             raise UsageError(

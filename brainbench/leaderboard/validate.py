@@ -89,11 +89,12 @@ def validate(path: Path, *, against: Path | None = None) -> Report:
     before = {} if against is None else _hashes(against)
     for folder in _folders(path / RESULTS, report):
         _submission(folder, report, before)
-    _among_all(report, before)
+    signers = None if against is None else against / attestations.SIGNERS  # nobody lets himself in
+    attested, problems = attestations.read_all(path, signers)
+    _among_all(report, before, {where for where, found in attested.items() if found.objection is not None})
     if against is not None:
         _since(path, against, before, report)
-    signers = None if against is None else against / attestations.SIGNERS  # nobody lets himself in
-    report.problems += attestations.read_all(path, signers)[1]
+    report.problems += problems
     return report
 
 
@@ -172,14 +173,16 @@ def _features(submission: Submission, path: Path | None, report: Report) -> None
         report.problems.append(Problem(file=label, message=f"has the sha256 {digest}, the card names another"))
 
 
-def _among_all(report: Report, before: dict[str, str]) -> None:
+def _among_all(report: Report, before: dict[str, str], objected: set[str]) -> None:
     """What no two submissions may share, and what all entries of a benchmark do share.
 
     Entries that stood there before are right, and their model is theirs. A name proves nothing: without a before, all
     who share a model are told, and of a benchmark's facts what most entries say is right, if there is such a thing.
+    Each division is by itself: what nobody can recompute holds nothing against what somebody can; nor does what is
+    `objected` to.
     """
-    models: dict[str, dict[str, bool]] = {}  # folders by what the model is, and whether they stood there before
-    said: dict[tuple[str, str], dict[str, object]] = {}  # by benchmark and fact: what each entry says
+    models: dict[tuple[str, str], dict[str, bool]] = {}  # by division and what the model is: folders, if they stood
+    said: dict[tuple[str, str, str], dict[str, object]] = {}  # by division, benchmark and fact: what each entry says
     stood: set[str] = set()
     told = superseded(_cards(report))
     for submission in report.submissions:
@@ -191,10 +194,15 @@ def _among_all(report: Report, before: dict[str, str]) -> None:
         own = {f"{name}/{file}": submission.sha256[file] for file in submission.entries}
         stood |= {where for where, digest in own.items() if before.get(f"{RESULTS}/{where}") == digest}
         entries = {f"{name}/{file}": entry for file, entry in submission.entries.items()}
-        live = {where: entry for where, entry in entries.items() if (where, own[where]) not in told}
+        live = {w: e for w, e in entries.items() if (w, own[w]) not in told and w not in objected}
+        division = submission.card.division
+        for old in submission.card.supersedes:
+            if own.get(old.path) == old.sha256:
+                why = "is superseded by its own card: a file that was replaced cannot come back; score it again"
+                report.problems.append(Problem(file=old.path, message=why))
         for entry in list(live.values())[:1]:
             content = {key: entry.model_identity.get(key) for key in ("weights", "preprocessing", "layers")}
-            models.setdefault(fingerprint(content), {})[name] = not stood.isdisjoint(live)
+            models.setdefault((division, fingerprint(content)), {})[name] = not stood.isdisjoint(live)
         for where, entry in live.items():
             if entry.status != "ok" or stale(entry):
                 continue
@@ -207,7 +215,7 @@ def _among_all(report: Report, before: dict[str, str]) -> None:
                 "n_neuroids": entry.n_neuroids + entry.n_excluded,
             }
             for fact, value in facts.items():
-                said.setdefault((entry.benchmark_fingerprint, fact), {})[where] = value
+                said.setdefault((division, entry.benchmark_fingerprint, fact), {})[where] = value
     for folders in models.values():
         earlier = [name for name, stands in folders.items() if stands]
         for name in folders if len(folders) > 1 else ():
@@ -215,7 +223,7 @@ def _among_all(report: Report, before: dict[str, str]) -> None:
                 others = ", ".join(other for other in (earlier or folders) if other != name)
                 why = f"is the model of {others}, with the same weights, preprocessing and layers"
                 report.problems.append(Problem(file=f"{name}/{CARD}", field="model", message=why))
-    for (_, fact), values in said.items():
+    for (*_, fact), values in said.items():
         report.problems += _odd_ones(fact, values, {w: v for w, v in values.items() if w in stood} or values)
 
 
@@ -240,7 +248,7 @@ def _hashes(root: Path) -> dict[str, str]:
     """The sha256 of what a leaderboard may hold; files of any other kind are not opened, here neither."""
     found = {}
     for top in (RESULTS, attestations.FOLDER):
-        for path in sorted((root / top).rglob("*")):
+        for path in () if (root / top).is_symlink() else sorted((root / top).rglob("*")):
             kinds = LIMITS if top == RESULTS else attestations.LIMITS
             if stat.S_ISREG(os.lstat(path).st_mode) and path.suffix in kinds:
                 with opened(path, FEATURES_BYTES) as (file, _):
@@ -257,6 +265,8 @@ def _since(root: Path, against: Path, before: dict[str, str], report: Report) ->
             continue
         if file.startswith(f"{attestations.FOLDER}/"):
             report.problems.append(Problem(file=file, message="was changed or removed: attestations are only added"))
+        elif file.endswith(f"/{FEATURES}") and (file.partition("/")[2], digest) in told:
+            continue  # superseded by others, or by scores alone
         elif file not in now:
             why = "was removed since it was accepted: a file is superseded under its name, or withdrawn, but stays"
             report.problems.append(Problem(file=file, message=why))

@@ -145,6 +145,7 @@ class _Problem:
     def machine(self, y: Float[Tensor, " n"], cost: float, v: Float[Tensor, " q"]) -> Float[Tensor, " q"]:
         """The weights of one machine, from any others."""
         said = self.side @ v
+        now = self._loss(v, said, y, cost)
         while True:
             inside = y * said < 1
             goal = self._ridge(y, inside, 1 / (2 * cost))
@@ -152,14 +153,15 @@ class _Problem:
             if torch.equal(y * reached < 1, inside):
                 return goal
             step, change = goal - v, reached - said
-            now = self._loss(v, said, y, cost)
             slope = float(v @ (change if self.dual else step) - 2 * cost * (y - said)[inside] @ change[inside])
             share = 1.0
-            while self._loss(v + share * step, said + share * change, y, cost) > now + 1e-4 * share * slope:
+            while (then := self._loss(v + share * step, said + share * change, y, cost)) > now + 1e-4 * share * slope:
                 share /= 2
-                if share < 1e-9:  # rows that lie on the margin are in or out of it by rounding: nothing is to be gained
+                if share < 1e-9:
                     return v
-            v, said = v + share * step, said + share * change
+            if then >= now:  # rows that lie on the margin are in or out of it by rounding: nothing is to be gained
+                return v
+            v, said, now = v + share * step, said + share * change, then
 
     def _loss(self, v: Tensor, said: Tensor, y: Tensor, cost: float) -> float:
         return float(v @ (said if self.dual else v) / 2 + cost * (1 - y * said).clamp_min(0).square().sum())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from brainbench import cli
+from brainbench import cli, cli_leaderboard
 from brainbench.errors import ResourceError, UsageError
 from brainbench.leaderboard import attestations, recompute
 from brainbench.leaderboard.attestations import attest, check, read_all
@@ -194,15 +194,50 @@ def test_an_objection_follows_a_model_through_folders(root, folder, key, made):
     second = made.submitted(root, made.entry(raw=0.42, weights="1" * 64), supersedes=old(folder))
     made.submitted(root, made.entry("timm:rival", raw=0.3))
     third = made.submitted(root, made.entry(raw=0.43, weights="2" * 64), supersedes=old(second))
-    (folder / ENTRY).unlink()  # the last of its folder's: the attestation is about a file that is no more
     assert validate(root).problems == []
     for successor in (second, third):
         row = shown(root, successor)
         assert (row.trust, history(row)) == ("disputed", (["disputed"], []))
     assert {r.trust for r in read_board(root).rows if r.entry.model == "timm:rival"} == {"self-reported"}
-    signed(root, second, key, "lifted")
+    signed(root, third, key, "disputed", "lifted")  # its own: the first one's is lifted where it was signed
+    assert [shown(root, f).trust for f in (second, third)] == ["disputed", "disputed"]
+    with pytest.raises(UsageError, match=f"nothing to lift; what is objected to is {folder.name}/"):
+        check(root, [f"{second.name}/{ENTRY}"], "lifted", key=key(root), signer="host@lab", reason="x")
+    signed(root, folder, key, "lifted")
     assert [shown(root, f).trust for f in (second, third)] == ["self-reported", "self-reported"]
-    assert history(shown(root, third)) == (["disputed", "lifted"], [])
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_lift_of_one_predecessor_clears_no_other(root, folder, key, made, first):
+    """Whichever of the two comes first by the name of its folder."""
+    other = made.submitted(root, made.entry(raw=0.42, weights="1" * 64))
+    lifted, standing = sorted([folder, other])[first], sorted([folder, other])[1 - first]
+    signed(root, lifted, key, "disputed", "lifted")
+    signed(root, standing, key, "disputed")
+    heir = made.submitted(root, made.entry(raw=0.43, weights="2" * 64), supersedes=[*old(folder), *old(other)])
+    assert shown(root, heir).trust == "disputed"
+    signed(root, heir, key, "disputed", "lifted")
+    assert shown(root, heir).trust == "disputed"
+
+
+def test_attestations_are_no_link(tmp_path, root, folder, key):
+    signed(root, folder, key, "disputed")
+    before = tmp_path / "before"
+    shutil.copytree(root, before)
+    (root / "attestations").rename(root / "docs")
+    (root / "attestations").symlink_to(root / "docs")
+    found = [str(problem) for problem in validate(root, against=before).problems]
+    assert any("attestations: is a link or a file" in p for p in found)
+    assert any("was changed or removed: attestations are only added" in p for p in found)
+
+
+def test_what_nobody_objects_to_may_have_its_badge(root, folder, key, capsys):
+    (submission,) = validate(root).submissions
+    entries = list(submission.entries.values())
+    signed(root, folder, key, "withdrawn")
+    free = cli_leaderboard._may_sign(folder, entries, "reproduced", key(root), "host@lab")
+    assert len(entries) == 2 and [e.path.name for e in free] == [e.path.name for e in entries if e.path.name != ENTRY]
+    assert "will have no badge: it is withdrawn" in " ".join(capsys.readouterr().err.split())
 
 
 def test_nobody_takes_on_what_is_anothers(root, folder, key, made):
@@ -299,13 +334,16 @@ def test_what_forbids_a_signature_is_told_before_anything_is_recomputed(
     monkeypatch.setattr(recompute, "rebuilt", never)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "id2"], check=True)
     pen = key(root)
-    if "verdict" in change:
+    if "verdict" in change:  # of every entry
         signed(root, folder, key, change["verdict"])
+        for path in sorted({*folder.glob("*.json")} - {folder / ENTRY}):
+            reason = {"disputed": "the weights are others", "withdrawn": "asked for"}[change["verdict"]]
+            name = f"{folder.name}/{path.name}"
+            attestations.attest(root, name, change["verdict"], key=pen, signer="host@lab", reason=reason)
     if "place" in change:
         shutil.move(folder, tmp_path / change["place"])
         (tmp_path / change["place"]).rename(folder := tmp_path / folder.name)
     words = ["--attest", tmp_path / change["key"] if "key" in change else pen, "--signer"]
     assert command(monkeypatch, "verify", folder, *words, change.get("signer", "host@lab")) == 2
     assert says in " ".join(capsys.readouterr().err.split())
-    before = {"disputed", "withdrawn"}.intersection(change.values())
-    assert len(list(root.glob("attestations/*/*.json"))) == len(before)
+    assert len(list(root.glob("attestations/*/*.json"))) == (2 if "verdict" in change else 0)

@@ -3,11 +3,15 @@
 import hashlib
 import shutil
 
+import numpy as np
 import pytest
 
+from brainbench.entry import read
 from brainbench.errors import InputError, UsageError
+from brainbench.leaderboard.attestations import attest
 from brainbench.leaderboard.board import read_board
 from brainbench.leaderboard.validate import validate
+from brainbench.models.features_file import write_features
 
 V4 = "insilico.V4-ridge.json"
 
@@ -151,3 +155,48 @@ def test_an_empty_leaderboard_can_be_committed(tmp_path, root):
     (results / ".gitkeep").unlink()
     (results / ".gitkeep").symlink_to(tmp_path / "nothing")
     assert len(found(results.parent)[0]) == 1
+
+
+@pytest.mark.parametrize("withdrawn", [False, True])
+def test_what_nobody_can_recompute_or_was_withdrawn_bars_nobody(root, folder, made, key, withdrawn):
+    """The model itself under another name, and other counts of the benchmark: of scores alone, or taken back."""
+    weights = read(folder / V4)[0].model_identity["weights"]
+    rest = {"submission": "rebuildable" if withdrawn else "scores"}
+    squatter = made.submitted(root, made.entry("timm:squatter", weights=weights, n_stimuli=300), **rest)
+    if withdrawn:
+        assert found(root)[0]
+        attest(root, f"{squatter.name}/{V4}", "withdrawn", key=key(root), signer="host@lab", reason="no such model")
+    assert found(root)[0] == []
+    assert {row.folder for row in read_board(root).rows} == {folder.name, squatter.name}
+
+
+def test_what_was_superseded_does_not_come_back_unranked(root, folder, made):
+    first = (folder / V4).read_text()
+    made.submitted(root, made.entry(raw=0.45), supersedes=[old := superseding(folder / V4)])
+    again = [old, superseding(folder / V4)]
+    made.submitted(root, made.entry(raw=0.4), supersedes=again)
+    assert (folder / V4).read_text() == first
+    (problem,) = found(root)[0]
+    assert problem.startswith(f"{folder.name}/{V4}: is superseded by its own card")
+
+
+def test_features_may_give_way_to_scores_alone(tmp_path, root, made):
+    entry = made.entry("features:mine")
+    path = root / "results" / entry.path.parts[0] / "features.safetensors"
+    path.parent.mkdir()
+    write_features(path, {"a": np.ones((3, 2))}, ["x", "y", "z"], model="mine")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    given = made.submitted(root, entry, submission="features", features_sha256=digest)
+    before = shutil.copytree(root, tmp_path / "before")
+    lines = [superseding(path), superseding(given / "model.toml")]
+    path.unlink()
+    made.submitted(root, entry, submission="scores")
+    assert any("was removed" in problem for problem in found(root, before)[0])
+    made.submitted(root, entry, submission="scores", supersedes=lines)
+    assert found(root, before)[0] == []
+
+
+def test_signers_that_are_no_file_are_a_problem(root, folder, before):
+    (root / "allowed_signers").mkdir()
+    with pytest.raises(InputError, match="allowed_signers is no plain file"):
+        validate(root, against=before)

@@ -75,7 +75,7 @@ def test_what_a_card_declares_stays_when_more_is_submitted(run_of_features, scor
     ("change", "says"),
     [
         ({"features": 2.0}, r"model_identity\.weights: .* is not what features:mine was scored from"),
-        ({"layer": "b"}, r"model_identity\.weights: "),
+        ({"layer": "b"}, "unknown layer 'a'"),
         ({"licence": "MIT"}, r"model_identity\.licence: .* the run has 'unknown', the file 'MIT'"),
     ],
 )
@@ -84,7 +84,7 @@ def test_only_the_features_that_were_scored_are_submitted(tmp_path, scored, chan
     features = {change.get("layer", "a"): table.tensors["a"] * change.get("features", 1.0)}
     facts = {"licence": change["licence"]} if "licence" in change else {}
     write_features(tmp_path / "g.safetensors", features, table.stimulus_ids, model="mine", **facts)
-    with pytest.raises(InputError, match=says):
+    with pytest.raises((InputError, UsageError), match=says):
         submit(scored / "run", tmp_path / "L", facts={}, features=tmp_path / "g.safetensors")
     assert not (tmp_path / "L").exists()
 
@@ -215,6 +215,19 @@ def test_what_is_verified_is_one_submission(root, folder, monkeypatch, capsys):
         assert "is no submission, it has no model.toml: name one folder" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_card_that_is_broken_or_a_reason_that_is_long_stops_a_submission(scored, run_of_features):
+    files = {path: path.read_bytes() for path in run_of_features.iterdir()}
+    to, card = run_of_features.parents[1], run_of_features / "model.toml"
+    for text, says in (("x = [", "is not TOML"), ("supersedes = 3", "supersedes is no list")):
+        card.write_text(text)
+        with pytest.raises(InputError, match=says):
+            submit(scored / "run", to, facts={}, features=scored / "f.safetensors")
+    card.write_bytes(files[card])
+    with pytest.raises(UsageError, match="the reason is one line of at most 100 characters"):
+        submit(scored / "run", to, facts={}, features=scored / "f.safetensors", reason="x" * 101)
+    assert {path: path.read_bytes() for path in run_of_features.iterdir()} == files
+
+
 def test_other_weights_are_another_model(run_of_features, made):
     (entry,) = read(run_of_features / "insilico.V1-ridge.json")
     card = validate(run_of_features).submissions[0].card
@@ -287,6 +300,11 @@ def test_every_number_is_compared(made, field, beyond):
 
 def test_what_an_entry_invents_or_leaves_out_differs(made):
     entry = whole(made)
+    named = entry.model_copy(update={"extras": entry.extras | {"peak_s": 9.0, "reason": 1.0}})
+    assert {d.field for d in recompute.differences(named, entry, 1e-4) if d.fails} == {"extras.peak_s", "extras.reason"}
+    bare = Baseline(raw=0.3, normalized=0.1)
+    hiding = recompute.differences(entry.model_copy(update={"baselines": {"pixels": bare}}), entry, 1e-4)
+    assert "baselines.pixels.difference_low" in {d.field for d in hiding if d.fails}
     assert any(d.fails for d in recompute.differences(entry, entry.model_copy(update={"baselines": {}}), 1e-4))
     inventing = entry.model_copy(update={"extras": entry.extras | {"iq": 1.0}})
     assert [d.field for d in recompute.differences(inventing, entry, 1e-4) if d.fails] == ["extras.iq"]

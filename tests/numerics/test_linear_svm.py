@@ -115,3 +115,12 @@ def test_leaks_and_small_categories_are_refused():
         svm_accuracy(x, labels, [(rows[:20], rows[19:])])
     with pytest.raises(InputError, match="2 training stimuli"):
         svm_accuracy(x, labels, [(rows[:8], rows[8:])])
+
+
+def test_a_step_that_gains_nothing_is_the_last():
+    """A row on the margin was in and out of it by rounding, and every step was taken, for ever."""
+    half = torch.tensor([[2.0, 1], [1, 2], [1, 1], [2, 0]], dtype=torch.float64)
+    labels = torch.tensor([1, 1, 1, 1, 0, 0, 0, 0])
+    rows = torch.arange(8)
+    whole = linear_svm._predicted(torch.cat([half, -half]), labels, rows, rows, linear_svm.COSTS)
+    assert bool((whole == labels).all())
