@@ -89,7 +89,7 @@ def validate_(
 def verify(
     path: Annotated[Path, typer.Argument(help="A submission's folder in results/.")],
     sample: Annotated[
-        int | None, typer.Option(metavar="N", help="Recompute only what N cells, benchmark x subject, need.")
+        int | None, typer.Option(metavar="N", min=1, help="Recompute only what N cells, benchmark x subject, need.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Draws the cells and the control [a new one].")] = None,
     attest: Attest = None,
@@ -97,7 +97,10 @@ def verify(
     device: Device = "auto",
     data_root: DataRoot = None,
 ) -> None:
-    """Recompute a submission and compare it field by field. Exit code 5: it is not what it says, with the field."""
+    """Recompute a submission and compare it field by field. Exit code 5: it is not what it says, with the field.
+
+    Nothing that was computed before is used. A sample leaves the baselines out, which cost as much as the model.
+    """
     import secrets
 
     from brainbench import settings
@@ -110,23 +113,26 @@ def verify(
     if sample is not None:
         entries, cells = recompute.sampled(entries, sample, seed)
     found_roots = roots(data_root)
-    with ProgressBars() as bars:
-        setting = settings.make_setting(roots=found_roots, device=device, progress=lambda: bars)
+    with (
+        ProgressBars() as bars,
+        recompute.fresh(settings.make_setting(roots=found_roots, device=device, progress=lambda: bars)) as setting,
+    ):
         model = recompute.rebuilt(path, submission.card, entries[0], found_roots)
-        computed = recompute.again(model, entries, setting, baselines=False)
+        computed = recompute.again(model, entries, setting, baselines=sample is None)
         exchanged = recompute.control(model, entries, setting, seed=seed)
     tolerance = recompute.TOLERANCE[submission.card.submission]
     what = f"seed {seed}" + (f", cells {', '.join(cells)}" if cells else "")
     err.print(Text(f"Recomputed {len(entries)} of {len(submission.entries)} entries, tolerance {tolerance:g}; {what}"))
     failures = []
     for entry in entries:
-        differences = list(recompute.differences(entry, computed[entry.benchmark], tolerance))
-        bad = [d for d in differences if d.fails]
+        claimed = entry if sample is None else entry.model_copy(update={"baselines": {}})
+        bad = [d for d in recompute.differences(claimed, computed[entry.benchmark], tolerance) if d.fails]
         null = exchanged[entry.benchmark]
-        verdict = "differs" if bad else "agrees"
-        out.print(Text(f"{entry.label}: {verdict}; control {_number(null.raw)} against {_number(entry.raw)}"))
+        leaks = recompute.control_fails(entry, null)
+        verdict = f"{'differs' if bad else 'agrees'}; control{' fails,' if leaks else ''} {_number(null.raw)}"
+        out.print(Text(f"{entry.label}: {verdict} against {_number(entry.raw)}"))
         failures += [f"{entry.benchmark}: {d.field}: claimed {d.claimed}, computed {d.computed}" for d in bad]
-        if recompute.control_fails(entry, null):
+        if leaks:
             failures.append(f"{entry.benchmark}: control: {null.raw:.3f} with the stimuli exchanged is no less")
     if failures:
         for line in failures[:MOST_SHOWN]:
@@ -144,7 +150,10 @@ def reproduce(
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the run of an entry again, baselines included: every number that differs, and what of the machine does."""
+    """Make the run of an entry again, baselines included: every number that differs, and what of the machine does.
+
+    Nothing that was computed before is used.
+    """
     from dataclasses import asdict
 
     from brainbench import settings
@@ -155,12 +164,14 @@ def reproduce(
         raise UnknownNameError("entry", path.name, submission.entries)
     (entry,) = recompute.current([submission.entries[path.name]])
     found_roots = roots(data_root)
-    with ProgressBars() as bars:
-        setting = settings.make_setting(roots=found_roots, device=device, progress=lambda: bars)
+    with (
+        ProgressBars() as bars,
+        recompute.fresh(settings.make_setting(roots=found_roots, device=device, progress=lambda: bars)) as setting,
+    ):
         model = recompute.rebuilt(path.parent, submission.card, entry, found_roots)
         computed = recompute.again(model, [entry], setting, baselines=True)[entry.benchmark]
     tolerance = recompute.TOLERANCE[submission.card.submission]
-    differences = list(recompute.differences(entry, computed, tolerance))
+    differences = recompute.differences(entry, computed, tolerance)
     environments = recompute.environments(entry, computed)
     if as_json:
         found = {"differences": [asdict(d) for d in differences], "environment": environments}
@@ -220,6 +231,8 @@ def build(
     """Write the leaderboard as one static page that works offline, from disk."""
     if merge and to is None:
         raise UsageError("give a page with unpublished entries a place of its own, --to FILE: site/ is public")
+    if merge and to is not None and to.resolve().is_relative_to((root / "site").resolve()):
+        raise UsageError(f"{to} lies in {root / 'site'}, which is public: give the page a place of its own")
     _write_page(root, merge or (), to)
 
 
@@ -283,12 +296,19 @@ def _write_page(root: Path, merge: Sequence[Path] = (), to: Path | None = None) 
 
 
 def _submission(folder: Path) -> Any:
-    """A submission without problems. Raises VerificationError, naming the field, for one that cannot be right."""
+    """A submission without problems; an entry of an earlier benchmark may be there: what recomputes leaves it out.
+
+    Raises UsageError for a folder that is none, VerificationError, naming the field, for one that cannot be right.
+    """
+    from brainbench.leaderboard.cards import CARD
     from brainbench.leaderboard.validate import validate
 
+    if folder.is_dir() and not (folder / CARD).exists():
+        raise UsageError(f"{folder} is no submission, it has no {CARD}: name one folder of results/")
     report = validate(folder)
-    if report.problems or len(report.submissions) != 1:
-        raise VerificationError(f"not valid, so not recomputed: {listed(map(str, report.problems), 3)}")
+    problems = [str(problem) for problem in report.problems if problem.field != "benchmark_fingerprint"]
+    if problems or len(report.submissions) != 1:
+        raise VerificationError(f"not valid, so not recomputed: {listed(problems, 3)}")
     return report.submissions[0]
 
 

@@ -82,8 +82,15 @@ def scores_table(model: str, entries: Sequence[Entry]) -> Table:
 
 def _shares(entries: Sequence[Entry]) -> str:
     """What the scores are of scorers that ask how well categories can be told."""
-    told = sorted({e.scorer.split()[0] for e in entries if e.scale == "share"})
-    return f" (for {' and '.join(told)} a share of what there is to tell of categories)" if told else ""
+    told = []
+    for name, what in (
+        ("kernel_analysis", "a share of what there is to tell of categories"),
+        ("svm", "the share of stimuli put into their category"),
+    ):
+        mine = [e for e in entries if e.scorer.split()[0] == name]
+        chance = sorted({f"{c:.3f}" for e in mine if isinstance(c := e.extras.get("chance"), float)})
+        told += [f"for {name} {what}" + (f", by chance {' or '.join(chance)}" if chance else "")] if mine else []
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def _ceilings(entries: Sequence[Entry]) -> str:

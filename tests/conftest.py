@@ -21,3 +21,8 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip("no recordings: set BRAINBENCH_DATA to the folder that holds them")
     return root
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests go first: a file is one worker's, and a long one that comes last leaves the others idle."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -517,7 +517,10 @@ def test_every_shipped_benchmark_could_run():
 def test_the_caption_says_what_a_share_is_and_categories_have_no_neuroids(run, features):
     code, out, _ = run("score", features(), "-b", "insilico.category-svm", "insilico.V1-ridge")
     said = " ".join(out.split())
-    assert code == 0 and "correlation r (for svm a share of what there is to tell of categories), layer" in said
+    assert (
+        code == 0
+        and "correlation r (for svm the share of stimuli put into their category, by chance 0.125), layer" in said
+    )
     (row,) = [line for line in out.splitlines() if line.startswith("insilico.category-svm")]
     assert row.count("–") == 3  # ceiling, normalized and neuroids
     _, out, _ = run("score", features(), "-b", "insilico.V1-ridge")

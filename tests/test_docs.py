@@ -28,6 +28,7 @@ def install(folder):
     (info / "entry_points.txt").write_text(points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["add_a_dataset.md", "add_a_model.md", "add_a_scorer.md"])
 def test_the_page_runs_as_it_stands(page, tmp_path):
     blocks = BLOCK.findall((DOCS / page).read_text())

@@ -12,6 +12,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "scorers"
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["feature_strength.md", "geometry.md", "matching.md"])
 def test_the_page_prints_what_it_says(page, tmp_path):
     blocks = BLOCK.findall((DOCS / page).read_text())

@@ -22,7 +22,7 @@ from brainbench.leaderboard.attestations import Attested, read_all
 from brainbench.leaderboard.cards import CARD, Card, superseded
 from brainbench.leaderboard.rules import stale
 from brainbench.leaderboard.untrusted import Problem
-from brainbench.leaderboard.validate import is_root, validate
+from brainbench.leaderboard.validate import RESULTS, is_root, validate
 from brainbench.numerics.resampling import interval
 
 UNPUBLISHED = "unpublished"
@@ -119,18 +119,12 @@ def board(rows: Sequence[Row], problems: Sequence[Problem] = ()) -> Board:
 
 
 def _unpublished(folder: Path) -> list[Row]:
-    """The entries of a run or a prepared submission, with a card made of what they tell where there is none."""
+    """The entries of a run, a submission or a leaderboard, with a card made of what they tell where there is none."""
+    folder = folder / RESULTS if is_root(folder) else folder
     found = []
     for entry in read(folder):
         place = entry.path.parts[0]
-        own = next(
-            (
-                path
-                for path in (folder / CARD, folder / place / CARD, folder / "results" / place / CARD)
-                if path.exists()
-            ),
-            None,
-        )
+        own = next((path for path in (folder / CARD, folder / place / CARD) if path.exists()), None)
         card = _own_card(own, entry)
         found.append(Row(entry=entry, card=card, folder=f"{place} ({UNPUBLISHED})", published=False))
     return found
@@ -178,8 +172,8 @@ def _groups(rows: Sequence[Row]) -> list[list[Row]]:
     found: dict[tuple[str, str], dict[str, Row]] = {}
     for row in rows:
         if not row.unranked:
-            group = found.setdefault((row.entry.benchmark_fingerprint, row.card.division), {})
-            group.setdefault(row.entry.model_fingerprint, row)
+            benchmark, division, model = _ranked_as(row)
+            found.setdefault((benchmark, division), {}).setdefault(model, row)
     return [
         sorted(group.values(), key=lambda row: (-(row.entry.raw or 0.0), row.entry.model))
         for _, group in sorted(found.items())
@@ -187,23 +181,27 @@ def _groups(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def _ranked(rows: Sequence[Row]) -> list[Row]:
-    places: dict[tuple[str, str], tuple[int, int, str]] = {}
+    places: dict[int, tuple[int, int, str]] = {}  # by the row itself: two merged folders may have one name
+    ranked: dict[tuple[str, str, str], Row] = {}
     for group in _groups(rows):
-        if len(group) == 1:
-            places[group[0].folder, group[0].entry.benchmark] = (1, 1, "a")
-            continue
-        for row, place in zip(group, ranks([row.entry for row in group])):
-            places[row.folder, row.entry.benchmark] = place
+        among = [(1, 1, "a")] if len(group) == 1 else ranks([row.entry for row in group])
+        places |= {id(row): place for row, place in zip(group, among)}
+        ranked |= {_ranked_as(row): row for row in group}
     found = []
     for row in rows:
-        key = row.folder, row.entry.benchmark
-        if not row.unranked and key in places:
-            best, worst, ties = places[key]
+        if not row.unranked and id(row) in places:
+            best, worst, ties = places[id(row)]
             row = replace(row, best=best, worst=worst, ties=ties)
         elif not row.unranked:  # of a model that is there twice, as an unpublished run of a published one
-            row = replace(row, unranked="ranked by its published entry")
+            which = "published" if ranked[_ranked_as(row)].published else "first"
+            row = replace(row, unranked=f"ranked by its {which} entry")
         found.append(row)
     return found
+
+
+def _ranked_as(row: Row) -> tuple[str, str, str]:
+    """What at most one row with a rank has: benchmark, division and model."""
+    return row.entry.benchmark_fingerprint, row.card.division, row.entry.model_fingerprint
 
 
 def _of_a_brain(row: Row) -> bool:

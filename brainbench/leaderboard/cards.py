@@ -21,6 +21,15 @@ from brainbench.leaderboard.untrusted import content_of, first_error, text_of, u
 
 CARD = "model.toml"
 FEATURES = "features.safetensors"
+# what a card does not change in passing: who answers, how scores can be checked, and what makes them worth less
+FIRM = (
+    "submission",
+    "submitter",
+    "weights_sha256",
+    "features_sha256",
+    "trained_on_brain_data",
+    "trained_on_benchmark_stimuli",
+)
 # sources that run no one's code
 REBUILT_FROM = ("baseline", "bundled", "in_context", "insilico", "open_clip", "recording", "timm")
 Family = Literal["cnn", "transformer", "hybrid", "mlp", "recurrent", "hand-made", "recording", "other"]
@@ -33,13 +42,19 @@ def _shows(text: str) -> str:
     return text
 
 
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is blank")
+    return text
+
+
 def _address(text: str) -> str:
     if text and not re.fullmatch(r"https://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/%+?=&#@:,-]*)?", text):
         raise ValueError("an address begins with https:// and has no spaces or quotes; or leave it empty")
     return text
 
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_shows)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_shows), AfterValidator(_filled)]
 Paragraph = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_shows)]
 Address = Annotated[str, StringConstraints(max_length=300), AfterValidator(_address)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -50,7 +65,9 @@ class _Strict(BaseModel):
 
 
 class Superseded(_Strict):
-    """A file of an earlier submission that this one takes the place of: `<folder>/<benchmark>.json`, as it was."""
+    """A file of an earlier submission that this one takes the place of, as it was: `<folder>/<benchmark>.json`, or this
+    card itself, where fields that stand firm are corrected.
+    """
 
     path: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+@-]{0,119}/[A-Za-z0-9._+@-]{1,120}$")]
     sha256: Sha256

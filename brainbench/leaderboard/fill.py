@@ -37,7 +37,7 @@ class _Strict(BaseModel):
 class Listed(_Strict):
     """One model of the list: what its card says, and whether the same architecture is also scored untrained (`twin`).
 
-    Its own `benchmarks` take the place of the list's.
+    Its own `benchmarks`, and its own `without`, take the place of the list's.
     """
 
     model: str
@@ -48,13 +48,15 @@ class Listed(_Strict):
     trained_on_brain_data: bool = False
     trained_on_benchmark_stimuli: bool = False
     benchmarks: list[str] = []
+    without: list[str] | None = None
     twin: bool = False
 
 
 class Plan(_Strict):
-    """What `models.toml` holds: `benchmarks`, ids or globs, and one `[[model]]` table a model."""
+    """What `models.toml` holds: `benchmarks`, ids or globs, less those of `without`; one `[[model]]` table a model."""
 
     benchmarks: list[str] = Field(min_length=1)
+    without: list[str] = []
     submitter: Line
     models: list[Listed] = Field(alias="model", min_length=1)
 
@@ -97,7 +99,7 @@ def fill(
         if only is not None and name not in only:
             continue
         try:
-            asked = _asked(listed.benchmarks or plan.benchmarks, benchmarks, dict(roots or {}))
+            asked = _here(of_model(plan, listed), benchmarks, dict(roots or {}))
             wanted = asked if reason else _without_entry(name, asked, root, roots)
             if not wanted:
                 yield name, []
@@ -114,9 +116,16 @@ def _names(listed: Listed) -> list[str]:
     return [listed.model] + [f"{listed.model}@untrained"] * listed.twin
 
 
-def _asked(listed: Sequence[str], only: Sequence[str] | None, roots: dict[str, Path]) -> list[Benchmark]:
-    """The benchmarks of the list, of these `only` those, whose recording is here. Raises AccessError for none."""
-    kept = {b.id for b in select(tuple(listed))} & {b.id for b in select(tuple(only) if only else None)}
+def of_model(plan: Plan, listed: Listed) -> set[str]:
+    """The ids of the benchmarks that a model is scored on. Raises UnknownNameError for an id or glob of none."""
+    without = plan.without if listed.without is None else listed.without
+    asked = {b.id for b in select(tuple(listed.benchmarks or plan.benchmarks))}
+    return asked - {b.id for b in select(tuple(without))}
+
+
+def _here(asked: set[str], only: Sequence[str] | None, roots: dict[str, Path]) -> list[Benchmark]:
+    """Of the benchmarks `only` those whose recording is here. Raises AccessError for none."""
+    kept = asked & {b.id for b in select(tuple(only) if only else None)}
     here = [known()[name] for name in sorted(kept) if not present(known()[name].dataset, roots)]
     if kept and not here:
         raise AccessError(

@@ -135,8 +135,9 @@ def _of_the_benchmark(entry: Entry, benchmark: Benchmark) -> Found:
     if why := stale(entry):
         yield "benchmark_fingerprint", why
         return
+    if fingerprint(entry.benchmark_identity) != entry.benchmark_fingerprint:  # equal is not enough: True == 1 == 1.0
+        yield "benchmark_identity", f"must be {shown(str(_now(benchmark.id)[0]), 100)}"
     for field, value, right in (
-        ("benchmark_identity", entry.benchmark_identity, _now(benchmark.id)[0]),
         ("synthetic", entry.synthetic, of_data.synthetic),
         ("scorer", entry.scorer, f"{spec.name} {spec.version}"),
         ("scale", entry.scale, spec.scale),

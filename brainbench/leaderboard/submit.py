@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from brainbench.core.specs import plain
 from brainbench.entry import Entry, read
 from brainbench.errors import InputError, ResourceError, UsageError
-from brainbench.leaderboard.cards import CARD, FEATURES, REBUILT_FROM, Card, as_toml
+from brainbench.leaderboard.cards import CARD, FEATURES, FIRM, REBUILT_FROM, Card, as_toml
 from brainbench.leaderboard.untrusted import FEATURES_BYTES
 from brainbench.leaderboard.validate import RESULTS
 
@@ -43,11 +43,14 @@ def submit(
     """Writes each model of a run as a folder of `to/results`; gives these folders.
 
     `facts` are fields of the card; what a card that is there already declares is kept, and what nobody gave is left
-    open, for the submitter. `features` is the file that
-    the run scored. `reason` allows entries to take the place of earlier ones, and is why. `keep` names the benchmarks
-    that are submitted, all if None. Raises InputError where the run has no entries with a score, UsageError where
-    features are missing, superfluous or too large, or an earlier entry differs and no reason was given.
+    open, for the submitter. `features` is the file that the run scored; scores alone leave none beside the card.
+    `reason` is why entries, and what stands firm in a card, take the place of earlier ones; the card then says so.
+    `keep` names the benchmarks that are submitted, all if None. Raises InputError where the run has no entries with a
+    score or was made of other features, UsageError where features are missing, superfluous or too large, or an earlier
+    entry differs and no reason was given.
     """
+    if features is not None and scores_only:
+        raise UsageError("--scores-only submits no features, and --features does: give one of the two")
     entries = [entry for entry in read(run) if keep is None or entry.benchmark in keep]
     if not any(entry.status == "ok" for entry in entries):
         raise InputError(f"no entry in {run} has a score to submit")
@@ -63,10 +66,15 @@ def submit(
         declared = {field: earlier[field] for field in DECLARED if field in earlier}
         card = {**_known(own[0], features, scores_only), **declared, **facts}
         card["supersedes"] = earlier.get("supersedes", []) + _superseded(folder, own, reason)
+        firm = [field for field in FIRM if field in earlier and earlier[field] != card.get(field)]
+        changed = [CARD] * bool(firm) + [FEATURES] * (features is not None and "features_sha256" in firm)
+        card["supersedes"] += [_named(folder / file, reason) for file in changed if reason and (folder / file).exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if features is not None:
-                shutil.copyfile(features, folder / FEATURES)
+                (folder / FEATURES).write_bytes(features.read_bytes())
+            else:
+                (folder / FEATURES).unlink(missing_ok=True)
             for entry in own:
                 (to / RESULTS / entry.path).write_text(text_of(entry), encoding="utf-8")
             (folder / CARD).write_text(as_toml(card), encoding="utf-8")
@@ -90,11 +98,14 @@ def _known(entry: Entry, features: Path | None, scores_only: bool) -> dict[str, 
     if features is not None:
         if source != "features":
             raise UsageError(f"{entry.model} was not scored from a file of features: score features:FILE, then submit")
+        if not features.is_file():
+            raise UsageError(f"{features} is no file: --features is the one that {entry.model} was scored from")
         if features.stat().st_size > FEATURES_BYTES:
             raise UsageError(
-                f"{features} has {features.stat().st_size:,} bytes; {FEATURES_BYTES:,} can be submitted. Pool layers, "
-                "or project them (`--layers NAME:sparse1000`), and score the smaller file."
+                f"{features} has {features.stat().st_size:,} bytes; {FEATURES_BYTES:,} can be submitted. Pool or "
+                "project layers, or write float16, and score the smaller file."
             )
+        _check_scored(features, entry)
         digest = hashlib.sha256(features.read_bytes()).hexdigest()
         card |= {"submission": "features", "features_sha256": digest}
     elif scores_only:
@@ -120,6 +131,18 @@ def _known(entry: Entry, features: Path | None, scores_only: bool) -> dict[str, 
     return card
 
 
+def _check_scored(features: Path, entry: Entry) -> None:
+    from brainbench.models import features_file
+
+    here: dict[str, Any] = plain(features_file.load(str(features)).spec)
+    for field in here:  # the file may be named otherwise, and not all its layers be scored
+        if field not in ("id", "layers") and here[field] != entry.model_identity.get(field):
+            raise InputError(
+                f"model_identity.{field}: {features} is not what {entry.model} was scored from; the run has "
+                f"{str(entry.model_identity.get(field))[:80]!r}, the file {str(here[field])[:80]!r}"
+            )
+
+
 def _earlier(folder: Path) -> dict[str, Any]:
     path = folder / CARD
     return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -135,9 +158,13 @@ def _superseded(folder: Path, entries: Sequence[Entry], reason: str) -> list[dic
             raise UsageError(
                 f"{path} is there already, and is another entry: say why this one supersedes it, --supersede REASON"
             )
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        found.append({"path": entry.path.as_posix(), "sha256": digest, "reason": reason})
+        found.append(_named(path, reason))
     return found
+
+
+def _named(path: Path, reason: str) -> dict[str, str]:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"path": f"{path.parent.name}/{path.name}", "sha256": digest, "reason": reason}
 
 
 def missing(folder: Path) -> list[str]:

@@ -1,7 +1,8 @@
 """Whether a leaderboard, or one submission, holds what it must: no model, no recording, no network, no writing.
 
-`against` is the leaderboard as it was before: what stood in it stays as it is, unless a card names the file that it
-supersedes, with its sha256 and the reason.
+`against` is the leaderboard as it was before. No file of it is deleted, and one that is changed, the card's weightiest
+fields included, is named by a card in `[[supersedes]]`, with its sha256 and the reason. Who may do so is not for a
+program to know: each such line, and each changed field of a card, is noted for a maintainer to see.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,9 +18,9 @@ from pydantic import TypeAdapter
 
 from brainbench.core.specs import fingerprint
 from brainbench.entry import Entry
-from brainbench.errors import InputError
+from brainbench.errors import InputError, UsageError
 from brainbench.leaderboard import attestations
-from brainbench.leaderboard.cards import CARD, FEATURES, Card, read_card, superseded
+from brainbench.leaderboard.cards import CARD, FEATURES, FIRM, Card, read_card, superseded
 from brainbench.leaderboard.rules import broken, stale
 from brainbench.leaderboard.untrusted import (
     FEATURES_BYTES,
@@ -70,21 +72,24 @@ def is_root(path: Path) -> bool:
 def validate(path: Path, *, against: Path | None = None) -> Report:
     """What is wrong with a leaderboard (a folder with `results/`) or with one submission (a folder with a card).
 
-    Raises InputError where `path` or `against` is neither.
+    Raises InputError where `path` is neither or `against` is no leaderboard, UsageError for `against` beside one
+    submission.
     """
     path = Path(os.path.abspath(path))  # "." has a name, too  # noqa: PTH100  (resolve() would follow links)
     if not path.is_dir() or not (is_root(path) or (path / CARD).exists()):
         raise InputError(f"{path} is no leaderboard (it has no {RESULTS}/) and no submission (it has no {CARD})")
+    if against is not None and not is_root(against):
+        raise InputError(f"{against} is no leaderboard to compare with: it has no {RESULTS}/")
+    if against is not None and not is_root(path):
+        raise UsageError(f"{path} is one submission: what came before is compared with a whole leaderboard")
     report = Report()
     if not is_root(path):
         _submission(path, report, {})
         return report
-    if against is not None and not against.is_dir():
-        raise InputError(f"{against} is no leaderboard to compare with")
     before = {} if against is None else _hashes(against)
     for folder in _folders(path / RESULTS, report):
         _submission(folder, report, before)
-    _among_all(report)
+    _among_all(report, before)
     if against is not None:
         _since(path, against, before, report)
     signers = None if against is None else against / attestations.SIGNERS  # nobody lets himself in
@@ -96,7 +101,10 @@ def _folders(results: Path, report: Report) -> list[Path]:
     found, seen = [], set()
     for item in sorted(results.iterdir()):
         label = f"{RESULTS}/{shown(item.name)}"
-        if not stat.S_ISDIR(os.lstat(item).st_mode):
+        info = os.lstat(item)
+        if item.name == ".gitkeep" and stat.S_ISREG(info.st_mode) and not info.st_size:
+            continue  # how git keeps a folder that has nothing yet
+        if not stat.S_ISDIR(info.st_mode):
             report.problems.append(Problem(file=label, message="is a link or a file; results/ has folders alone"))
         elif why := named(item.name):
             report.problems.append(Problem(file=label, message=why))
@@ -164,10 +172,15 @@ def _features(submission: Submission, path: Path | None, report: Report) -> None
         report.problems.append(Problem(file=label, message=f"has the sha256 {digest}, the card names another"))
 
 
-def _among_all(report: Report) -> None:
-    """What no two submissions may share, and what all entries of a benchmark do share."""
-    models: dict[str, str] = {}
-    shared: dict[tuple[str, str], tuple[str, object]] = {}
+def _among_all(report: Report, before: dict[str, str]) -> None:
+    """What no two submissions may share, and what all entries of a benchmark do share.
+
+    Entries that stood there before are right, and their model is theirs. A name proves nothing: without a before, all
+    who share a model are told, and of a benchmark's facts what most entries say is right, if there is such a thing.
+    """
+    models: dict[str, dict[str, bool]] = {}  # folders by what the model is, and whether they stood there before
+    said: dict[tuple[str, str], dict[str, object]] = {}  # by benchmark and fact: what each entry says
+    stood: set[str] = set()
     told = superseded(_cards(report))
     for submission in report.submissions:
         name = submission.folder.name
@@ -175,16 +188,14 @@ def _among_all(report: Report) -> None:
             if (old.path, old.sha256) not in told:
                 why = f"{shown(old.path)} is of another model or submitter: only its own card can supersede it"
                 report.problems.append(Problem(file=f"{name}/{CARD}", field="supersedes", message=why))
-        live = {
-            file: e for file, e in submission.entries.items() if (f"{name}/{file}", submission.sha256[file]) not in told
-        }
+        own = {f"{name}/{file}": submission.sha256[file] for file in submission.entries}
+        stood |= {where for where, digest in own.items() if before.get(f"{RESULTS}/{where}") == digest}
+        entries = {f"{name}/{file}": entry for file, entry in submission.entries.items()}
+        live = {where: entry for where, entry in entries.items() if (where, own[where]) not in told}
         for entry in list(live.values())[:1]:
             content = {key: entry.model_identity.get(key) for key in ("weights", "preprocessing", "layers")}
-            other = models.setdefault(fingerprint(content), name)
-            if other != name:
-                why = f"is the model of {other}, with the same weights, preprocessing and layers"
-                report.problems.append(Problem(file=f"{name}/{CARD}", field="model", message=why))
-        for file, entry in live.items():
+            models.setdefault(fingerprint(content), {})[name] = not stood.isdisjoint(live)
+        for where, entry in live.items():
             if entry.status != "ok" or stale(entry):
                 continue
             facts = {
@@ -196,10 +207,29 @@ def _among_all(report: Report) -> None:
                 "n_neuroids": entry.n_neuroids + entry.n_excluded,
             }
             for fact, value in facts.items():
-                where, right = shared.setdefault((entry.benchmark_fingerprint, fact), (f"{name}/{file}", value))
-                if value != right:
-                    why = f"is {shown(str(value))}, and {shown(str(right))} in {where}: the benchmark fixes it"
-                    report.problems.append(Problem(file=f"{name}/{file}", field=fact, message=why))
+                said.setdefault((entry.benchmark_fingerprint, fact), {})[where] = value
+    for folders in models.values():
+        earlier = [name for name, stands in folders.items() if stands]
+        for name in folders if len(folders) > 1 else ():
+            if earlier != [name]:
+                others = ", ".join(other for other in (earlier or folders) if other != name)
+                why = f"is the model of {others}, with the same weights, preprocessing and layers"
+                report.problems.append(Problem(file=f"{name}/{CARD}", field="model", message=why))
+    for (_, fact), values in said.items():
+        report.problems += _odd_ones(fact, values, {w: v for w, v in values.items() if w in stood} or values)
+
+
+def _odd_ones(fact: str, values: dict[str, object], sure: dict[str, object]) -> list[Problem]:
+    """Entries that do not say of a benchmark what most of the `sure` ones do; all of them where no value has most."""
+    (first, most), *others = Counter(map(repr, sure.values())).most_common(2)
+    right = None if others and others[0][1] == most else first
+    found = []
+    for where, value in values.items():
+        if repr(value) != right:
+            other = next(w for w, v in sure.items() if repr(v) == right or (right is None and repr(v) != repr(value)))
+            why = f"is {shown(str(value))}, and {shown(str(values[other]))} in {other}: the benchmark fixes it"
+            found.append(Problem(file=where, field=fact, message=why))
+    return found
 
 
 def _cards(report: Report) -> dict[str, Card]:
@@ -219,26 +249,56 @@ def _hashes(root: Path) -> dict[str, str]:
 
 
 def _since(root: Path, against: Path, before: dict[str, str], report: Report) -> None:
-    """What of the earlier leaderboard was changed or taken away without a word."""
+    """What of the earlier leaderboard was changed or taken away, and what of it a maintainer should look at."""
     now = _hashes(root)
     told = superseded(_cards(report))
     for file, digest in before.items():
-        if now.get(file) == digest or file.endswith(f"/{CARD}"):
+        if now.get(file) == digest:
             continue
-        where = file.partition("/")[2]
         if file.startswith(f"{attestations.FOLDER}/"):
             report.problems.append(Problem(file=file, message="was changed or removed: attestations are only added"))
-        elif (where, digest) not in told:
-            what = "was changed" if file in now else "was removed"
-            why = f"{what} since it was accepted: name it in [[supersedes]] with path, sha256 {digest} and a reason"
+        elif file not in now:
+            why = "was removed since it was accepted: a file is superseded under its name, or withdrawn, but stays"
             report.problems.append(Problem(file=file, message=why))
-    for file in (file for file in before if file.endswith(f"/{CARD}") and now.get(file) != before[file]):
-        report.notes.append(Problem(file=file, message="the card was changed"))
-        if file not in now:
-            report.problems.append(Problem(file=file, message="was removed: a submission is withdrawn, not deleted"))
+        elif not file.endswith(f"/{CARD}") and (file.partition("/")[2], digest) not in told:
+            report.problems.append(Problem(file=file, message=f"was changed since it was accepted: {_name_it(digest)}"))
+    for folder, card in _cards(report).items():
+        path = f"{RESULTS}/{folder}/{CARD}"
+        _card_since(card, against / path, before.get(path, ""), told, report)
     old, new = (_bytes(folder / attestations.SIGNERS) for folder in (against, root))
     if old != new:
         report.notes.append(Problem(file=attestations.SIGNERS, message="was changed: for a maintainer to decide"))
+
+
+def _card_since(card: Card, path: Path, digest: str, told: set[tuple[str, str]], report: Report) -> None:
+    """What a card says and the earlier one at `path`, if it has a `digest`, did not."""
+    label = f"{path.parent.name}/{CARD}"
+    old = None
+    if digest:
+        try:
+            old = read_card(path)
+        except InputError as error:
+            report.notes.append(Problem(file=label, message=f"the earlier card cannot be read today: {error}"))
+    for name in Card.model_fields if old else ():
+        was, now = getattr(old, name), getattr(card, name)
+        if was == now or name == "supersedes":
+            continue
+        why = f"was {shown(str(was), 100)}, is {shown(str(now), 100)}"
+        if name in FIRM and (label, digest) not in told:
+            report.problems.append(Problem(file=label, field=name, message=f"{why}: {_name_it(digest)}"))
+        else:
+            report.notes.append(Problem(file=label, field=name, message=why))
+    earlier = old.supersedes if old else []
+    for line in (line for line in earlier if line not in card.supersedes):
+        why = f"no longer names {line.path} with its sha256 and reason: what was said stays"
+        report.problems.append(Problem(file=label, field="supersedes", message=why))
+    for line in (line for line in card.supersedes if line not in earlier):
+        why = f"takes the place of {line.path}, because: {shown(line.reason, 100)}"
+        report.notes.append(Problem(file=label, field="supersedes", message=why))
+
+
+def _name_it(digest: str) -> str:
+    return f"name it in [[supersedes]] with path, sha256 {digest} and a reason"
 
 
 def _bytes(path: Path) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,7 +189,7 @@ def _strings(metadata: Mapping[str, str], key: str, what: str) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise InputError(f"{key!r} of {what} must be a JSON list of strings, it begins {metadata[key][:60]!r}")
     if len(set(values)) < len(values):
-        twice = sorted({value for value in values if values.count(value) > 1})
+        twice = sorted(value for value, count in Counter(values).items() if count > 1)
         raise InputError(f"{key!r} of {what} holds names more than once: {listed(twice)}")
     return values
 

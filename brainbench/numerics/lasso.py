@@ -128,7 +128,8 @@ def _paths(
     live = (~dead(x)).cpu()
     z, t = (_scaled(side, side)[0].cpu() for side in (x, y))
     design = np.asfortranarray(z[:, live].numpy())
-    gram, products = design.T @ design, design.T @ t.numpy()
+    targets = np.ascontiguousarray(t.T.numpy())
+    gram, products = design.T @ design, targets @ design
     weights = torch.zeros(len(grid), x.shape[1], y.shape[1], dtype=torch.float64)
     converged = torch.zeros(len(grid), y.shape[1], dtype=torch.bool)
     for unit in torch.nonzero(~dead(y)).flatten().tolist():
@@ -137,11 +138,12 @@ def _paths(
             warnings.simplefilter("ignore", ConvergenceWarning)  # what did not converge is left out below
             _, found, gaps = lasso_path(
                 design,
-                t[:, unit].numpy(),
+                targets[unit],
                 alphas=grid,
                 precompute=gram,
-                Xy=products[:, unit],
+                Xy=products[unit],
                 max_iter=MOST_STEPS,
+                check_input=False,  # looks at every unit again for every target
             )
         weights[:, live, unit] = torch.as_tensor(found.T)
         converged[:, unit] = torch.as_tensor(gaps) <= 1e-3  # of a target's variance: ten times what the solver stops at

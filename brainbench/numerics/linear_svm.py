@@ -121,49 +121,61 @@ def machines(
     A cost starts from the weights of the one before it.
     """
     n, p = features.shape
-    gram = features @ features.T if n <= 2 * p else None  # what is cheaper to decompose, at most n of n or p of p
-    weights = features.new_zeros(len(costs), p, signs.shape[1])
-    for column, y in enumerate(signs.T):
-        w = features.new_zeros(p)
-        for place, cost in enumerate(costs):
-            w = weights[place, :, column] = _newton(features, gram, y, cost, w)
-    return weights
+    problem = _Problem(features @ features.T, dual=True) if n <= 2 * p else _Problem(features, dual=False)
+    found = features.new_zeros(len(costs), problem.side.shape[1], signs.shape[1])
+    for place, cost in enumerate(costs):
+        problem.factor = None
+        for column, y in enumerate(signs.T):
+            found[place, :, column] = problem.machine(y, cost, found[max(place - 1, 0), :, column])
+    return features.T @ found if problem.dual else found
 
 
-def _newton(
-    x: Float[Tensor, "n p"], gram: Float[Tensor, "n n"] | None, y: Float[Tensor, " n"], cost: float, w: Tensor
-) -> Float[Tensor, " p"]:
-    """The weights of one machine, from any others."""
-    said = x @ w
-    while True:
-        inside = y * said < 1
+@dataclass
+class _Problem:
+    """Machines of the same rows, in what is the cheaper to decompose.
+
+    Their weights are sought by features, or (`dual`) as sums of the rows, w = Xᵀv: then `side` is the Gram matrix
+    instead of the features, and v stands for w. `factor` is the Cholesky factor for all rows at the present cost.
+    """
+
+    side: Float[Tensor, "n q"]
+    dual: bool
+    factor: Tensor | None = None
+
+    def machine(self, y: Float[Tensor, " n"], cost: float, v: Float[Tensor, " q"]) -> Float[Tensor, " q"]:
+        """The weights of one machine, from any others."""
+        said = self.side @ v
+        while True:
+            inside = y * said < 1
+            goal = self._ridge(y, inside, 1 / (2 * cost))
+            reached = self.side @ goal
+            if torch.equal(y * reached < 1, inside):
+                return goal
+            step, change = goal - v, reached - said
+            now = self._loss(v, said, y, cost)
+            slope = float(v @ (change if self.dual else step) - 2 * cost * (y - said)[inside] @ change[inside])
+            share = 1.0
+            while self._loss(v + share * step, said + share * change, y, cost) > now + 1e-4 * share * slope:
+                share /= 2
+                if share < 1e-9:  # rows that lie on the margin are in or out of it by rounding: nothing is to be gained
+                    return v
+            v, said = v + share * step, said + share * change
+
+    def _loss(self, v: Tensor, said: Tensor, y: Tensor, cost: float) -> float:
+        return float(v @ (said if self.dual else v) / 2 + cost * (1 - y * said).clamp_min(0).square().sum())
+
+    def _ridge(self, y: Tensor, inside: Tensor, penalty: float) -> Tensor:
+        """Ridge regression of y on the rows inside the margin; at low costs these are all rows, for every category."""
+        whole = bool(inside.all())
         rows = inside.nonzero()[:, 0]
-        goal = _ridge(x, gram, y, rows, 1 / (2 * cost))
-        reached = x @ goal
-        if torch.equal(y * reached < 1, inside):
-            return goal
-        step, now = goal - w, _loss(w, said, y, cost)
-        slope = float((w - 2 * cost * (x[rows].T @ (y - said)[rows])) @ step)
-        share = 1.0
-        while _loss(w + share * step, said + share * (reached - said), y, cost) > now + 1e-4 * share * slope:
-            share /= 2
-            if share < 1e-9:  # rows that lie on the margin are in or out of it by rounding: nothing is left to gain
-                return w
-        w, said = w + share * step, said + share * (reached - said)
-
-
-def _loss(w: Tensor, said: Tensor, y: Tensor, cost: float) -> float:
-    return float(w @ w / 2 + cost * (1 - y * said).clamp_min(0).square().sum())
-
-
-def _ridge(
-    x: Float[Tensor, "n p"], gram: Float[Tensor, "n n"] | None, y: Float[Tensor, " n"], rows: Tensor, penalty: float
-) -> Float[Tensor, " p"]:
-    own = x[rows]
-    if gram is None:
-        system, right = own.T @ own, own.T @ y[rows]
-    else:
-        system, right = gram[rows][:, rows], y[rows]
-    system.diagonal().add_(penalty)
-    solved = torch.cholesky_solve(right[:, None], torch.linalg.cholesky(system))[:, 0]
-    return solved if gram is None else own.T @ solved
+        factor = self.factor if whole else None
+        if factor is None:
+            own = self.side if whole else self.side[rows]
+            system = own.T @ own if not self.dual else own.clone() if whole else own[:, rows]
+            system.diagonal().add_(penalty)
+            factor = torch.linalg.cholesky(system)
+            self.factor = factor if whole else self.factor
+        if not self.dual:
+            return torch.cholesky_solve((self.side[rows].T @ y[rows])[:, None], factor)[:, 0]
+        solved = torch.cholesky_solve(y[rows, None], factor)[:, 0]
+        return y.new_zeros(len(y)).index_copy(0, rows, solved)

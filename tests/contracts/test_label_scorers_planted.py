@@ -160,6 +160,7 @@ def test_the_readout_without_a_defect_keeps_every_law():
     assert failures(Ridged()) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.__name__)
 def test_a_defect_breaks_exactly_its_laws(defect):
     assert failures(defect()).keys() == DEFECTS[defect]

@@ -35,6 +35,7 @@ def command(name):
     return [sys.executable, "-c", SCRIPT, "train", "in-context", *(word for pair in given.items() for word in pair)]
 
 
+@pytest.mark.slow
 def test_a_training_killed_without_warning_ends_with_the_tensors_of_one_that_was_not(tmp_path):
     (tmp_path / "net.py").write_text(NET)
     environment = os.environ | {"BRAINBENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}

@@ -1,10 +1,12 @@
 """`python tests/leaderboard/fuzz.py N`: N mutated submissions through `validate`; what it prints is the record.
 
-Bytes are cut, doubled, swapped and put in; values of the JSON are replaced by hostile ones of any type. Every one must
-come back as a report within a second, and nothing beside the submission may have been written.
+Bytes of entries, cards and features are cut, doubled, swapped and put in; values of the JSON are replaced by hostile
+ones of any type. Every one must come back as a report within a second, what is valid is built into a page and features
+are read, and nothing beside the submission may have been written.
 """
 
 # ruff: noqa: T201
+import contextlib
 import copy
 import json
 import random
@@ -12,12 +14,21 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
+
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 import made
 
+from brainbench.errors import InputError
+from brainbench.leaderboard.board import read_board
+from brainbench.leaderboard.cards import CARD, FEATURES
+from brainbench.leaderboard.pages import html
 from brainbench.leaderboard.validate import validate
+from brainbench.models import features_file
+from brainbench.models.features_file import write_features
 
 HOSTILE = [None, True, -1, 0, 10**30, 1e308, -1e-320, "", "x" * 5000, "../../x", "\u202e", "\x00", "<script>", [], {}]
 HOSTILE += [[[]] * 50, {"a": {"b": {}}}, ["a"] * 5000, "NaN", 0.5, "r2", {"raw": 9}]
@@ -67,22 +78,53 @@ def mutated(content, rng):
 def main(n, seed):
     rng, slowest, told = random.Random(seed), 0.0, Counter()
     with tempfile.TemporaryDirectory() as top:
-        folder = made.submitted(Path(top), made.entry())
-        names = ["insilico.V4-ridge.json", "model.toml"]
-        whole = {name: (folder / name).read_bytes() for name in names}
+        rebuilt = made.submitted(Path(top), made.entry(), made.entry(benchmark="insilico_meg.sensors-ridge"))
+        features = Path(top) / "f.safetensors"
+        write_features(features, {"a": np.ones((3, 2)), "b": np.ones((3, 5))}, ["x", "y", "z"], model="mine")
+        content = features.read_bytes()
+        features.unlink()
+        given = made.submitted(
+            Path(top), made.entry("features:mine"), submission="features", features_sha256=sha256(content).hexdigest()
+        )
+        (given / FEATURES).write_bytes(content)
+        assert not validate(rebuilt).problems and not validate(given).problems
+        kinds = [
+            (rebuilt / "insilico.V4-ridge.json", mutated, 4),
+            (rebuilt / "insilico_meg.sensors-ridge.json", mutated, 4),
+            (rebuilt / CARD, cut, 2),
+            (given / FEATURES, cut, 2),
+        ]
+        whole = {path: path.read_bytes() for path in sorted(Path(top).rglob("*")) if path.is_file()}
         for _ in range(n):
-            name = rng.choices(names, [4, 1])[0]
-            content = mutated(whole[name], rng) if name.endswith("json") else cut(whole[name], rng)
-            (folder / name).write_bytes(content)
+            path, how, _ = rng.choices(kinds, [weight for _, _, weight in kinds])[0]
+            content = how(whole[path], rng)
+            path.write_bytes(content)
+            if path.name == FEATURES:  # the card vouches for the file that came
+                card = whole[given / CARD].replace(
+                    sha256(whole[path]).hexdigest().encode(), sha256(content).hexdigest().encode()
+                )
+                (given / CARD).write_bytes(card)
             start = time.perf_counter()
-            report = validate(folder)
+            report = validate(path.parent)
             slowest = max(slowest, time.perf_counter() - start)
-            told["valid" if not report.problems else "refused"] += 1
-            (folder / name).write_bytes(whole[name])
-        left = sorted(path.name for path in Path(top).rglob("*") if path.is_file())
-    assert left == sorted(names), left
+            told[f"{path.suffix[1:]} {'refused' if report.problems else 'valid'}"] += 1
+            if not report.problems:
+                used(Path(top), path)
+            for kept, content in whole.items():
+                kept.write_bytes(content)
+        left = {path for path in Path(top).rglob("*") if path.is_file()}
+    assert left == whole.keys(), left
     assert slowest < 1, slowest
-    print(f"{n} mutated submissions, seed {seed}: {dict(told)}; slowest {slowest:.3f} s; no exception, nothing written")
+    found = f"{dict(sorted(told.items()))}; slowest {slowest:.3f} s; no exception, nothing written"
+    print(f"{n} mutated submissions, seed {seed}: {found}")
+
+
+def used(root, path):
+    """What is valid is shown, and features are read: neither may crash."""
+    html(read_board(root))
+    if path.name == FEATURES:
+        with contextlib.suppress(InputError):
+            features_file.load(str(path))
 
 
 def cut(content, rng):

@@ -120,6 +120,12 @@ def test_a_benchmark_is_of_its_regions_species_where_a_recording_has_several(mad
     assert modality in facts["modality"]
 
 
+def test_a_model_that_was_merged_twice_is_ranked_once(rows):
+    once = [replace(row, folder="a (unpublished)", published=False) for row in rows({"a": {V1: 0.5}})]
+    found = board(rows({"b": {V1: 0.4}}) + once + once)
+    assert [(row.best, row.unranked) for row in found.rows] == [(2, ""), (1, ""), (None, "ranked by its first entry")]
+
+
 def test_an_unpublished_run_of_a_published_model_says_where_it_is_ranked(rows):
     published = rows({"a": {V1: 0.5}, "b": {V1: 0.4}})
     again = [replace(row, folder="a (unpublished)", published=False) for row in rows({"a": {V1: 0.5}})]

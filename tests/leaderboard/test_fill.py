@@ -14,6 +14,7 @@ from brainbench.leaderboard import fill as filling
 from brainbench.leaderboard.board import read_board
 from brainbench.leaderboard.cards import read_card
 from brainbench.leaderboard.fill import fill, read_plan
+from brainbench.leaderboard.schema import write_schemas
 from brainbench.leaderboard.validate import validate
 from brainbench.models.bundled import BUNDLES
 
@@ -169,6 +170,23 @@ def test_unpublished_entries_stand_beside_the_public_ones_and_nowhere_else(root,
     assert rows["timm:secret"].best == 1 and rows["timm:made"].best == 2  # ranked beside the others, on this page alone
 
 
+def test_a_page_with_unpublished_entries_is_not_written_where_the_public_one_lies(root, made, tmp_path, monkeypatch):
+    made.submitted(tmp_path / "mine", made.entry("timm:secret", raw=0.6))
+    (tmp_path / "link").symlink_to(root)
+    monkeypatch.chdir(root)
+    merged = ("leaderboard", "build", root, "--merge", tmp_path / "mine", "--to")
+    for public in ("site/index.html", tmp_path / "link" / "site" / "mine.html", root / "results" / ".." / "site" / "x"):
+        assert command(monkeypatch, *merged, public) == 2
+    assert not (root / "site").exists()
+
+
+def test_a_laboratorys_own_leaderboard_is_merged_whole(root, made, tmp_path):
+    made.submitted(tmp_path / "lab", made.entry("timm:secret", raw=0.6), title="Secret")
+    write_schemas(tmp_path / "lab" / "schema")
+    (row,) = (row for row in read_board(root, [tmp_path / "lab"]).rows if not row.published)
+    assert (row.card.title, row.best) == ("Secret", 1)
+
+
 def test_a_run_without_a_card_can_be_looked_at_too(root, made, tmp_path):
     folder = made.submitted(tmp_path / "mine", made.entry("module:mine", raw=0.6))
     (folder / "model.toml").unlink()
@@ -176,3 +194,26 @@ def test_a_run_without_a_card_can_be_looked_at_too(root, made, tmp_path):
     shutil.move(folder, run)
     (row,) = (row for row in read_board(root, [run]).rows if not row.published)
     assert (row.card.title, row.card.submitter) == ("module:mine", "this machine")
+
+
+def test_a_model_is_scored_on_the_list_less_what_it_goes_without(tmp_path):
+    without = 'without = ["insilico.V1-[!r]*"]\n'
+    rows = ROW.format("baseline:pixels", "a"), ROW.format("baseline:gabor", "b") + "without = []\n"
+    (tmp_path / "models.toml").write_text(HEAD.replace("V1-rsa", "V1-*") + without + "".join(rows))
+    plan = read_plan(tmp_path / "models.toml")
+    less, all_of_it = (filling.of_model(plan, listed) for listed in plan.models)
+    assert less == {"insilico.V1-ridge", "insilico.V1-rsa"}
+    assert all_of_it == {b.id for b in select(("insilico.V1-*",))} > less
+
+
+def test_the_leaderboard_has_an_entry_for_all_that_its_list_asks():
+    root = REPOSITORY / "leaderboard"
+    plan = read_plan(root / "models.toml")
+    asked = {
+        (f"{listed.model}{twin}", benchmark)
+        for listed in plan.models
+        for twin in ("", *["@untrained"] * listed.twin)
+        for benchmark in filling.of_model(plan, listed)
+    }
+    there = {(e.model, e.benchmark) for path in root.glob("results/*/*.json") for e in read(path)}
+    assert sorted(asked - there) == []

@@ -5,7 +5,7 @@ Which tests hold which row of the list of faults:
 L1   scores out of range       test_a_forged_field_is_named, test_a_score_above_its_ceiling_is_refused
 L2   JSON that is a weapon     test_json_that_*, test_weapons_take_no_memory, test_cards_that_are_weapons_*
 L3   forged scores and badges  test_trust.py
-L4   resubmitted, changed      test_history_changes_*, test_nobody_supersedes_*, test_the_same_model_*
+L4   resubmitted, changed      test_history_changes_*, test_nobody_supersedes_*, test_the_same_model_*, test_history.py
 L5   names, links, case        test_names_that_*, test_links_lead_nowhere, test_results_is_no_link_*
 L6   hostile names             tests/web: test_hostile_names_are_text, test_downloads_are_what_is_shown_*
 L7   files that could run      test_files_that_could_run_*, test_what_may_not_be_there_*
@@ -86,6 +86,17 @@ def test_what_the_tests_begin_with_is_valid(root, folder):
 def test_a_forged_field_is_named(folder, made, fields, says):
     made.edited(folder / V4, **fields)
     assert any(says in problem for problem in problems(folder)), problems(folder)
+
+
+def test_an_identity_that_is_equal_in_python_alone_is_refused(root, folder, made):
+    """1 == True == 1.0, but each has another fingerprint, and the page cannot be built of it."""
+    made.submitted(root, made.entry("timm:other"))
+    identity = json.loads((folder / V4).read_text())["benchmark_identity"]
+    assert identity["split"]["n_repeats"] == 1
+    for same in (True, 1.0):
+        made.edited(folder / V4, benchmark_identity=identity | {"split": identity["split"] | {"n_repeats": same}})
+        assert any("benchmark_identity: must be" in problem for problem in problems(folder))
+        assert len({row.folder for row in read_board(root).rows}) == 1
 
 
 def test_layers_are_those_of_the_model_as_the_scorer_reads_them(made):
@@ -265,7 +276,8 @@ def test_entries_of_an_earlier_schema_are_read_forward(root, folder, made, monke
 
 def test_the_same_model_under_another_name_is_refused(root, made):
     made.submitted(root, made.entry("timm:other", weights=json.loads(_any(root))["model_identity"]["weights"]))
-    assert "is the model of timm_made-" in problems(root)[0]
+    both = problems(root)
+    assert "is the model of timm_other-" in both[0] and "is the model of timm_made-" in both[1]
 
 
 def _any(root):
@@ -395,6 +407,8 @@ def test_a_whole_features_file_is_fine(tmp_path, made):
     [
         ({"training_data": []}, "training_data lists what the model was trained on"),
         ({"training_data": ["Unknown"]}, "'unknown' does not"),
+        ({"training_data": ["  "]}, "training_data.0: Value error, is blank"),
+        ({"title": " \u00a0 "}, "title: Value error, is blank"),
         ({"url": "javascript:alert(1)"}, "url: "),
         ({"url": 'https://x.org/"onclick='}, "url: "),
         ({"title": "a\u202eb"}, "title: "),

@@ -1,6 +1,9 @@
 """Attestations, recomputation and submission: what a badge rests on (FAULTS L3), and a run's way into the board."""
 
+import hashlib
 import json
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,15 +13,15 @@ import pytest
 from brainbench import api, cli, models, runner, settings
 from brainbench.benchmarks import known
 from brainbench.datasets.insilico import Insilico
-from brainbench.entry import read
-from brainbench.errors import UsageError, VerificationError
+from brainbench.entry import Baseline, Entry, read
+from brainbench.errors import InputError, UsageError, VerificationError
 from brainbench.leaderboard import recompute
 from brainbench.leaderboard.attestations import attest, read_all
 from brainbench.leaderboard.board import read_board
 from brainbench.leaderboard.schema import SCHEMAS, schema
 from brainbench.leaderboard.submit import missing, submit
 from brainbench.leaderboard.validate import validate
-from brainbench.models.features_file import write_features
+from brainbench.models.features_file import load, write_features
 
 ENTRY = "insilico.V4-ridge.json"
 REPOSITORY = Path(__file__).parents[2]
@@ -68,8 +71,6 @@ def test_unknown_signers_and_missing_signatures_give_no_badge(tmp_path, root, fo
 
 
 def test_nobody_lets_himself_in(tmp_path, root, folder, key):
-    import shutil
-
     before = tmp_path / "before"
     shutil.copytree(root, before)
     signed(root, folder, key)
@@ -134,6 +135,77 @@ def test_what_a_card_declares_stays_when_more_is_submitted(run_of_features, scor
     assert card.read_text() == before.replace('title = "Mine"', 'title = "Renamed"')
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"features": 2.0}, r"model_identity\.weights: .* is not what features:mine was scored from"),
+        ({"layer": "b"}, r"model_identity\.weights: "),
+        ({"licence": "MIT"}, r"model_identity\.licence: .* the run has 'unknown', the file 'MIT'"),
+    ],
+)
+def test_only_the_features_that_were_scored_are_submitted(tmp_path, scored, change, says):
+    table = load(str(scored / "f.safetensors"))
+    features = {change.get("layer", "a"): table.tensors["a"] * change.get("features", 1.0)}
+    facts = {"licence": change["licence"]} if "licence" in change else {}
+    write_features(tmp_path / "g.safetensors", features, table.stimulus_ids, model="mine", **facts)
+    with pytest.raises(InputError, match=says):
+        submit(scored / "run", tmp_path / "L", facts={}, features=tmp_path / "g.safetensors")
+    assert not (tmp_path / "L").exists()
+
+
+def test_the_scored_features_may_have_another_name(tmp_path, scored, run_of_features):
+    same = run_of_features / "features.safetensors"  # which is where they will lie
+    (folder,) = submit(scored / "run", run_of_features.parents[1], facts={}, features=same)
+    assert folder == run_of_features and validate(folder).problems == []
+
+
+def test_the_page_on_features_runs_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "submitting.md").read_text(), re.DOTALL)
+    exec(block, {})
+    table = load("MINE.safetensors")
+    assert table.stimulus_ids == Insilico().stimuli().ids and table.spec.id == "features:mine"
+    assert [layer.name for layer in table.spec.layers] == ["pixels", "colour"]
+
+
+def test_features_that_are_no_file_are_a_users_mistake(tmp_path, scored, monkeypatch, capsys):
+    for wrong in (tmp_path / "nowhere.safetensors", tmp_path):
+        assert command(monkeypatch, "submit", scored / "run", "--to", tmp_path / "L", "--features", wrong) == 2
+        assert f"{wrong} is no file" in capsys.readouterr().err.replace("\n", "")
+    (tmp_path / "torn.safetensors").write_bytes(b"torn")
+    torn = tmp_path / "torn.safetensors"
+    assert command(monkeypatch, "submit", scored / "run", "--to", tmp_path / "L", "--features", torn) == 3
+
+
+def test_scores_only_leaves_no_features(scored, run_of_features):
+    root, features = run_of_features.parents[1], scored / "f.safetensors"
+    with pytest.raises(UsageError, match="--scores-only submits no features"):
+        submit(scored / "run", root, facts={}, features=features, scores_only=True)
+    assert submit(scored / "run", root, facts={}, scores_only=True) == [run_of_features]
+    report = validate(run_of_features)
+    assert report.problems == [] and report.submissions[0].card.submission == "scores"
+    assert not (run_of_features / "features.safetensors").exists()
+
+
+def test_what_stands_firm_in_a_card_is_superseded_with_the_reason(tmp_path, scored, run_of_features):
+    root = run_of_features.parents[1]
+    before = shutil.copytree(root, tmp_path / "before")
+    submit(scored / "run", root, facts={"submitter": "Doe lab"}, features=scored / "f.safetensors")
+    assert "submitter: was tests, is Doe lab: name it" in str(validate(root, against=before).problems[0])
+    shutil.copytree(before, root, dirs_exist_ok=True)
+    features = scored / "f.safetensors"
+    submit(scored / "run", root, facts={"submitter": "Doe lab"}, features=features, reason="we moved")
+    report = validate(root, against=before)
+    assert report.problems == [] and "we moved" in str(report.notes[1])
+    # the same features, other bytes
+    table, renamed = load(str(features)), tmp_path / "renamed.safetensors"
+    write_features(renamed, table.tensors, table.stimulus_ids, model="renamed")
+    shutil.copytree(before, root, dirs_exist_ok=True)
+    submit(scored / "run", root, facts={}, features=renamed, reason="renamed")
+    report = validate(root, against=before)
+    assert report.problems == [] and [note.field for note in report.notes] == ["features_sha256", *["supersedes"] * 2]
+
+
 def command(monkeypatch, *words):
     monkeypatch.setattr("sys.argv", ["brainbench", *map(str, words)])
     with pytest.raises(SystemExit) as exit:
@@ -149,7 +221,7 @@ def test_features_are_recomputed_and_a_forged_region_is_named(run_of_features, m
     assert trust(root) == {"insilico.V1-ridge": "reproduced"}
     path = folder / "insilico.V1-ridge.json"
     assert command(monkeypatch, "leaderboard", "reproduce", path) == 0
-    assert "0 fields differ" in capsys.readouterr().out
+    assert "0 beyond" in capsys.readouterr().out  # what differs are baselines, of which the entry says nothing
     # everything of the region up by .02, and consistently so: only a recomputation can tell
     forged = json.loads(path.read_text())
     for name in ("raw", "low", "high"):
@@ -168,7 +240,6 @@ def test_features_are_recomputed_and_a_forged_region_is_named(run_of_features, m
 @pytest.mark.parametrize(
     ("fields", "names"),
     [
-        ({"benchmark_fingerprint": "0" * 64}, "benchmark_fingerprint: the benchmark is another one now"),
         ({"per_subject": {"s9": {"raw": 0.4, "ceiling": None, "normalized": None, "n_neuroids": 150}}}, "per_subject"),
         ({"raw": 0.42}, "raw: is 0.42; the entry's own parts make it 0.4"),
     ],
@@ -178,6 +249,34 @@ def test_what_cannot_be_right_fails_verification_by_name(folder, made, monkeypat
     for what in ("verify", "reproduce"):
         assert command(monkeypatch, "leaderboard", what, folder if what == "verify" else folder / ENTRY) == 5
         assert names in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_entry_of_an_earlier_benchmark_stands_in_nobodys_way(run_of_features, made, monkeypatch, capsys):
+    good = run_of_features / "insilico.V1-ridge.json"
+    old = run_of_features / "insilico.V4-ridge.json"
+    facts = json.loads(good.read_text()) | {"benchmark": "insilico.V4-ridge", "benchmark_fingerprint": "0" * 64}
+    old.write_text(json.dumps(facts))
+    assert command(monkeypatch, "leaderboard", "reproduce", good) == 0
+    assert command(monkeypatch, "leaderboard", "verify", run_of_features) == 0
+    assert "Recomputed 1 of 2 entries" in " ".join(capsys.readouterr().err.split())
+    assert command(monkeypatch, "leaderboard", "reproduce", old) == 3
+    assert "no entry here is of a benchmark as it is now" in " ".join(capsys.readouterr().err.split())
+
+
+def test_features_of_other_layers_are_another_model(run_of_features, monkeypatch, capsys):
+    ids = load(str(run_of_features / "features.safetensors")).stimulus_ids
+    write_features(run_of_features / "features.safetensors", {"b": np.ones((len(ids), 3))}, ids, model="mine")
+    card = run_of_features / "model.toml"
+    digest = hashlib.sha256((run_of_features / "features.safetensors").read_bytes()).hexdigest()
+    card.write_text(re.sub('features_sha256 = ".*"', f'features_sha256 = "{digest}"', card.read_text()))
+    assert command(monkeypatch, "leaderboard", "verify", run_of_features) == 5
+    assert "model_identity.layers: features.safetensors is another model's" in " ".join(capsys.readouterr().err.split())
+
+
+def test_what_is_verified_is_one_submission(root, folder, monkeypatch, capsys):
+    for wrong in (root, root / "results"):
+        assert command(monkeypatch, "leaderboard", "verify", wrong) == 2
+        assert "is no submission, it has no model.toml: name one folder" in " ".join(capsys.readouterr().err.split())
 
 
 def test_other_weights_are_another_model(run_of_features, made):
@@ -196,6 +295,99 @@ def test_a_control_finds_nothing(tmp_path):
     assert abs(null.raw) < 0.05 < entry.low and not recompute.control_fails(entry, null)
     leaky = null.model_copy(update={"raw": entry.raw, "low": entry.low})
     assert recompute.control_fails(entry, leaky)
+
+
+def test_a_model_that_tells_no_category_is_not_called_a_leak(made):
+    """The accuracy of nothing is chance, with an interval above 0, whichever stimuli are exchanged."""
+    entry = made.entry(benchmark="insilico.category-svm", raw=0.13)
+    null = entry.model_copy(update={"low": 0.09, "raw": 0.12, "extras": {"chance": 0.125}})
+    claim = entry.model_copy(update={"low": 0.08})
+    assert not recompute.control_fails(claim, null)
+    assert recompute.control_fails(
+        claim.model_copy(update={"low": 0.2}), null.model_copy(update={"low": 0.2, "raw": 0.3})
+    )
+
+
+BEYOND = {  # fields of an entry, and a difference from what is computed that is just beyond a tolerance of 1e-4
+    "baselines.pixels.raw": 1.2e-4,
+    "baselines.pixels.normalized": 1.2e-4,
+    "baselines.pixels.difference_high": 3.2e-4,
+    "extras.noise": 3.2e-3,
+    "layers.3.geometry.rank": 0.16,
+    "layers.3.depth": 1.2e-4,
+    "optimistic.gap": 1.2e-4,
+    "ceiling_upper": 1.2e-4,
+    "replicates.7": 3.2e-4,
+    "low": 3.2e-4,
+    "per_subject.s2.normalized": 1.2e-4,
+}
+
+
+def whole(made):
+    entry = made.entry()
+    layers = [layer.model_copy(update={"geometry": {"rank": 50.0}}) for layer in entry.layers]
+    beside = Baseline(raw=0.3, normalized=0.1, layer="all", difference=0.1, difference_low=0.05, difference_high=0.15)
+    extras = {"baselines": {"pixels": beside}, "extras": {"noise": 0.5}, "layers": layers, "ceiling_upper": 0.7}
+    return entry.model_copy(update=extras)
+
+
+def shifted(entry, field, by):
+    tree = entry.model_dump()
+    *path, last = [int(name) if name.isdigit() else name for name in field.split(".")]
+    at = tree
+    for name in path:
+        at = at[name]
+    at[last] += by
+    return Entry.model_validate(tree)
+
+
+@pytest.mark.parametrize(("field", "beyond"), BEYOND.items())
+def test_every_number_is_compared(made, field, beyond):
+    entry = whole(made)
+    for by, fails in ((beyond, True), (beyond * 0.8, False)):
+        (found,) = recompute.differences(shifted(entry, field, by), entry, 1e-4)
+        assert (found.field, found.fails) == (field, fails)
+
+
+def test_what_an_entry_invents_or_leaves_out_differs(made):
+    entry = whole(made)
+    assert any(d.fails for d in recompute.differences(entry, entry.model_copy(update={"baselines": {}}), 1e-4))
+    inventing = entry.model_copy(update={"extras": entry.extras | {"iq": 1.0}})
+    assert [d.field for d in recompute.differences(inventing, entry, 1e-4) if d.fails] == ["extras.iq"]
+    other = entry.optimistic.model_copy(update={"layer": "blocks.0"})
+    assert any(d.fails for d in recompute.differences(entry.model_copy(update={"optimistic": other}), entry, 1e-4))
+    lacking = [layer.model_copy(update={"geometry": {}}) for layer in entry.layers]
+    lacking = entry.model_copy(update={"layers": lacking, "baselines": {}})
+    assert not any(d.fails for d in recompute.differences(lacking, entry, 1e-4))
+
+
+def test_what_was_computed_before_is_no_evidence(run_of_features, monkeypatch, capsys):
+    """A store of the verifier's own machine that holds other results changes nothing."""
+    path = run_of_features / "insilico.V1-ridge.json"
+    computed = []
+    columns = runner._columns
+    monkeypatch.setattr(runner, "_columns", lambda *of: computed.append(1) or columns(*of))
+    assert command(monkeypatch, "leaderboard", "reproduce", path) == 0
+    assert len(computed) == 3 and "0 beyond" in capsys.readouterr().out  # the features and two baselines
+
+
+@pytest.mark.parametrize(("lucky", "fails"), [(1, False), (2, False), (3, True)])
+def test_a_control_that_is_lucky_is_drawn_again(made, monkeypatch, lucky, fails):
+    weak, strong = made.entry(raw=0.1), made.entry(raw=0.4, benchmark="insilico.V1-ridge")
+    drawn = []
+
+    def exchanged(model, benchmarks, setting, *, seed):
+        drawn.append(([b.id for b in benchmarks], seed))
+        found = {weak.benchmark: 0.1 if len(drawn) <= lucky else 0.0, strong.benchmark: 0.05}
+        return {b.id: weak.model_copy(update={"raw": found[b.id], "low": found[b.id] - 0.03}) for b in benchmarks}
+
+    monkeypatch.setattr(runner, "control", exchanged)
+    null = recompute.control(None, [weak, strong], None, seed=7)[weak.benchmark]
+    assert recompute.control_fails(weak, null) == fails
+    again = min(lucky, recompute.DRAWS - 1)  # the weak one's alone
+    assert [d for d in drawn if d[0]] == [([weak.benchmark, strong.benchmark], 7)] + [
+        ([weak.benchmark], 8 + n) for n in range(again)
+    ]
 
 
 def test_scores_alone_cannot_be_verified_and_are_not_ranked_with_the_others(root, made):

@@ -119,6 +119,12 @@ def test_files_that_are_not_safetensors_are_refused(tmp_path, content):
         models.load(f"features:{path}")
 
 
+def test_many_repeated_ids_are_named_at_once(tmp_path):
+    ids = [f"s{number // 2}" for number in range(50_000)]
+    with pytest.raises(InputError, match=r"holds names more than once: '?s0"):
+        write_features(tmp_path / "mine.safetensors", {"a": np.ones((50_000, 1))}, ids)
+
+
 def test_headers_that_lie_are_refused(tmp_path):
     path = written(tmp_path, {"a": torch.ones(3, 2), "b": torch.ones(3, 2)})
     content = path.read_bytes()

@@ -1,0 +1,153 @@
+"""What stood on a leaderboard stays as it was, or a maintainer is told by whom and why it changed (FAULTS L4)."""
+
+import hashlib
+import shutil
+
+import pytest
+
+from brainbench.errors import InputError, UsageError
+from brainbench.leaderboard.board import read_board
+from brainbench.leaderboard.validate import validate
+
+V4 = "insilico.V4-ridge.json"
+
+
+@pytest.fixture
+def before(tmp_path, root):
+    """The leaderboard as it was, beside the one that the tests change."""
+    return shutil.copytree(root, tmp_path / "before")
+
+
+def superseding(path, reason="a bug"):
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"path": f"{path.parent.name}/{path.name}", "sha256": digest, "reason": reason}
+
+
+def found(root, before=None):
+    """Problems and notes, as they are printed."""
+    report = validate(root, against=before)
+    return [str(problem) for problem in report.problems], [str(note) for note in report.notes]
+
+
+def test_a_maintainer_sees_who_takes_whose_place_and_why(root, folder, before, made):
+    old = superseding(folder / V4)
+    made.submitted(root, made.entry(raw=0.45), supersedes=[old])
+    said = f"supersedes: takes the place of {folder.name}/{V4}, because: a bug"
+    assert found(root, before) == ([], [f"{folder.name}/model.toml: {said}"])
+    assert found(root, root) == ([], [])  # it was said once
+    shutil.copytree(before, root, dirs_exist_ok=True)
+    other = made.submitted(root, made.entry(raw=0.42, weights="1" * 64), supersedes=[old])
+    assert found(root, before) == ([], [f"{other.name}/model.toml: {said}"])
+
+
+def test_no_file_is_deleted_whatever_a_card_says(root, folder, before, made):
+    old = superseding(folder / V4)
+    made.submitted(root, made.entry(benchmark="cowley2023.V4-ridge"), supersedes=[old])
+    (folder / V4).unlink()
+    (problem,), _ = found(root, before)
+    assert problem.startswith(f"results/{folder.name}/{V4}: was removed since it was accepted")
+    shutil.rmtree(folder)
+    assert len(found(root, before)[0]) == 3
+
+
+def test_what_a_card_said_of_earlier_entries_stays(tmp_path, root, folder, made):
+    again = made.entry(raw=0.45)
+    old = superseding(folder / V4)
+    made.submitted(root, again, supersedes=[old])
+    before = shutil.copytree(root, tmp_path / "before")
+    for left in ([], [old | {"reason": "none of your business"}]):
+        made.submitted(root, again, supersedes=left)
+        (problem,), _ = found(root, before)
+        assert f"supersedes: no longer names {folder.name}/{V4}" in problem
+
+
+def test_every_changed_field_of_a_card_is_noted(root, folder, before, made):
+    new = {"title": "made by us", "supervision": "other", "training_data": ["x" * 100, "y" * 100]}
+    made.submitted(root, made.entry(), **new, url="https://x.org")
+    problems, notes = found(root, before)
+    assert problems == []
+    assert notes == [
+        f"{folder.name}/model.toml: title: was made, is made by us",
+        f"{folder.name}/model.toml: supervision: was supervised, is other",
+        f"{folder.name}/model.toml: training_data: was ['ImageNet-1k'], is ['{'x' * 98}…",
+        f"{folder.name}/model.toml: url: was , is https://x.org",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"submission": "scores"}, "submission: was rebuildable, is scores"),
+        ({"submitter": "a thief"}, "submitter: was tests, is a thief"),
+        ({"trained_on_brain_data": True}, "trained_on_brain_data: was False, is True"),
+        ({"trained_on_benchmark_stimuli": True}, "trained_on_benchmark_stimuli: was False, is True"),
+        ({"features_sha256": "1" * 64}, f"features_sha256: was None, is {'1' * 64}"),
+    ],
+)
+def test_what_stands_firm_in_a_card_changes_for_a_reason_alone(root, folder, before, made, facts, says):
+    old = superseding(folder / "model.toml", "was declared wrongly")
+    made.submitted(root, made.entry(), **facts)
+    (problem,), _ = found(root, before)
+    assert says in problem and f"name it in [[supersedes]] with path, sha256 {old['sha256']} and a reason" in problem
+    made.submitted(root, made.entry(), **facts, supersedes=[old])
+    problems, notes = found(root, before)
+    assert problems == []
+    assert says in notes[0] and "takes the place of" in notes[1] and "was declared wrongly" in notes[1]
+
+
+def test_an_earlier_card_that_cannot_be_read_can_be_mended(root, folder, before):
+    (before / "results" / folder.name / "model.toml").write_text("title = 3")
+    problems, notes = found(root, before)
+    assert problems == [] and "the earlier card cannot be read today: " in notes[0]
+
+
+def test_a_copy_does_not_drive_out_the_model_that_was_there(root, folder, before, made):
+    (original,) = {row.entry.model_identity["weights"] for row in read_board(root).rows}
+    copy = made.submitted(root, made.entry("timm:a", weights=original))
+    assert copy.name < folder.name
+    says = "model: is the model of {}, with the same weights, preprocessing and layers"
+    assert found(root, before)[0] == [f"{copy.name}/model.toml: {says.format(folder.name)}"]
+    # without a before nobody knows whose it is
+    both = [
+        f"{copy.name}/model.toml: {says.format(folder.name)}",
+        f"{folder.name}/model.toml: {says.format(copy.name)}",
+    ]
+    assert found(root)[0] == both
+    assert [str(problem) for problem in read_board(root).problems] == both and read_board(root).rows == ()
+
+
+def test_a_newcomer_does_not_say_what_a_benchmark_fixes(root, folder, before, made):
+    newcomer = made.submitted(root, made.entry("timm:a", n_stimuli=300))
+    odd = f"{newcomer.name}/{V4}: n_stimuli: is 300, and 400 in {folder.name}/{V4}: the benchmark fixes it"
+    assert found(root, before)[0] == [odd]
+    # one against one: nobody knows which is right
+    assert [problem.split("/")[0] for problem in found(root)[0]] == [newcomer.name, folder.name]
+    made.submitted(root, made.entry("timm:z"))
+    assert found(root)[0] == [odd]
+    made.submitted(root, made.entry("timm:b", n_stimuli=300))
+    made.submitted(root, made.entry("timm:c", n_stimuli=300))
+    assert {problem.split("/")[0] for problem in found(root, before)[0]} == {
+        path.name for path in root.glob("results/timm_[abc]-*")
+    }
+
+
+def test_what_is_compared_with_is_a_leaderboard(tmp_path, root, folder):
+    for none in (tmp_path, folder, tmp_path / "nowhere"):
+        with pytest.raises(InputError, match="is no leaderboard to compare with"):
+            validate(root, against=none)
+    with pytest.raises(UsageError, match="is one submission"):
+        validate(folder, against=root)
+
+
+def test_an_empty_leaderboard_can_be_committed(tmp_path, root):
+    results = tmp_path / "empty" / "results"
+    results.mkdir(parents=True)
+    (results / ".gitkeep").touch()
+    assert found(results.parent) == ([], [])
+    assert found(root, results.parent) == ([], [])
+    (results / ".gitkeep").write_text("#!/bin/sh")
+    (problem,), _ = found(results.parent)
+    assert problem.startswith("results/.gitkeep: is a link or a file")
+    (results / ".gitkeep").unlink()
+    (results / ".gitkeep").symlink_to(tmp_path / "nothing")
+    assert len(found(results.parent)[0]) == 1
