@@ -73,7 +73,7 @@ def submit(
         card = {**_known(own[0], features, scores_only), **declared, **facts}
         card["supersedes"] = earlier.get("supersedes", []) + _superseded(folder, own, reason)
         firm = [field for field in FIRM if field in earlier and earlier[field] != card.get(field)]
-        changed = [CARD] * bool(firm) + [FEATURES] * (features is not None and "features_sha256" in firm)
+        changed = [CARD] * bool(firm) + [FEATURES] * ("features_sha256" in firm)
         card["supersedes"] += [_named(folder / file, reason) for file in changed if reason and (folder / file).exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -187,6 +187,14 @@ def test_what_cannot_be_right_fails_verification_by_name(folder, made, monkeypat
         assert names in " ".join(capsys.readouterr().err.split())
 
 
+def test_published_features_give_way_to_scores_alone_by_one_command(tmp_path, scored, run_of_features):
+    root = run_of_features.parents[1]
+    shutil.copytree(root, before := tmp_path / "before")
+    submit(scored / "run", root, facts={}, scores_only=True, reason="the features may not be shown")
+    assert not (run_of_features / "features.safetensors").exists()
+    assert validate(root, against=before).problems == []
+
+
 def test_an_entry_of_an_earlier_benchmark_stands_in_nobodys_way(run_of_features, made, monkeypatch, capsys):
     good = run_of_features / "insilico.V1-ridge.json"
     old = run_of_features / "insilico.V4-ridge.json"
