@@ -331,11 +331,12 @@ def _may_sign(folder: Path, entries: list[Any], verdict: str, key: Path, signer:
         raise UsageError("--attest goes with --signer: your name in allowed_signers")
     root = _root(folder)
     attested, _ = read_all(root)
-    objected = [e for e in entries if attested.get(e.path.as_posix(), Attested()).objection is not None]
-    free = [entry for entry in entries if entry not in objected] or entries
+    objections = {e.path.as_posix(): attested.get(e.path.as_posix(), Attested()).objection for e in entries}
+    free = [e for e in entries if objections[e.path.as_posix()] is None] or entries
     check(root, [entry.path.as_posix() for entry in free], cast(Any, verdict), key=key, signer=signer)
-    for entry in objected:
-        err.print(Text(f"{entry.label} will have no badge: it is {attested[entry.path.as_posix()].trust}"))
+    for name, objection in objections.items():
+        if objection is not None:
+            err.print(Text(f"{name} will have no badge: it is {objection.verdict}"))
     return free
 
 

@@ -83,13 +83,11 @@ def scores_table(model: str, entries: Sequence[Entry]) -> Table:
 def _shares(entries: Sequence[Entry]) -> str:
     """What the scores are of scorers that ask how well categories can be told."""
     told = []
-    for name, what in (
-        ("kernel_analysis", "a share of what there is to tell of categories"),
-        ("svm", "the share of stimuli put into their category"),
-    ):
-        mine = [e for e in entries if e.scorer.split()[0] == name]
-        chance = sorted({f"{c:.3f}" for e in mine if isinstance(c := e.extras.get("chance"), float)})
-        told += [f"for {name} {what}" + (f", by chance {' or '.join(chance)}" if chance else "")] if mine else []
+    for name in sorted({e.scorer.split()[0] for e in entries if e.scale == "share"}):
+        extras = [e.extras.get("chance") for e in entries if e.scorer.split()[0] == name]
+        chance = " or ".join(sorted({f"{c:.3f}" for c in extras if isinstance(c, float)}))
+        guessed = f"the share of stimuli put into their category, by chance {chance}"
+        told.append(f"for {name} {guessed if chance else 'a share of what there is to tell of categories'}")
     return f" ({'; '.join(told)})" if told else ""
 
 

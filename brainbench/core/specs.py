@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-# correlation; share of variance; share of what there is to tell of categories, of which there is no ceiling
+# correlation; share of variance; share of what there is to tell of categories, or of stimuli told: it has no ceiling
 Scale = Literal["r", "r2", "share"]
 # what may be done to features (stimulus, unit) without moving a score: to all at once, to units, to stimuli
 Invariance = Literal["scale", "rotation", "translation", "unit-permutation", "stimulus-scale", "stimulus-offset"]

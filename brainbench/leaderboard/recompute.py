@@ -31,11 +31,13 @@ TOLERANCE = {"features": 1e-4, "rebuildable": 5e-3}
 DRAWS = 3  # of a control that fails each time
 _STRETCHED = ("low", "high", "difference_low", "difference_high", "normalized_low", "normalized_high")
 _LOOSE = ("p", "threshold", "onset_share")
-_LATENCIES = ("onset_s", "onset_low_s", "onset_high_s", "peak_s", "peak_low_s", "peak_high_s", "reason")
-_TOLD = {"reason": ("reason",), "time_course": _LATENCIES, "baselines": ("layer", "reason")}
+_LATENCIES = ("onset_s", "onset_low_s", "onset_high_s", "peak_s", "peak_low_s", "peak_high_s")
+_TOLD = {"reason": ("reason",), "time_course": (*_LATENCIES, "reason"), "baselines": ("layer", "reason")}
 # what is held against the card, the benchmark and this machine elsewhere
-_ELSEWHERE = {"schema_version", "model", "model_fingerprint", "model_identity", "provenance"}
-_ELSEWHERE |= {"benchmark", "benchmark_fingerprint", "benchmark_identity", "synthetic"}
+_IDENTITY = ("schema_version", "model", "model_fingerprint", "model_identity", "provenance", "synthetic")
+_ELSEWHERE: dict[str, Any] = dict.fromkeys(
+    (*_IDENTITY, "benchmark", "benchmark_fingerprint", "benchmark_identity"), True
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,12 +164,9 @@ def differences(claimed: Entry, computed: Entry, tolerance: float) -> list[Diffe
     does not fail: reasons, the layers of baselines, latencies (argmaxes, which the tolerance may move by bins), extras
     and geometry that the entry lacks. Baselines that it lacks, or says it has none of, are not compared.
     """
-    lacking = {name for name, own in computed.baselines.items() if _unscored(claimed.baselines.get(name))}
-    computed = computed.model_copy(
-        update={"baselines": {n: b for n, b in computed.baselines.items() if n not in lacking}}
-    )
-    claimed = claimed.model_copy(update={"baselines": {n: b for n, b in claimed.baselines.items() if n not in lacking}})
-    mine, theirs = (dict(_leaves(entry.model_dump(exclude=_ELSEWHERE))) for entry in (claimed, computed))
+    lacking = {name for name in computed.baselines if _unscored(claimed.baselines.get(name))}
+    left = _ELSEWHERE | {"baselines": lacking}
+    mine, theirs = (dict(_leaves(entry.model_dump(exclude=left))) for entry in (claimed, computed))
     found = []
     for path in mine | theirs:
         one, other = mine.get(path), theirs.get(path)

@@ -96,11 +96,11 @@ def opened(path: Path, most: int) -> Iterator[tuple[BufferedReader, int]]:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a plain file: {error}") from None
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    info = os.fstat(handle)
+    if not stat.S_ISREG(info.st_mode):
         os.close(handle)
         raise InputError(f"{path} is no plain file")
     with os.fdopen(handle, "rb") as file:
-        info = os.fstat(handle)
         if info.st_size > most:
             raise InputError(f"{path} has {info.st_size:,} bytes; {most:,} are the most")
         yield file, info.st_size
