@@ -1,8 +1,9 @@
 """Whether a leaderboard, or one submission, holds what it must: no model, no recording, no network, no writing.
 
-`against` is the leaderboard as it was before. No file of it is deleted, and one that is changed, the card's weightiest
-fields included, is named by a card in `[[supersedes]]`, with its sha256 and the reason. Who may do so is not for a
-program to know: each such line, and each changed field of a card, is noted for a maintainer to see.
+`against` is the leaderboard as it was before. No file of it is deleted (but features that scores alone supersede), and
+one that is changed, the card's weightiest fields included, is named by a card in `[[supersedes]]`, with its sha256 and
+the reason. Who may do so is not for a program to know: each such line, and each changed field of a card, is noted for
+a maintainer to see.
 """
 
 from __future__ import annotations
