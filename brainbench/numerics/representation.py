@@ -171,7 +171,8 @@ class Representation:
             return (x[rows] - x[basis.rows].mean(dim=0)) @ (basis.axes * basis.values.sqrt())
         block = self.gram[rows][:, basis.rows]
         block = block - self.gram[basis.rows][:, basis.rows].mean(dim=0)
-        return block @ basis.vectors  # a constant along a row needs no centring: eigenvectors sum to 0
+        # eigenvectors sum to 0, but those of the least eigenvalues only nearly, and a common offset makes rows large
+        return (block - block.mean(dim=1, keepdim=True)) @ basis.vectors
 
     def rdm(self, kind: str, rows: Int[Tensor, " m"] | None = None) -> Float[Tensor, "m m"]:
         """Dissimilarity of every two stimuli, float64 with a zero diagonal.

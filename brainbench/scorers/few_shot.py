@@ -139,7 +139,7 @@ class FewShotRidge(_FewShot):
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
         name="few_shot_ridge",
-        version=2,
+        version=3,
         scale="r",
         requires="responses",
         trains=True,
@@ -187,7 +187,7 @@ class InContext(_FewShot):
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
         name="in_context",
-        version=1,
+        version=2,
         scale="r",
         requires="responses",
         trains=True,

@@ -38,7 +38,7 @@ class Ridge:
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
         name="ridge",
-        version=2,
+        version=3,
         scale="r",
         requires="responses",
         trains=True,

@@ -33,7 +33,7 @@ class SVM:
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
         name="svm",
-        version=2,
+        version=3,
         scale="share",
         requires="labels",
         trains=True,

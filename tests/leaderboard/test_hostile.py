@@ -72,7 +72,7 @@ def test_what_the_tests_begin_with_is_valid(root, folder):
         ({"synthetic": False}, "synthetic: must be True"),
         ({"benchmark_fingerprint": "0" * 64}, "benchmark_fingerprint: the benchmark is another one now"),
         ({"model_fingerprint": "0" * 64}, "model_fingerprint: is not the fingerprint of model_identity"),
-        ({"scorer": "ridge 0"}, "scorer: must be ridge 2"),
+        ({"scorer": "ridge 0"}, "scorer: must be ridge 3"),
         ({"provenance": {}}, "provenance: brainbench: Field required"),
         ({"benchmark": "../../x"}, "there is no benchmark '../../x'"),
         ({"synthetic": 1}, "synthetic: Input should be a valid boolean"),

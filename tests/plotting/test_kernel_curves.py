@@ -67,7 +67,7 @@ def run(monkeypatch, capsys, *words):
 def test_compare_writes_a_figure_for_each_benchmark_that_has_curves(tmp_path, monkeypatch, capsys):
     runs, figures = tmp_path / "runs", tmp_path / "figures"
     runs.mkdir()
-    plain = {"extras": {}, "scorer": "ridge 2", "scale": "r"}
+    plain = {"extras": {}, "scorer": "ridge 3", "scale": "r"}
     for model, raw in (("a", 0.1), ("b", 0.3)):
         for entry in (made(model, raw), made(model, raw, benchmark="insilico.V4-ridge", **plain)):
             (runs / f"{model}-{entry.benchmark}.json").write_text(json.dumps(entry.as_json()))
