@@ -193,6 +193,25 @@ def check_time_bins_are_columns(scorer: Any) -> None:
             same(both[:, ::2], own, f"`{name}` of a bin beside another one")
 
 
+@check(
+    "scorer",
+    mend="divide responses by their SD, or compute in float64, before float32 squares them",
+    applies=lambda scorer: scorer.spec.requires == "responses",
+)
+def check_unit_of_responses(scorer: Any) -> None:
+    """Fields in tesla, and counts of photons, have the scores and replicates of the same responses in other units."""
+    case = recording(scorer)
+    assert isinstance(case.data, Block)
+    plain, every = scored(scorer, case), np.arange(n_columns(case.data))
+    weights = rng().multinomial(len(case.features), np.full(len(case.features), 1 / len(case.features)), 3)
+    for factor in (1e-15, 1e12):
+        values = (case.data.values.astype(np.float64) * factor).astype(np.float32)
+        got = scored(scorer, case, data=replace(case.data, values=values))
+        same(got.folds, plain.folds, f"responses times {factor:g}")
+        drawn = [s.resample(weights.astype(np.float32), [0], every) for s in (got, plain)]
+        same(*drawn, f"replicates of responses times {factor:g}")
+
+
 def _left_out(scorer: Any, value: float, rows: np.ndarray | None, what: str) -> None:
     case = recording(scorer)
     spoilt = n_columns(case.data) // 2

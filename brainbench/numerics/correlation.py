@@ -47,7 +47,7 @@ def agreement(
     p, t = predicted - mean_p, y - mean_y
     pp, tt, pt = p.square().sum(dim=0), t.square().sum(dim=0), (p * t).sum(dim=0)
     flat_p, flat_y = constant(predicted), constant(y)
-    r = torch.where(flat_p | flat_y, torch.nan, pt / (pp * tt).sqrt())
+    r = torch.where(flat_p | flat_y, torch.nan, pt / (pp.sqrt() * tt.sqrt()))
     error = (t - p).square().sum(dim=0)
     ev = torch.where(flat_y, torch.nan, 1 - error / tt)
     return r, ev - len(y) * (mean_y - mean_p).square() / tt, ev
@@ -70,7 +70,7 @@ def weighted_pearson(
     tiny = 1e-12 if x.dtype == torch.float64 else 1e-6
     undefined = (var_x <= tiny * xc.square().mean(dim=0)) | (var_y <= tiny * yc.square().mean(dim=0))
     undefined |= constant(x) | constant(y)
-    return torch.where(undefined, torch.nan, cov / (var_x.clamp_min(0) * var_y.clamp_min(0)).sqrt())
+    return torch.where(undefined, torch.nan, cov / (var_x.clamp_min(0).sqrt() * var_y.clamp_min(0).sqrt()))
 
 
 @dataclass(frozen=True, slots=True)

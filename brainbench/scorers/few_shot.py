@@ -25,6 +25,7 @@ from brainbench.in_context.ensemble import ensembled, said, subsets
 from brainbench.numerics import ridge
 from brainbench.numerics.correlation import constant, pearson, weighted_pearson
 from brainbench.numerics.representation import Representation
+from brainbench.scorers.ridge import responses
 
 GRID = tuple(float(g) for g in np.logspace(-4, 4, 17))
 VARIANTS = ("refit", "fold_averaged")
@@ -60,8 +61,7 @@ class _FewShot(ABC):
             raise UsageError("few-shot readouts score responses without a time axis: make bins columns, Block.unrolled")
         representation = representation.to(device)
         at = torch.as_tensor(take(representation.stimulus_ids, target.stimulus_ids, what="the features"), device=device)
-        mean = target.mean()
-        y = torch.as_tensor(mean - np.nan_to_num(mean).mean(axis=0), dtype=torch.float32, device=device)
+        y = responses(target, slice(None), device)
         complete = y.isfinite().all(dim=0)
         y = y.nan_to_num()
         v = y.shape[1]

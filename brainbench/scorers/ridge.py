@@ -76,7 +76,7 @@ class Ridge:
         width = max(1, min(COLUMNS, BLOCK // len(target.stimulus_ids)))
         solves = [slice(start, start + width) for start in range(0, v, width)]
         for columns in solves:
-            y = _responses(target, columns, device)
+            y = responses(target, columns, device)
             complete[columns] = y[0].isfinite().cpu()  # a gap anywhere makes the mean, and so the whole column, NaN
             y = y.nan_to_num()
             flat = torch.zeros(y.shape[1], dtype=torch.bool, device=device)
@@ -110,7 +110,7 @@ class Ridge:
             out = torch.empty(len(w), len(wanted), len(columns), device=device)
             for start in range(0, len(columns), width):
                 some = columns[start : start + width]
-                y = _responses(target, some, device).nan_to_num()
+                y = responses(target, some, device).nan_to_num()
                 for place, f in enumerate(wanted):
                     guess = predicted[f][:, torch.as_tensor(some, device=device)]
                     out[:, place, start : start + len(some)] = weighted_pearson(guess, y[tests[f]], w[:, tests[f]])
@@ -207,13 +207,17 @@ class Ridge:
         return (ridge.select_gcv if self.select == "gcv" else ridge.select_loo)(fit, fold.alphas)
 
 
-def _responses(target: Block, columns: slice | np.ndarray, device: str) -> Tensor:
-    """The mean responses of some neuroids around their mean over stimuli, NaN where a stimulus has none.
+def responses(target: Block, columns: slice | np.ndarray, device: str) -> Tensor:
+    """The mean responses of some neuroids around their mean over stimuli, in units near their SD; NaN for a gap.
 
-    No score depends on that mean, and float32 has no digits left for responses that are small beside it.
+    No score depends on their mean or unit, and float32 has no digits left for what is small beside a mean, nor room for
+    the squares of fields in tesla. Units are powers of two, which round nothing.
     """
-    responses = target.mean(columns)
-    return torch.as_tensor(responses - responses.mean(axis=0), dtype=torch.float32, device=device)
+    y = target.mean(columns)
+    y = y - y.mean(axis=0)
+    scale = y.std(axis=0)
+    unit = np.exp2(np.floor(np.log2(np.where(scale > 0, scale, 1.0))))
+    return torch.as_tensor(y / unit, dtype=torch.float32, device=device)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

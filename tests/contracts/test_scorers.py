@@ -218,6 +218,17 @@ class GapsFilled(Linear):
         return np.where(np.isnan(mean), np.nanmean(mean, axis=0), mean)
 
 
+@breaks("unit_of_responses")
+class VariancesMultipliedInFloat32(Linear):
+    """As `ridge` once did: a variance of fields in tesla, times another, is 0 there."""
+
+    def agreement(self, predicted, truth, weights):
+        p, t = predicted - predicted.mean(dim=0), truth - truth.mean(dim=0)
+        pp, tt = weights @ p.square(), weights @ t.square()
+        product = pp.float() * tt.float()
+        return super().agreement(predicted, truth, weights) / torch.where(product.isfinite(), product, 0.0).sign()
+
+
 @breaks("null_is_zero", "test_stimuli_choose_nothing", "replicates_repeat_stimuli")
 class PenaltyChosenOnTest(Linear):
     grid = tuple(np.logspace(-4, 4, 17))
