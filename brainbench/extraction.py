@@ -3,12 +3,13 @@
 Pictures go through the network once for all layers. Sets larger than a shard are committed shard by shard, so an
 interrupted run goes on where it stopped. When a set is complete, each layer is kept in one of two sufficient forms:
 features where it has no more units than stimuli, or few, else the Gram matrix (see `numerics.representation`), and the
-shards are dropped.
+shards are dropped. Another process may do the same meanwhile: what it has stored is not made again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 
@@ -65,12 +66,13 @@ def extract(
     """
     if isinstance(model, FeatureTable):
         return progress(len(stimuli.ids))
-    missing = [
-        layer for layer in model.spec.layers if store.get(_key(model, layer, stimuli), names=["n_units"]) is None
-    ]
-    if not missing:
-        return progress(len(stimuli.ids))
     layers = list(model.spec.layers)  # all, so that shards keep their key while layers are combined one by one
+
+    def kept(layer: LayerSpec) -> bool:
+        return store.get(_key(model, layer, stimuli), names=["n_units"]) is not None
+
+    if all(map(kept, layers)):
+        return progress(len(stimuli.ids))
 
     @cache
     def network() -> Any:
@@ -82,27 +84,41 @@ def extract(
         SHARD, 2 ** max(1, (max_bytes // stimulus).bit_length() - 1)
     )  # one size for many bounds: shards are kept
     shards = [stimuli.select(stimuli.ids[i : i + size]) for i in range(0, len(stimuli.ids), size)]
+
+    def extracted(shard: StimulusSet, progress: Callable[[int], None]) -> dict[str, np.ndarray]:
+        found = _features(model, network(), layers, shard, device=device, progress=progress)
+        if len(shards) > 1:
+            store.put(_shard_key(model, layers, shard), found, provenance)
+        return found
+
     held: dict[str, np.ndarray] = {}
     for shard in shards:
-        key = _shard_key(model, layers, shard)
-        if store.get(key, names=[]) is None:
-            held = _features(model, network(), layers, shard, device=device, progress=progress)
-            if len(shards) > 1:
-                store.put(key, held, provenance)
+        if store.get(_shard_key(model, layers, shard), names=[]) is None and not all(map(kept, layers)):
+            held = extracted(shard, progress)
         else:
             progress(len(shard.ids))
 
-    def part(layer: str, index: int) -> torch.Tensor:
-        """One layer's features of one shard."""
-        arrays = held if len(shards) == 1 and held else store.get(_shard_key(model, layers, shards[index]), [layer])
+    def part(layer: LayerSpec, index: int) -> torch.Tensor:
+        """One layer's features of one shard, extracted again where the shard was damaged after it was written."""
+        shard = shards[index]
+        alone = len(shards) == 1 and held
+        arrays = held if alone else store.get(_shard_key(model, layers, shard), [layer.name])
+        if arrays is None and kept(layer):
+            raise _KeptMeanwhile
         if arrays is None:
-            raise InputError("a shard of features was damaged after it was written; run again to extract it anew")
-        return torch.from_numpy(arrays[layer])
+            arrays = extracted(shard, lambda n: None)
+        return torch.from_numpy(arrays[layer.name])
 
-    for layer in missing:
-        store.put(_key(model, layer, stimuli), _combined(partial(part, layer.name), shards), provenance)
+    for layer in layers:
+        with suppress(_KeptMeanwhile):
+            if not kept(layer):
+                store.put(_key(model, layer, stimuli), _combined(partial(part, layer), shards), provenance)
     for shard in shards:
         store.drop(_shard_key(model, layers, shard))
+
+
+class _KeptMeanwhile(Exception):
+    """Another process has stored the layer that is being combined, and dropped the shards."""
 
 
 def _n_features(

@@ -4,7 +4,8 @@ A key is a mapping of everything that can change the arrays. Its entry is a fold
 `entry.json`, which holds the blob's size and sha256 and is written last: it is the commit point. Each file is
 written under a temporary name, synced, and moved into place. Size and hash are checked on the first read of a blob
 in a process; an entry that fails is moved to `quarantine/` and treated as absent. Correctness rests on this alone:
-two writers of one key write the same bytes.
+two writers of one key write the same bytes. What killed processes left in the store's folder is removed at the first
+write of a later one, `LEFT_BEHIND_S` after it was last written to.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import logging
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +31,8 @@ from brainbench.core.specs import fingerprint
 from brainbench.errors import ResourceError
 
 SCHEMA = 1
+LEFT_BEHIND_S = 14 * 24 * 3600  # no living process lets its own passing store or temporary file lie for so long
+TRIES = 8  # to write an entry whose folder other processes drop meanwhile
 log = logging.getLogger("brainbench.store")
 
 
@@ -38,6 +42,7 @@ class Store:
     def __init__(self, root: Path):
         self.root = Path(root)
         self._checked: dict[Path, tuple[int, int]] = {}
+        self._cleared = False
 
     def _folder(self, key: Mapping[str, Any]) -> Path:
         name = fingerprint({"schema": SCHEMA, **key})
@@ -46,52 +51,76 @@ class Store:
     def put(self, key: Mapping[str, Any], arrays: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> None:
         """Write `arrays` under `key`. Raises ResourceError where the disk is full or cannot be written."""
         folder = self._folder(key)
-        temporary = folder / f".tmp-{uuid.uuid4().hex}"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
-                digest = _sha256(temporary)
-                blob = f"{digest}.safetensors"
-                size = temporary.stat().st_size
-                _commit(temporary, folder / blob)
-                entry = {"schema": SCHEMA, "blob": blob, "sha256": digest, "bytes": size, "key": dict(key)}
-                entry["provenance"] = dict(provenance)
-                temporary.write_text(json.dumps(entry, indent=1, default=list))
-                _commit(temporary, folder / "entry.json")
-            finally:
-                with contextlib.suppress(OSError):
-                    temporary.unlink(missing_ok=True)
+            for left in reversed(range(TRIES)):
+                try:
+                    return self._write(folder, key, arrays, provenance)
+                except FileNotFoundError:  # another process has dropped the entry, and this part of it, meanwhile
+                    if not left:
+                        raise
         except (OSError, SafetensorError) as error:
-            full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "space" in str(error)
-            cause = "the disk is full" if full else str(error)
+            full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            cause = "the disk is full" if full or "No space left" in str(error) else str(error)
             raise ResourceError(
                 f"cannot write to the feature store {self.root}: {cause}. What was stored before is whole. Free space, "
                 "or point BRAINBENCH_CACHE at another folder, and run again: finished work is not repeated."
             ) from error
 
+    def _write(
+        self, folder: Path, key: Mapping[str, Any], arrays: Mapping[str, np.ndarray], provenance: Mapping[str, Any]
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._clear()
+        temporary = self._temporary()  # not in the folder, which another process may take away
+        try:
+            temporary.touch()
+            mode = temporary.stat().st_mode  # as the umask has it: safetensors makes files for their owner alone
+            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
+            with contextlib.suppress(OSError):  # not every file system has modes
+                temporary.chmod(mode)
+            digest = _sha256(temporary)
+            blob = f"{digest}.safetensors"
+            size = temporary.stat().st_size
+            _commit(temporary, folder / blob)
+            entry = {"schema": SCHEMA, "blob": blob, "sha256": digest, "bytes": size, "key": dict(key)}
+            entry["provenance"] = dict(provenance)
+            temporary.write_text(json.dumps(entry, indent=1, default=list))
+            _commit(temporary, folder / "entry.json")
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
     def get(self, key: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, np.ndarray] | None:
-        """The arrays under `key` (only `names`, if given), or None where there is no whole entry."""
+        """The arrays under `key` (only `names`, if given), or None where there is no whole entry.
+
+        Raises ResourceError where there may be one that the system does not let this process read.
+        """
         folder = self._folder(key)
         try:
             entry = json.loads((folder / "entry.json").read_text())
             blob = folder / Path(entry["blob"]).name
             self._verify(blob, entry["bytes"], entry["sha256"])
             with safe_open(blob, framework="numpy") as file:
-                return {name: file.get_tensor(name) for name in (names or file.keys())}
+                return {name: file.get_tensor(name) for name in (file.keys() if names is None else names)}
         except (FileNotFoundError, NotADirectoryError):
             if not (folder / "entry.json").exists():
                 return None
             self._quarantine(folder, "its blob is gone")
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EIO:
+                raise ResourceError(
+                    f"cannot read {folder} in the feature store: {error}. It is left as it is. Mend this, or point "
+                    "BRAINBENCH_CACHE at another folder, and run again: finished work is not repeated."
+                ) from error
             self._quarantine(folder, str(error))
         return None
 
     def drop(self, key: Mapping[str, Any]) -> None:
-        """Remove the entry under `key`, its commit point first; nothing happens where there is none."""
-        folder = self._folder(key)
-        (folder / "entry.json").unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        """Remove the entry under `key`, all of it at once; nothing happens where there is none."""
+        aside = self._temporary()
+        with contextlib.suppress(OSError):
+            self._folder(key).replace(aside)
+            shutil.rmtree(aside, ignore_errors=True)
 
     @contextlib.contextmanager
     def passing(self) -> Iterator[Store]:
@@ -103,13 +132,14 @@ class Store:
             shutil.rmtree(store.root, ignore_errors=True)
 
     def _verify(self, blob: Path, size: int, digest: str) -> None:
-        status = blob.stat()
-        if self._checked.get(blob) == (status.st_mtime_ns, status.st_size):
-            return
-        if status.st_size != size:
-            raise ValueError(f"its blob has {status.st_size} bytes, {size} were written")
-        if _sha256(blob) != digest:
-            raise ValueError("its blob does not match its sha256")
+        with blob.open("rb") as file:  # also when it was checked: safetensors calls what it cannot open missing
+            status = os.fstat(file.fileno())
+            if self._checked.get(blob) == (status.st_mtime_ns, status.st_size):
+                return
+            if status.st_size != size:
+                raise ValueError(f"its blob has {status.st_size} bytes, {size} were written")
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                raise ValueError("its blob does not match its sha256")
         self._checked[blob] = (status.st_mtime_ns, status.st_size)
 
     def _quarantine(self, folder: Path, why: str) -> None:
@@ -118,6 +148,28 @@ class Store:
         with contextlib.suppress(OSError):  # where nothing can be moved, `put` will say why
             aside.parent.mkdir(parents=True, exist_ok=True)
             folder.replace(aside)
+
+    def _temporary(self) -> Path:
+        return self.root / f".tmp-{uuid.uuid4().hex}"
+
+    def _clear(self) -> None:
+        """Once: remove passing stores and temporary files, safetensors' own as well, that killed processes left."""
+        if self._cleared:
+            return
+        self._cleared = True
+        for path in [*self.root.glob("passing-*"), *self.root.glob(".tmp*")]:
+            with contextlib.suppress(OSError):  # somebody else's, or removed by another process just now
+                if path.is_symlink() or time.time() - _last_written(path) < LEFT_BEHIND_S:
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+
+
+def _last_written(path: Path) -> float:
+    inside = [Path(folder) / name for folder, folders, files in os.walk(path) for name in folders + files]
+    return max(each.lstat().st_mtime for each in [path, *inside])
 
 
 def _sha256(path: Path) -> str:

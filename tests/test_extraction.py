@@ -2,7 +2,11 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -293,3 +297,96 @@ def test_features_that_do_not_fit_go_through_the_disk_in_smaller_shards(store, m
     for layer in model.spec.layers:
         small, large = (extraction.representation(model, layer, pictures(), s) for s in (store, whole))
         torch.testing.assert_close(small.gram, large.gram, rtol=1e-5, atol=0)
+
+
+class Raced(Store):
+    """The store of a process that another one overtakes just before the n-th thing it asks of the store."""
+
+    def __init__(self, root, n, overtake):
+        super().__init__(root)
+        self.n, self.overtake, self.asked = n, overtake, 0
+
+    def _tell(self):
+        self.asked += 1
+        if self.asked == self.n:
+            self.overtake()
+
+    def get(self, *args, **options):
+        self._tell()
+        return super().get(*args, **options)
+
+    def put(self, *args):
+        self._tell()
+        super().put(*args)
+
+    def drop(self, key):
+        self._tell()
+        super().drop(key)
+
+
+def test_a_process_that_another_one_overtakes_anywhere_ends_with_the_same_layers(tmp_path, caplog):
+    model, stimuli, alone = wrapped(), pictures(), Store(tmp_path / "alone")
+    once = extract(model, stimuli, alone)
+    grams = {layer: rows_of(model, layer, stimuli, alone).gram for layer in ("wide", "narrow")}
+    for n in count(1):
+        root, steps = tmp_path / str(n), []
+        store = Raced(root, n, lambda root=root: extract(model, stimuli, Store(root)))
+        assert extract(model, stimuli, store, steps.append) <= once and sum(steps) == len(IDS)
+        for layer, gram in grams.items():
+            assert torch.equal(rows_of(model, layer, stimuli, Store(root)).gram, gram)
+        kinds = sorted(json.loads(path.read_text())["key"]["kind"] for path in root.glob("*/*/entry.json"))
+        assert kinds == ["representation", "representation", "widths"] and not caplog.records
+        if store.asked < n:
+            break
+    assert n > 20
+
+
+def test_two_processes_on_one_cold_key_both_end_well(store):
+    """The other one stands still with one layer stored, and goes on when the shards of both are gone."""
+    script = (
+        "import sys\n"
+        "import test_extraction as t\n"
+        "t.extraction.SHARD, t.extraction.FEW_UNITS = 4, 0\n"
+        "def wait():\n"
+        "    print('waits', flush=True)\n"
+        "    sys.stdin.readline()\n"
+        "class Slow(t.Store):\n"
+        "    def put(self, key, *args):\n"
+        "        super().put(key, *args)\n"
+        "        if key.get('layer') == 'wide': wait()\n"
+        f"t.extract(t.wrapped(), t.pictures(), Slow({str(store.root)!r}))\n"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout.readline() == "waits\n"
+    assert extract(wrapped(), pictures(), store) == 0
+    _, said = other.communicate("go on\n", timeout=60)
+    assert other.returncode == 0, said
+    assert extract(wrapped(), pictures(), store) == 0
+
+
+def test_a_shard_that_is_damaged_after_it_was_written_is_extracted_again(store, monkeypatch):
+    """By this very run, which has a network at hand, and without a word to the progress bar."""
+    model, stimuli, steps = wrapped(), pictures(), []
+    combined = extraction._combined
+
+    def damaged(part, shards):
+        for entry in store.root.glob("*/*/entry.json"):
+            if '"kind": "features"' in entry.read_text():
+                entry.write_text("{garbage")
+        return combined(part, shards)
+
+    fresh = Store(store.root.parent / "fresh")
+    extract(model, stimuli, fresh)
+    monkeypatch.setattr(extraction, "_combined", damaged)
+    extract(model, stimuli, store, steps.append)
+    assert sum(steps) == len(IDS) and len(list((store.root / "quarantine").iterdir())) == 6
+    for layer in ("wide", "narrow"):
+        a, b = (rows_of(model, layer, stimuli, s).gram for s in (store, fresh))
+        torch.testing.assert_close(a, b)

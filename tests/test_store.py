@@ -1,14 +1,19 @@
+import errno
 import json
 import os
+import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
+import brainbench.store
 from brainbench.errors import ResourceError
-from brainbench.store import Store
+from brainbench.store import LEFT_BEHIND_S, Store
 
 KEY = {"kind": "features", "layers": ["a"], "n": 3}
 
@@ -27,6 +32,7 @@ def test_what_goes_in_comes_out(stored):
     np.testing.assert_array_equal(out["a"], np.arange(1000.0))
     assert out["b"].dtype == np.float32
     assert list(Store(root).get(KEY, names=["b"])) == ["b"]
+    assert Store(root).get(KEY, names=[]) == {}
     assert Store(root).get({**KEY, "n": 4}) is None
 
 
@@ -125,3 +131,143 @@ def test_drop_and_the_entry_names_what_it_holds(stored):
     Store(root).drop(KEY)
     Store(root).drop(KEY)
     assert Store(root).get(KEY) is None
+
+
+def test_only_a_disk_without_space_is_called_full(tmp_path, monkeypatch):
+    (tmp_path / "workspace").write_text("")
+    with pytest.raises(ResourceError, match="workspace") as raised:
+        Store(tmp_path / "workspace").put(KEY, {"a": np.ones(1)}, {})
+    assert "the disk is full" not in str(raised.value)
+
+    def full(arrays, path):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(brainbench.store, "save_file", full)
+    with pytest.raises(ResourceError, match="the disk is full"):
+        Store(tmp_path).put(KEY, {"a": np.ones(1)}, {})
+
+
+def failing(number):
+    def fail(*_):
+        raise OSError(number, os.strerror(number), "blob")
+
+    return fail
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE, errno.EMFILE])
+def test_an_entry_that_the_system_does_not_let_us_read_stays_where_it_is(stored, monkeypatch, number):
+    root, entry = stored
+    with monkeypatch.context() as patch:
+        patch.setattr("hashlib.file_digest", failing(number))
+        with pytest.raises(ResourceError, match=rf"{os.strerror(number)}.*run again"):
+            Store(root).get(KEY)
+    assert entry.exists() and not (root / "quarantine").exists()
+    assert Store(root).get(KEY) is not None
+
+
+def test_a_block_that_the_disk_cannot_read_is_damage(stored, monkeypatch):
+    root, _ = stored
+    monkeypatch.setattr("hashlib.file_digest", failing(errno.EIO))
+    assert Store(root).get(KEY) is None
+    assert len(list((root / "quarantine").iterdir())) == 1
+
+
+def test_a_process_with_no_file_handle_left_loses_nothing_that_it_has_read_before(stored, monkeypatch):
+    """safetensors calls any file that it cannot open missing."""
+    root, entry = stored
+    store, text = Store(root), entry.read_text()
+    store.get(KEY)
+    monkeypatch.setattr(Path, "read_text", lambda path: text)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    least = os.open(os.devnull, os.O_RDONLY)
+    os.close(least)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (least, hard))
+    try:
+        with pytest.raises(ResourceError, match="Too many open files"):
+            store.get(KEY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert store.get(KEY) is not None
+
+
+def test_who_may_read_an_entry_is_for_the_umask_to_say(tmp_path):
+    """A blob for its owner alone would be of no use in a folder that a lab shares."""
+    before = os.umask(0o027)
+    try:
+        Store(tmp_path).put(KEY, {"a": np.ones(1)}, {})
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("*/*/*")} == {0o640}
+
+
+@pytest.mark.parametrize("number", range(4), ids=["before-blob", "after-blob", "before-entry", "after-entry"])
+def test_an_entry_that_another_process_drops_while_it_is_written_is_written_again(tmp_path, monkeypatch, number):
+    store, commit, points = Store(tmp_path), brainbench.store._commit, iter(range(100))
+
+    def drop_at(point):
+        if point == number:
+            Store(tmp_path).drop(KEY)
+
+    def dropped(temporary, final):
+        drop_at(next(points))
+        commit(temporary, final)
+        drop_at(next(points))
+
+    monkeypatch.setattr(brainbench.store, "_commit", dropped)
+    store.put(KEY, {"a": np.ones(5)}, {})
+    assert (store.get(KEY) is None) == (number == 3)
+    assert not (tmp_path / "quarantine").exists() and not list(tmp_path.rglob(".tmp*"))
+
+
+def left_behind(root):
+    """What killed processes leave: a passing store, a temporary file of ours and one of safetensors."""
+    (root / "passing-1" / "ab").mkdir(parents=True)
+    paths = [root / "passing-1" / "ab" / "blob", root / ".tmp-1", root / ".tmpARn1aJ"]
+    for path in paths:
+        path.write_text("")
+    return paths
+
+
+def age(*paths):
+    long_ago = time.time() - LEFT_BEHIND_S - 60
+    for path in paths:
+        os.utime(path, (long_ago, long_ago), follow_symlinks=False)
+
+
+def test_what_a_killed_process_left_is_gone_after_a_while(stored):
+    root, entry = stored
+    age(*left_behind(root), root / "passing-1" / "ab", root / "passing-1", entry, entry.parent, entry.parent.parent)
+    Store(root).get(KEY)
+    assert (root / ".tmp-1").exists()
+    Store(root).put({"other": 1}, {"a": np.ones(1)}, {})
+    assert not [*root.glob("passing-*"), *root.glob(".tmp*")]
+    assert Store(root).get(KEY) is not None
+
+
+def test_what_somebody_may_still_need_is_left_alone(stored, tmp_path_factory):
+    root, _ = stored
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "mine").write_text("")
+    (root / "passing-link").symlink_to(elsewhere)
+    (root / ".tmp-link").symlink_to(elsewhere / "mine")
+    blob, *_ = left_behind(root)
+    age(root / "passing-link", root / ".tmp-link", elsewhere / "mine", elsewhere)
+    age(root / "passing-1" / "ab", root / "passing-1")  # but not the blob in it
+    Store(root).put({"other": 1}, {"a": np.ones(1)}, {})
+    assert (elsewhere / "mine").exists() and blob.exists()
+    assert len([*root.glob("passing-*"), *root.glob(".tmp*")]) == 5
+
+
+def test_what_cannot_be_cleared_away_stops_nobody(stored, monkeypatch):
+    root, _ = stored
+    age(*left_behind(root), root / "passing-1" / "ab", root / "passing-1")
+    unlink = Path.unlink
+
+    def refused(path, missing_ok=False):
+        if path.name in (".tmp-1", ".tmpARn1aJ"):
+            raise PermissionError(errno.EACCES, "not yours")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    Store(root).put({"other": 1}, {"a": np.ones(1)}, {})
+    assert Store(root).get({"other": 1}) is not None and not (root / "passing-1").exists()
