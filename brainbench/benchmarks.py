@@ -136,6 +136,10 @@ def _declared(name: str) -> dict[str, Benchmark]:
     found: dict[str, Benchmark] = {}
     for table in datasets.declared_benchmarks(name):
         _add(found, table, f"dataset.toml of {name}")
+        try:
+            scorers.load(table["scorer"], table.get("params", {}))
+        except UsageError as error:
+            raise InputError(f"dataset.toml of {name}, benchmark {table['id']!r}: {error}") from None
     return found
 
 

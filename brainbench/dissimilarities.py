@@ -11,6 +11,7 @@ import torch
 from brainbench.benchmarks import Benchmark
 from brainbench.core.arrays import Block, RDMs, blocks
 from brainbench.core.splits import Split
+from brainbench.datasets._sessions import chosen
 from brainbench.errors import InputError
 from brainbench.numerics.crossnobis import crossnobis
 from brainbench.numerics.representation import Representation
@@ -21,7 +22,8 @@ def rdms(dataset: Any, region: str, benchmark: Benchmark, scorer: Any, split: Sp
 
     `scorer.rdm` says which kind. Where `scorer.noise_normalization` is "univariate", each fold of the split has RDMs
     of its own, of neuroids divided by `noise_sd` of its training stimuli. Neuroids that lack a stimulus in some bin are
-    left out. Raises InputError where dissimilarities of that kind cannot be made of what was recorded.
+    left out. Raises InputError where dissimilarities of that kind cannot be made of what was recorded, UnknownNameError
+    for a subject or session that it lacks.
     """
     kind = getattr(scorer, "rdm", "correlation")  # a scorer that does not say gets what is usual
     whitens = getattr(scorer, "noise_normalization", "none") == "univariate"
@@ -32,6 +34,9 @@ def rdms(dataset: Any, region: str, benchmark: Benchmark, scorer: Any, split: Sp
                 "the geometry of responses: use rsa without noise_normalization, or ssm"
             )
         released = dataset.rdms(region)
+        for axis, asked in (("subject", benchmark.subjects), ("session", benchmark.sessions)):
+            kept = chosen(f"{axis} of {benchmark.dataset} in {region}", asked, tuple(released[axis].values))
+            released = released.sel({axis: list(kept)})
         return RDMs(
             stimulus_ids=tuple(released["stimulus_id"].values),
             subjects=tuple(released["subject"].values),

@@ -25,11 +25,11 @@ from brainbench.numerics.noise_matching import RecordingNoise, noise_matched, ra
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded(FeatureTable):
-    """Mean responses to each stimulus, a unit a neuroid; they are those of `subjects` in `region` of `dataset`."""
+    """Mean responses to each stimulus, a unit a neuroid: those of `neuroids`, by subject, in `region` of `dataset`."""
 
     dataset: str
     region: str
-    subjects: tuple[str, ...]
+    neuroids: Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ def load(name: str, *, layers: Sequence[str] | None = None, roots: Mapping[str, 
         tensors=table.tensors,
         dataset=shown.dataset.id,
         region=shown.region,
-        subjects=tuple(shown.blocks),
+        neuroids={subject: frozenset(block.neuroid_ids) for subject, block in shown.blocks.items()},
     )
 
 

@@ -99,7 +99,7 @@ def own_store(model: Model | FeatureTable, setting: Setting) -> Iterator[Setting
 
 def _run_group(model: Model | FeatureTable, group: _Group, setting: Setting, of_model: Setting) -> dict[str, Entry]:
     """The model's scores, then those of the baselines that stand beside them."""
-    sides = [[b for b in group.benchmarks if on_itself(model, b) == side] for side in (True, False)]
+    sides = [[b for b in group.benchmarks if on_itself(model, b, group.dataset) == side] for side in (True, False)]
     if all(sides):
         parts = [_run_group(model, replace(group, benchmarks=side), setting, of_model) for side in sides]
         return parts[0] | parts[1]
@@ -170,7 +170,7 @@ def _results(
     model: Model | FeatureTable, group: _Group, setting: Setting, *, every_layer: bool = False
 ) -> dict[str, Result]:
     """Those that the store has, for this very code, model and benchmark; the others are computed and kept."""
-    itself = [b.id for b in group.benchmarks if on_itself(model, b)]
+    itself = [b.id for b in group.benchmarks if on_itself(model, b, group.dataset)]
     if itself:
         raise NotApplicableError(f"{model.spec.id} would be compared with its own responses on {', '.join(itself)}")
     keys = {
@@ -210,13 +210,22 @@ def _require_stimuli(model: FeatureTable, asked: Iterable[Target]) -> None:
         )
 
 
-def on_itself(model: Model | FeatureTable, benchmark: Benchmark) -> bool:
-    """Whether the model is the very recording that it would be compared with; never so for labels."""
-    return (
-        isinstance(model, Recorded)
-        and (model.dataset, model.region) == (benchmark.dataset, benchmark.region)
-        and bool(set(model.subjects) & set(benchmark.subjects or model.subjects))
-    )
+def on_itself(model: Model | FeatureTable, benchmark: Benchmark, dataset: Any) -> bool:
+    """Whether the model is a recording of neuroids that it would be compared with; never so for labels.
+
+    Regions overlap, so a neuroid may be there under several names. Another release of the recording has other names for
+    neuroids: there the same people are enough.
+    """
+    if not isinstance(model, Recorded) or not benchmark.region:
+        return False
+    if datasets.recording(model.dataset) != datasets.recording(benchmark.dataset):
+        return False
+    people = model.neuroids.keys() & set(benchmark.subjects or dataset.spec.subjects)
+    if (model.dataset, model.region) == (benchmark.dataset, benchmark.region) or model.dataset != benchmark.dataset:
+        return bool(people)
+    asked = {"regions": (benchmark.region,), "sessions": benchmark.sessions}
+    there = {subject: dataset.responses(subject, **asked)["neuroid_id"].values for subject in sorted(people)}
+    return any(not model.neuroids[subject].isdisjoint(names) for subject, names in there.items())
 
 
 def _baselines(model: Model | FeatureTable, benchmark: Benchmark) -> list[str]:

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from brainbench.benchmarks import known
-from brainbench.core.arrays import responses_array
+from brainbench.core.arrays import rdms_array, responses_array
 from brainbench.core.splits import Fold, Split
+from brainbench.datasets import DATASETS
 from brainbench.datasets.insilico import InsilicoMeg
 from brainbench.dissimilarities import noise_sd, rdms
-from brainbench.errors import InputError, UsageError
+from brainbench.errors import InputError, UnknownNameError, UsageError
 from brainbench.numerics.ceilings import leave_one_out
 from brainbench.numerics.rdm import upper
 from brainbench.scorers import load
@@ -143,3 +144,26 @@ def test_ceilings_are_each_bins_own():
         expected.append(leave_one_out(upper(torch.as_tensor(of_bin)).T, "pearson")[0].numpy())
     got = target.ceilings["leave_one_subject_out"].value[[2, 6]]
     np.testing.assert_allclose(got, np.mean(expected, axis=0), atol=1e-6)
+
+
+def test_of_released_rdms_only_the_subjects_and_sessions_of_the_benchmark_are_taken():
+    drawn = np.abs(np.random.default_rng(0).normal(size=(3, 2, 4, 4)))
+    values = (drawn + drawn.swapaxes(2, 3)) * (1 - np.eye(4))
+
+    class Released:
+        spec = DATASETS["kriegeskorte2008"].spec
+
+        def rdms(self, region):
+            return rdms_array(values, subject=list("abc"), session=["1", "2"], stimulus_id=list("wxyz"))
+
+    def of(**asked):
+        benchmark = known()["kriegeskorte2008.humanIT-rsa"].model_copy(update=asked)
+        return rdms(Released(), "humanIT", benchmark, RSA(), SPLIT)
+
+    assert of().subjects == ("a", "b", "c")
+    np.testing.assert_allclose(of().values, values.mean(axis=1))
+    one = of(subjects=("b",), sessions=("2",))
+    assert one.subjects == ("b",)
+    np.testing.assert_allclose(one.values, values[1:2, 1])
+    with pytest.raises(UnknownNameError, match="session of kriegeskorte2008 in humanIT '3'"):
+        of(sessions=("3",))

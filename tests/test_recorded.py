@@ -1,11 +1,13 @@
 """The brain as a row: what its features are, where it may stand, and features made as few and as noisy as it is."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
 
 import brainbench as bb
 from brainbench import datasets, models, recorded, runner, settings
@@ -150,6 +152,33 @@ def test_a_recording_is_never_scored_on_itself(setting):
             assert entry.raw is None
         else:
             assert entry.status == "ok" and entry.raw > 0, entry.reason
+
+
+@pytest.mark.parametrize(
+    "of, benchmark, same",
+    [
+        ("V1v", "allen2021.V1-ridge", True),  # a voxel of V1v is one of V1
+        ("V2", "allen2021.V1-ridge", False),
+        ("V2", "allen2021_fsaverage.early-ridge", True),  # the same brains, with other names for what was measured
+        ("V1v", "cowley2023.V4-ridge", False),
+    ],
+)
+def test_neuroids_are_the_same_under_another_name_of_region_or_release(of, benchmark, same):
+    voxels = {"V1": ["subj01/7", "subj01/8"], "V1v": ["subj01/8"], "V2": ["subj01/9"]}
+
+    def responses(subject, *, regions, sessions):
+        (region,) = regions
+        return xr.DataArray(
+            np.zeros((1, len(voxels[region]))),
+            coords={"neuroid_id": ("neuroid", voxels[region])},
+            dims=["p", "neuroid"],
+        )
+
+    neuroids = {"subj01": frozenset(voxels[of])}
+    model = recorded.Recorded(spec=None, stimulus_ids=(), tensors={}, dataset="allen2021", region=of, neuroids=neuroids)
+    dataset = SimpleNamespace(spec=SimpleNamespace(subjects=("subj01", "subj02")), responses=responses)
+    asked = known()[benchmark].model_copy(update={"subjects": None})
+    assert runner.on_itself(model, asked, dataset) == same
 
 
 def test_other_subjects_may_be_predicted_from_one(setting):

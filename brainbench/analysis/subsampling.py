@@ -55,10 +55,10 @@ def subsample(
         raise UsageError(f"fractions are shares between 0 and 1, got {', '.join(map(str, fractions)) or 'none'}")
     if n_draws < 2:
         raise UsageError(f"a spread needs 2 draws or more, got {n_draws}")
-    for model in models:
-        if runner.on_itself(model, benchmark):
-            raise InputError(f"{model.spec.id} would be compared with its own responses on {benchmark.id}")
     recording = _Recording.of(benchmark, setting)
+    for model in models:
+        if runner.on_itself(model, benchmark, recording.dataset):
+            raise InputError(f"{model.spec.id} would be compared with its own responses on {benchmark.id}")
     found = [_stability(model, recording, setting, fractions, n_draws) for model in models]
     return Robustness(
         benchmark=benchmark.id,

@@ -60,11 +60,10 @@ class _Datasets(Registry):
         """The ids of folders that can be used; of the others it is said why not, once."""
         usable = []
         for name in _fetch.declared_ids():
-            kind = self[name]
             try:
-                kind.spec, _fetch.manifest(name)
+                self[name].spec, _fetch.manifest(name)
                 usable.append(name)
-            except (InputError, AccessError) as error:
+            except (InputError, AccessError, UsageError) as error:
                 warn(f"dataset {name} is left out: {error}")
         return usable
 

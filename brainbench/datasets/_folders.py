@@ -146,7 +146,10 @@ def benchmark_tables(root: Path) -> list[dict[str, Any]]:
 
 
 def _defaults(root: Path, said: _declared.Declared, region: str) -> list[dict[str, Any]]:
-    """Ridge over the subjects that have the region, and RSA over each set of them that saw the same stimuli."""
+    """Ridge over the subjects that have the region, and RSA over each set of them that saw the same stimuli.
+
+    Where there is time, the score is the mean over all bins after onset.
+    """
     shown: dict[str, list[str]] = {}
     sets: dict[frozenset[str], list[str]] = {}
     for name in said.subjects:
@@ -158,6 +161,8 @@ def _defaults(root: Path, said: _declared.Declared, region: str) -> list[dict[st
     prefix = f"{said.id}.{re.sub('[^A-Za-z0-9_+-]+', '-', region)}"
     common: dict[str, Any] = {"version": 1, "dataset": said.id, "region": region}
     common |= {"baselines": ["baseline:pixels"]} if any(stimuli(root)["file"]) else {}
+    if said.time_s and said.time_s[-1] > 0:
+        common["window_s"] = [0.0, said.time_s[-1]]  # from the stimulus on
     repeated = all(len(set(names)) < len(names) for names in shown.values())
     ridge: dict[str, Any] = {
         "id": f"{prefix}-ridge",

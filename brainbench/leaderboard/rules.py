@@ -175,8 +175,14 @@ def _beyond_reach(entry: Entry) -> Found:
     for field, value in shares.items():
         if value is not None and not abs(value) <= MOST_NORMALIZED:
             yield field, f"is {value:g} of the ceiling; {MOST_NORMALIZED:g} is more than any model can have"
-    if entry.normalized_low is not None and entry.normalized_low > (entry.normalized_high or entry.normalized_low):
-        yield "normalized_low", "is above normalized_high"
+    low, high = entry.normalized_low, entry.normalized_high
+    if (low is None) != (high is None):
+        yield (
+            "normalized_low",
+            "an interval has two ends: normalized_low and normalized_high are both there, or neither",
+        )
+    elif low is not None and high is not None and low > high:
+        yield "normalized_low", f"is {low:g}, above normalized_high, {high:g}"
     reach = max((value for value in map(_reach, [entry] * 2, (entry.ceiling, entry.ceiling_upper)) if value), default=1)
     if entry.low is not None and entry.ceiling is not None and entry.low > reach + ROUNDED:
         yield "raw", f"all of its interval, from {entry.low:g}, lies above the ceiling, {reach:.3f} on its scale"

@@ -11,7 +11,7 @@ import numpy as np
 
 
 def signal_p(curve: np.ndarray, replicates: np.ndarray) -> float:
-    """p that no layer of a curve (L,) scores above 0; `replicates` are (L, B)."""
+    """p that no layer of a curve (L,) scores above 0; `replicates` are (L, B). NaN where one of all is not finite."""
     noise = replicates - replicates.mean(axis=1, keepdims=True)
     sd = _sd(noise)
     return float(_beyond((curve / sd).max(keepdims=True), (noise / sd[:, None]).max(axis=0))[0])
@@ -60,6 +60,6 @@ def _sd(noise: np.ndarray) -> np.ndarray:
 
 
 def _beyond(observed: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """The share of draws that are at least as large, the observed one among them."""
+    """The share of draws that are at least as large, the observed one among them; NaN where anything is not known."""
     p: np.ndarray = ((drawn >= observed[..., None]).sum(axis=-1) + 1) / (len(drawn) + 1)
-    return p
+    return np.where(np.isfinite(observed) & np.isfinite(drawn).all(), p, np.nan)

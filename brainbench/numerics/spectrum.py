@@ -52,11 +52,13 @@ class CrossValidatedSpectrum:
 def eigenvalues(gram: Float[Tensor, "n n"], *, n_units: int | None = None) -> Float[Tensor, " k"]:
     """Eigenvalues of the covariance (divisor n) of features with this Gram matrix, descending, rounding left out.
 
-    The Gram needs no centring. `n_units` bounds the rank where it is known. Raises InputError where it is not finite.
+    None for one stimulus. The Gram needs no centring. `n_units` bounds the rank where it is known. Raises InputError where it is not finite.
     """
     if not torch.isfinite(gram).all():
         raise InputError("the Gram matrix holds NaN or infinity")
     n = len(gram)
+    if n < 2:
+        return gram.new_zeros(0, dtype=torch.float64)
     values = torch.linalg.eigvalsh(double_centred(gram)).flip(0)[: min(n - 1, n_units or n)]
     return values[values > rounding(gram, values)] / n
 
@@ -67,6 +69,8 @@ def eigenvalues_of_features(features: Float[Tensor, "n p"]) -> Float[Tensor, " k
     x = features.double()
     if not torch.isfinite(x).all():
         raise InputError("the features hold NaN or infinity")
+    if n < 2:
+        return x.new_zeros(0)
     xc = x - x.mean(dim=0)
     values = torch.linalg.eigvalsh(xc.T @ xc).flip(0)[: min(n - 1, p)]
     constant = 1e-13 * x.square().sum(dim=1).max()  # see `rounding`

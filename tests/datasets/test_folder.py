@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
+import brainbench as bb
 from brainbench import benchmarks, datasets
 from brainbench.cli import app
 from brainbench.core import mapped
@@ -164,6 +165,19 @@ def test_a_third_axis_is_time(root):
     assert list(load(root).responses("bo", regions=("V4",))["time_s"].values) == [0.1, 0.2]
 
 
+def test_with_time_the_benchmarks_that_are_made_score_all_bins_after_onset(root, tmp_path):
+    rng = np.random.default_rng(0)
+    np.save(root / "ana.npy", rng.normal(size=(24, 3, 3)))
+    np.save(root / "bo.npy", rng.normal(size=(24, 2, 3)))
+    (root / "dataset.toml").write_text(HEAD + "time_s = [-0.1, 0.1, 0.2]\n" + SUBJECTS)
+    features = {"layer": rng.normal(size=(6, 4)).astype(np.float32)}
+    run = bb.score(features, "mylab2026.V4-rsa", stimulus_ids=IDS, data_root=root.parent, cache=tmp_path / "cache")
+    assert {b.id: b.window_s for b in benchmarks.select(("mylab2026.*",))} == {
+        f"mylab2026.{name}": (0.0, 0.2) for name in ("IT-ridge", "V4-ridge", "V4-rsa")
+    }
+    assert run.entries[0].status == "ok" and run.entries[0].time_course is not None
+
+
 def test_without_benchmarks_every_region_has_ridge_and_rsa(root):
     datasets.look_in({"": root.parent})
     made = {b.id: b for b in benchmarks.select(("mylab2026.*",))}
@@ -262,11 +276,26 @@ def test_a_broken_folder_is_in_nobodys_way_and_says_what_is_wrong_when_asked_for
         benchmarks.select(("mylab2026.*",))
 
 
-def test_the_name_of_a_dataset_that_there_is_already_is_refused(root):
+def test_the_name_of_a_dataset_that_there_is_already_is_refused(root, caplog):
     shutil.copytree(root, root.parent / "cowley2023")
     datasets.look_in({"": root.parent})
     with pytest.raises(UsageError, match=r"cowley2023/dataset\.toml declares .* give its folder, and the id"):
         datasets.load("cowley2023")
+    with caplog.at_level(logging.WARNING):
+        assert benchmarks.select(("insilico.V1-rsa", "mylab2026.*"))  # what has nothing to do with it goes on
+    assert "dataset cowley2023 is left out" in caplog.text
+
+
+def test_a_parameter_that_the_scorer_does_not_take_is_in_nobodys_way(root, caplog):
+    own = '[[benchmark]]\nid = "mylab2026.x"\nversion = 2\ntitle = "t"\nregion = "IT"\nscorer = "ridge"\n'
+    own += 'params = { selct = "gcv" }\nsplit = { n_folds = 3 }\nceiling = "none"\n'
+    (root / "dataset.toml").write_text(HEAD + SUBJECTS + own)
+    datasets.look_in({"": root.parent})
+    with caplog.at_level(logging.WARNING):
+        assert benchmarks.select(("insilico.V1-ridge",))
+    assert "benchmarks of mylab2026 are left out" in caplog.text
+    with pytest.raises(InputError, match="'mylab2026.x': scorer 'ridge' does not take these parameters: {'selct'"):
+        benchmarks.select(("mylab2026.*",))
 
 
 def test_a_folder_with_the_name_of_another_id_is_not_opened(root):

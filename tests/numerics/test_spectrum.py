@@ -12,6 +12,7 @@ from brainbench.numerics.spectrum import (
     alpha_req,
     cross_validated_spectrum,
     eigenvalues,
+    eigenvalues_of_features,
     participation_ratio,
     rank,
     rankme,
@@ -225,3 +226,7 @@ def test_cross_validated_values_below_zero_are_kept_and_have_no_exponent():
     values[45] *= -1
     fit = alpha_req(values)
     assert np.isnan([fit.exponent, fit.r2, fit.head, fit.tail]).all()
+
+
+def test_one_stimulus_has_no_spectrum():
+    assert eigenvalues(torch.ones(1, 1)).shape == eigenvalues_of_features(torch.ones(1, 3)).shape == (0,)
