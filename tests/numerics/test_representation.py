@@ -50,7 +50,11 @@ def test_products_of_new_stimuli_are_exact_where_the_spectrum_is_steep_and_all_s
     right = torch.linalg.qr(torch.randn(120, 80, dtype=torch.float64, generator=generator))[0]
     x = (left * torch.logspace(0, -4.8, 80, dtype=torch.float64)) @ right.T  # eigenvalues over ten decades
     x = x * 80**0.5 + offset * torch.randn(120, dtype=torch.float64, generator=generator)
-    made, train, test = Representation.from_features(x, [str(i) for i in range(80)]), torch.arange(60), torch.arange(60, 80)
+    made, train, test = (
+        Representation.from_features(x, [str(i) for i in range(80)]),
+        torch.arange(60),
+        torch.arange(60, 80),
+    )
     basis = made.eigh(train)
     centre = x[train].mean(dim=0)
     exact = (x[test] - centre) @ (x[train] - centre).T @ basis.vectors
