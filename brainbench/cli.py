@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -29,7 +28,7 @@ from brainbench import (
     cli_train,
 )
 from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError, VerificationError, listed
-from brainbench.terminal import AsJson, DataRoot, MaxMemory, ProgressBars, err, out, roots
+from brainbench.terminal import AsJson, DataRoot, MaxMemory, ProgressBars, err, out, print_json, roots
 
 INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
 _MAY_BREAK = ("title", "description", "modality", "regions", "areas", "licence")  # columns of lists; names never do
@@ -82,7 +81,7 @@ def list_(
         raise UnknownNameError("list", kind, KINDS)
     rows = getattr(listing, kind)(roots(data_root))
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        print_json(rows)
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     shown = [name for name in rows[0] if name != "how_to_get"]
@@ -132,7 +131,7 @@ def score(
             progress=lambda: bars,
         )
     if as_json:
-        typer.echo(json.dumps([entry.as_json() for entry in results.entries], indent=1))
+        print_json([entry.as_json() for entry in results.entries])
     else:
         out.print(scores_table(model, results.entries))
         for line in [*latencies(results.entries), *dominated(results.entries), *at_edge(results.entries)]:
@@ -163,7 +162,7 @@ def confounds(
         raise UsageError("no entry here has a score")
     panels = [panel(entries) for _, entries in sorted(by_benchmark.items())]
     if as_json:
-        typer.echo(json.dumps([found.as_json() for found in panels], indent=1, allow_nan=False))
+        print_json([found.as_json() for found in panels])
         return
     for found in panels:
         print_panel(out, found)
@@ -185,7 +184,7 @@ def describe(
 
     found = studies.recordings(benchmarks, roots(data_root))
     if as_json:
-        typer.echo(studies.table(found).to_json(orient="records", indent=1))
+        print_json(found)
         return
     out.print(described(found))
     out.print(Text(DESCRIBED))
@@ -229,7 +228,7 @@ def subsample(
             progress=lambda: bars,
         )
     if as_json:
-        typer.echo(json.dumps([one.as_json() for one in found.benchmarks], indent=1, allow_nan=False))
+        print_json([one.as_json() for one in found.benchmarks])
     else:
         print_robustness(out, found.benchmarks)
     if figure is not None:
@@ -252,8 +251,6 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Hold a dataset, model or scorer to its contract: one line a check, and how to mend what is broken."""
-    from dataclasses import asdict
-
     from brainbench.checks import run_checks
     from brainbench.checks._known import KNOWN_FAILURES
     from brainbench.checks._named import named
@@ -267,7 +264,7 @@ def check(
             mend = f" To mend it: {outcome.mend}" if outcome.status == "failed" else ""
             typer.echo(f"{word:<6}{outcome.check}{f': {outcome.message}.' if outcome.message else ''}{mend}")
     if as_json:
-        typer.echo(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
+        print_json(outcomes)
     failed = [outcome.check for outcome in outcomes if outcome.status == "failed"]
     if failed:
         raise VerificationError(f"{name} fails {len(failed)} of {len(outcomes)} checks: {', '.join(failed)}")

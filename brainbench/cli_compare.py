@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from rich.text import Text
 
 from brainbench.errors import BrainbenchError, InputError, UsageError
-from brainbench.terminal import AsJson, DataRoot, MaxMemory, ProgressBars, err, out, roots
+from brainbench.terminal import AsJson, DataRoot, MaxMemory, ProgressBars, err, out, print_json, roots
 
 if TYPE_CHECKING:
     from brainbench.entry import Entry
@@ -93,7 +92,7 @@ def _compare_regions(
     if len({regions.comparison.model for regions in found}) < len(found):  # files of one name, in two folders
         found = [api.Regions(replace(r.comparison, model=model)) for r, model in zip(found, models)]
     if as_json:
-        typer.echo(json.dumps([regions.comparison.as_json() for regions in found], indent=1, allow_nan=False))
+        print_json([regions.comparison.as_json() for regions in found])
     else:
         print_regions(out, [regions.comparison for regions in found])
     for path in (path for regions in found if figures is not None for path in regions.figures(figures)):
@@ -136,7 +135,7 @@ def _compare_entries(paths: Sequence[Path], figures: Path | None, as_json: bool)
             name: {"standings": [s.as_json() for s in standings], "differences": [d.as_json() for d in differences]}
             for name, (standings, differences) in results.items()
         }
-        typer.echo(json.dumps(plain, indent=1, allow_nan=False))
+        print_json(plain)
     else:
         for name, (standings, differences) in results.items():
             print_standings(out, labels[name], standings, differences, synthetic=several[name][0].synthetic)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from brainbench.errors import AccessError, UsageError, VerificationError, listed
-from brainbench.terminal import AsJson, DataRoot, DownloadBar, ProgressBars, err, out, roots
+from brainbench.terminal import AsJson, DataRoot, DownloadBar, ProgressBars, err, out, print_json, roots
 
 app = typer.Typer(help="Find, check, fetch and describe the files of recordings.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="A dataset: see `brainbench data list`.")]
@@ -24,7 +24,7 @@ def list_(data_root: DataRoot = None, as_json: AsJson = False) -> None:
 
     rows = locating.overview(roots(data_root))
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        print_json(rows)
         return
     out.print(_table(rows, breaks=("licence", "folder")))
 
@@ -54,7 +54,7 @@ def locate(id: Id, data_root: DataRoot = None, as_json: AsJson = False) -> None:
     steps = locating.what_to_do(found)
     if as_json:
         facts = {"dataset": id, "state": found.state, "places": places, "parts": parts, "what_to_do": steps}
-        typer.echo(json.dumps(facts, indent=1))
+        print_json(facts)
     else:
         out.print(Text(f"{id}: {found.state}{' by code: it has no files' if found.state == 'made' else ''}"))
         for rows in (places, parts):
@@ -112,8 +112,6 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Hold every file of ID that is here against its manifest. Exit code 5: one differs; 4: too few are here."""
-    from dataclasses import asdict
-
     from brainbench.holdings import checking
 
     with ProgressBars() as bars:
@@ -122,7 +120,7 @@ def verify(
         )
     bad = report.of("differs", "unreadable")
     if as_json:
-        typer.echo(json.dumps([asdict(file) for file in report.files], indent=1))
+        print_json(report.files)
     else:
         for file in bad:
             out.print(Text(f"{file.outcome}: {file.path} {file.why}"))
@@ -201,7 +199,7 @@ def where(
         err.print(Text(f"Written: {path}"))
     rows = places.shown()
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        print_json(rows)
         return
     out.print(_table(rows))
     err.print(Text("\nThe first that holds enough of a recording is used: `brainbench data locate ID` shows which."))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +9,7 @@ import typer
 from rich.text import Text
 
 from brainbench.errors import UsageError
-from brainbench.terminal import AsJson, DataRoot, ProgressBars, err, out, roots
+from brainbench.terminal import AsJson, DataRoot, ProgressBars, err, out, print_json, roots
 
 
 def few_shot(
@@ -48,7 +46,7 @@ def few_shot(
         )
     shown = f"{found.benchmark} (synthetic)" if found.synthetic else found.benchmark
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=1))
+        print_json(found)
     else:
         out.print(few_shot_table(shown, found.points))
         out.print(Text(f"Ridge on all training stimuli: {found.full:.3f}. Differences are of mean r, from ridge."))

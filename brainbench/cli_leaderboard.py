@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 from rich.text import Text
 
 from brainbench.errors import InputError, UnknownNameError, UsageError, VerificationError, listed
-from brainbench.terminal import AsJson, DataRoot, ProgressBars, err, out, roots
+from brainbench.terminal import AsJson, DataRoot, ProgressBars, err, out, print_json, roots
 
 app = typer.Typer(help="Check, recompute, sign and show a leaderboard's entries.", no_args_is_help=True)
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
@@ -67,14 +66,11 @@ def validate_(
     as_json: AsJson = False,
 ) -> None:
     """Check files, schema, fingerprints, ranges, cards and signatures; nothing is written. Exit code 3: problems."""
-    from dataclasses import asdict
-
     from brainbench.leaderboard.validate import validate
 
     report = validate(path, against=against)
     if as_json:
-        found = {"problems": report.problems, "notes": report.notes}
-        typer.echo(json.dumps({name: [asdict(p) for p in items] for name, items in found.items()}, indent=1))
+        print_json({"problems": report.problems, "notes": report.notes})
     else:
         for note in report.notes:
             err.print(Text(f"note: {note}"))
@@ -158,8 +154,6 @@ def reproduce(
 
     Nothing that was computed before is used.
     """
-    from dataclasses import asdict
-
     from brainbench import settings
     from brainbench.leaderboard import recompute
 
@@ -178,8 +172,7 @@ def reproduce(
     differences = recompute.differences(entry, computed, tolerance)
     environments = recompute.environments(entry, computed)
     if as_json:
-        found = {"differences": [asdict(d) for d in differences], "environment": environments}
-        typer.echo(json.dumps(found, indent=1, default=str))
+        print_json({"differences": differences, "environment": environments})
     else:
         for d in differences[:MOST_SHOWN]:
             mark = "beyond the tolerance" if d.fails else "within"

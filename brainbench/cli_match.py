@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from brainbench.terminal import AsJson, DataRoot, ProgressBars, err, out, roots
+from brainbench.terminal import AsJson, DataRoot, ProgressBars, err, out, print_json, roots
 
 
 def match(
@@ -48,7 +47,7 @@ def match(
             progress=lambda: bars,
         )
     if as_json:
-        typer.echo(json.dumps(found.as_json(), indent=1, allow_nan=False))
+        print_json(found.as_json())
     else:
         print_matches(out, found)
     if figure is not None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from brainbench.errors import UsageError
-from brainbench.terminal import AsJson, DataRoot, ProgressBars, out, roots
+from brainbench.terminal import AsJson, DataRoot, ProgressBars, out, print_json, roots
 
 
 def query(
@@ -44,6 +43,6 @@ def query(
             progress=lambda: bars,
         )
     if as_json:
-        typer.echo(json.dumps([one.as_json() for one in found], indent=1, allow_nan=False))
+        print_json([one.as_json() for one in found])
     else:
         print_queried(out, found)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +9,7 @@ import typer
 from rich.text import Text
 
 from brainbench.errors import UsageError
-from brainbench.terminal import AsJson, err, out
+from brainbench.terminal import AsJson, err, out, print_json
 
 
 def time(
@@ -41,19 +39,12 @@ def time(
                 "synthetic": entry.synthetic,
                 "model": entry.model,
                 "time_course": entry.as_json()["time_course"],
-                "temporal": order and {name: _plain(value) for name, value in asdict(order).items()},
+                "temporal": order,
             }
             for entry, order in zip(entries, found)
         ]
-        typer.echo(json.dumps(rows, indent=1, allow_nan=False))
+        print_json(rows)
     else:
         print_time(out, entries, found)
     if figure is not None:
         err.print(Text(f"Written: {plotting.save_as(plotting.time_courses(entries), figure)}"))
-
-
-def _plain(value: object) -> object:
-    """NaN as null, also within tuples."""
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and value != value else value

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from brainbench.errors import UsageError
-from brainbench.terminal import AsJson, DataRoot, out, roots
+from brainbench.terminal import AsJson, DataRoot, out, print_json, roots
 
 app = typer.Typer(help="Train networks of the suite's own.", no_args_is_help=True)
 
@@ -174,7 +172,7 @@ def gaussian(
     before, network = trained(prior, name=preset, largest=max(asked), steps=steps, seed=seed, after=after)
     found = [risk(prior, before, network, size=size, seed=seed) for size in asked]
     if as_json:
-        typer.echo(json.dumps([asdict(one) for one in found], indent=1))
+        print_json(found)
     else:
         out.print(risk_table(found, title=f"Gaussian neuroids (synthetic), {features} features, noise {noise:g}"))
     if figure is not None:
@@ -185,7 +183,7 @@ def _show(found: list, title: str, heading: str, difference: str, as_json: bool)
     from brainbench.printing_studies import explained_table
 
     if as_json:
-        typer.echo(json.dumps([asdict(one) for one in found], indent=1))
+        print_json(found)
     else:
         out.print(explained_table(found, title=title, heading=heading, difference=difference))
 

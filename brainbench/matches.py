@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brainbench.api import load_model
+from brainbench.core.jsonable import jsonable
 from brainbench.errors import UnknownNameError, UsageError, listed
 
 if TYPE_CHECKING:
@@ -33,12 +34,10 @@ class Matches:
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values, undefined numbers as null; without the correlations, which are for the figure."""
-        from brainbench.analysis.robustness import nulled
-
         content = asdict(self)
         for pair in content["pairs"]:
             del pair["correlations"], pair["borders"]
-        plain: dict[str, Any] = nulled(content)
+        plain: dict[str, Any] = jsonable(content)
         return plain
 
 

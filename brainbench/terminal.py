@@ -5,6 +5,7 @@ stdout carries results only; bars and messages go to stderr.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -118,6 +119,13 @@ class DownloadBar:
     def stop(self) -> None:
         """Leave the terminal as it was."""
         self._bars.stop()
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as JSON on stdout, null for numbers that are undefined."""
+    from brainbench.core.jsonable import jsonable
+
+    typer.echo(json.dumps(jsonable(value), indent=1, allow_nan=False))
 
 
 def roots(given: list[str] | None) -> dict[str, Path]:

@@ -1,12 +1,16 @@
-"""The pages on scorers whose programs print numbers: run as they stand, they print what the page says."""
+"""The pages on scorers: their programs print what the page says, and the functions that they name exist."""
 
+import importlib
 import os
+import pkgutil
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from brainbench import numerics
 
 DOCS = Path(__file__).parents[1] / "docs" / "scorers"
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -34,3 +38,11 @@ def test_the_page_prints_what_it_says(page, tmp_path):
             printed += done.stdout
     said = [text for language, _, text in blocks if language == "text"]
     assert printed and printed == "".join(said)
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def test_a_function_of_numerics_that_a_page_names_exists(page):
+    modules = {module.name for module in pkgutil.iter_modules(numerics.__path__)}
+    for module, function in re.findall(r"`(?:(?:brainbench\.)?numerics\.)?(\w+)\.(\w+)", (DOCS / page).read_text()):
+        if module in modules:
+            assert hasattr(importlib.import_module(f"brainbench.numerics.{module}"), function), f"{module}.{function}"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from brainbench.core.jsonable import jsonable
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -146,7 +148,7 @@ class Comparison:
         """One row a region."""
         import pandas as pd
 
-        rows = [_plain(region, without=("label", "curve", "low", "high", "shares")) for region in self.regions]
+        rows = [_fields(region, "label", "curve", "low", "high", "shares") for region in self.regions]
         names = (
             "benchmark",
             "synthetic",
@@ -163,29 +165,11 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values, undefined numbers as null; without the replicates."""
-        return {
-            "model": self.model,
-            "regions": [
-                _plain(region, without=("curve",)) | {"curve": _plain(region.curve, without=_ARRAYS)}
-                for region in self.regions
-            ],
-            "pairs": [_plain(pair) for pair in self.pairs],
-            "order": _plain(self.order),
-            "interaction_p": _number(self.interaction_p),
-            "corrected": self.corrected,
-        }
+        regions = [_fields(r, "curve") | {"curve": _fields(r.curve, *_ARRAYS)} for r in self.regions]
+        shown = _fields(self) | {"regions": regions, "interaction_p": self.interaction_p}
+        plain: dict[str, Any] = jsonable(shown)
+        return plain
 
 
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _plain(thing: Any, without: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The fields of a dataclass as JSON values."""
-    return {f.name: _value(getattr(thing, f.name)) for f in fields(thing) if f.name not in without}
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return [_number(v) for v in value]
-    return _number(value) if isinstance(value, float) else list(value) if isinstance(value, tuple) else value
+def _fields(thing: Any, *left_out: str) -> dict[str, Any]:
+    return {f.name: getattr(thing, f.name) for f in fields(thing) if f.name not in left_out}

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from brainbench.analysis.models import check_comparable
+from brainbench.core.jsonable import jsonable
 from brainbench.entry import Entry, Layer
 
 FEWEST = 5  # points below which nothing is said: of four, one order in twelve is perfect
@@ -71,7 +72,7 @@ class Panel:
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values, undefined numbers as null."""
-        plain: dict[str, Any] = _null(asdict(self))
+        plain: dict[str, Any] = jsonable(self)
         return plain
 
 
@@ -182,12 +183,3 @@ def _finite(value: float | None) -> bool:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _null(value: Any) -> Any:
-    """The same with NaN as None, which is what JSON has."""
-    if isinstance(value, dict):
-        return {name: _null(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_null(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

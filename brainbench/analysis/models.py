@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
-from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from brainbench.benchmarks import N_REPLICATES
+from brainbench.core.jsonable import jsonable
 from brainbench.core.specs import fingerprint
 from brainbench.entry import Entry
 from brainbench.errors import InputError, UsageError
@@ -43,7 +43,8 @@ class Difference:
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain JSON values, null for what is undefined."""
-        return _plain(asdict(self))
+        plain: dict[str, Any] = jsonable(self)
+        return plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +69,8 @@ class Standing:
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain JSON values, null for what is undefined."""
-        return _plain(asdict(self))
-
-
-def _plain(facts: dict[str, Any]) -> dict[str, Any]:
-    return {name: None if isinstance(value, float) and not isfinite(value) else value for name, value in facts.items()}
+        plain: dict[str, Any] = jsonable(self)
+        return plain
 
 
 def compare(entries: Sequence[Entry], *, level: float = 0.05) -> tuple[list[Standing], list[Difference]]:

@@ -9,7 +9,7 @@ penalties of all stimuli: intervals are for other pictures and other neuroids of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 from brainbench import extraction
 from brainbench.benchmarks import Benchmark
 from brainbench.core.arrays import Block, take
+from brainbench.core.jsonable import jsonable
 from brainbench.core.specs import fingerprint
 from brainbench.errors import InputError
 from brainbench.models.joint import Joint
@@ -69,13 +70,9 @@ class Region:
     prompts: tuple[Prompt, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values; None for what is undefined."""
-        found = asdict(self)
-        for part in (found, *found["prompts"]):
-            for name, value in part.items():
-                if isinstance(value, float) and not np.isfinite(value):
-                    part[name] = None
-        return found
+        """Plain JSON values, undefined numbers as null."""
+        plain: dict[str, Any] = jsonable(self)
+        return plain
 
 
 def query(

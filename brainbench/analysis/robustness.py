@@ -7,11 +7,13 @@ sqrt(1 - f) for a mean, and is 0 at f = 1 whatever the recording. `sd_fresh` = s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from brainbench.core.jsonable import jsonable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +93,7 @@ class Robustness:
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values, undefined numbers as null."""
-        plain: dict[str, Any] = nulled(asdict(self))
+        plain: dict[str, Any] = jsonable(self)
         return plain
 
 
@@ -156,11 +158,3 @@ def orders(models: Sequence[Stability]) -> tuple[Order, ...]:
             )
         )
     return tuple(found)
-
-
-def nulled(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: nulled(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [nulled(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,8 +1,8 @@
 """Representation: the features of one layer, and what every scorer needs of them, each computed once.
 
 Ridge in its dual form, RSA, CKA, kernel analysis and spectra need no more of n x p features than their Gram matrix
-G = X Xᵀ and the mean over units of each row. So a layer with more units than stimuli is kept as its Gram matrix,
-and scored exactly, whatever p is.
+G = X Xᵀ and the mean over units of each row. So a layer with many units may be kept as its Gram matrix,
+and is scored exactly, whatever p is.
 """
 
 from __future__ import annotations
@@ -108,8 +108,9 @@ class Representation:
     def _kept(self) -> Float[Tensor, "n p"]:
         if self.features is None:
             raise UsageError(
-                "this needs the features themselves; of a layer with more units than stimuli only the Gram matrix is "
-                "kept. Pool it to fewer units: LAYER:mean, or LAYER:sparse1000 for a random projection."
+                "this needs the features themselves; of a layer with more than 4,096 units, and more than stimuli, "
+                "only the Gram matrix is kept. Pool it to fewer units: LAYER:mean, or LAYER:sparse1000 for a random "
+                "projection."
             )
         return self.features
 

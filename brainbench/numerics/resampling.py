@@ -1,4 +1,4 @@
-"""Random numbers that belong to a benchmark, so that replicates of any two models pair up, and what replicates say."""
+"""Random numbers in which no model has a say, so that replicates of any two pair up, and what replicates say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def seed_of(fingerprint: str, purpose: str) -> np.random.SeedSequence:
-    """The seed that a benchmark's fingerprint gives for one purpose: the same for every model, machine and day."""
+    """The seed that a fingerprint gives for one purpose: the same for every model, machine and day."""
     return np.random.SeedSequence([int(fingerprint[:32], 16), int.from_bytes(purpose.encode(), "big")])
 
 

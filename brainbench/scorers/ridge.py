@@ -31,9 +31,9 @@ class Ridge:
     `select` says how penalties are chosen inside the training stimuli (see `numerics.ridge`); `kfold` uses the
     split's other folds as inner folds, so groups stay whole. `grid` holds penalties relative to the mean eigenvalue
     of the training Gram matrix. `standardize` scales each unit to a standard deviation of 1 over the training stimuli,
-    and needs layers with no more units than stimuli. The score is Pearson's r on each fold's test stimuli; `extras`
-    has R², explained variance (`ev`), and for each fold the chosen `penalty` (index) and whether it is at the grid's
-    edge (`at_edge`).
+    and needs the features themselves, which layers of up to 4,096 units, or as many as stimuli, keep. The score is
+    Pearson's r on each fold's test stimuli; `extras` has R², explained variance (`ev`), and for each fold the chosen
+    `penalty` (index) and whether it is at the grid's edge (`at_edge`).
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(

@@ -1,16 +1,6 @@
 """Files that somebody made to get a score, or more, that is not theirs; each is refused by name.
 
-Which tests hold which row of the list of faults:
-
-L1   scores out of range       test_a_forged_field_is_named, test_a_score_above_its_ceiling_is_refused
-L2   JSON that is a weapon     test_json_that_*, test_weapons_take_no_memory, test_cards_that_are_weapons_*
-L3   forged scores and badges  test_trust.py
-L4   resubmitted, changed      test_history_changes_*, test_nobody_supersedes_*, test_the_same_model_*, test_history.py
-L5   names, links, case        test_names_that_*, test_links_lead_nowhere, test_results_is_no_link_*
-L6   hostile names             tests/web: test_hostile_names_are_text, test_downloads_are_what_is_shown_*
-L7   files that could run      test_files_that_could_run_*, test_what_may_not_be_there_*
-L8   safetensors               test_a_features_file_is_judged_by_its_header
-L11  0, 1, 2,000 rows; ties    test_board.py, tests/web
+Which tests hold which row of the list of faults is in `tests/faults/test_rows.py`.
 """
 
 import hashlib
