@@ -203,13 +203,14 @@ def check_unit_of_responses(scorer: Any) -> None:
     case = recording(scorer)
     assert isinstance(case.data, Block)
     plain, every = scored(scorer, case), np.arange(n_columns(case.data))
-    weights = rng().multinomial(len(case.features), np.full(len(case.features), 1 / len(case.features)), 3)
+    n = len(case.features)
+    weights = rng().multinomial(n, np.full(n, 1 / n), 3).astype(np.float32)
     for factor in (1e-15, 1e12):
         values = (case.data.values.astype(np.float64) * factor).astype(np.float32)
         got = scored(scorer, case, data=replace(case.data, values=values))
         same(got.folds, plain.folds, f"responses times {factor:g}")
-        drawn = [s.resample(weights.astype(np.float32), [0], every) for s in (got, plain)]
-        same(*drawn, f"replicates of responses times {factor:g}")
+        drawn, expected = (each.resample(weights, [0], every) for each in (got, plain))
+        same(drawn, expected, f"replicates of responses times {factor:g}")
 
 
 def _left_out(scorer: Any, value: float, rows: np.ndarray | None, what: str) -> None:

@@ -294,7 +294,7 @@ def test_a_parameter_that_the_scorer_does_not_take_is_in_nobodys_way(root, caplo
     with caplog.at_level(logging.WARNING):
         assert benchmarks.select(("insilico.V1-ridge",))
     assert "benchmarks of mylab2026 are left out" in caplog.text
-    with pytest.raises(InputError, match="'mylab2026.x': scorer 'ridge' does not take these parameters: {'selct'"):
+    with pytest.raises(InputError, match=r"'mylab2026\.x': scorer 'ridge' does not take these parameters: \{'selct'"):
         benchmarks.select(("mylab2026.*",))
 
 
