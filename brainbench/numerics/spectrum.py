@@ -52,8 +52,8 @@ class CrossValidatedSpectrum:
 def eigenvalues(gram: Float[Tensor, "n n"], *, n_units: int | None = None) -> Float[Tensor, " k"]:
     """Eigenvalues of the covariance (divisor n) of features with this Gram matrix, descending, rounding left out.
 
-    One stimulus has none. The Gram needs no centring. `n_units` bounds the rank where it is known. Raises InputError where
-    it is not finite.
+    One stimulus has none. The Gram needs no centring. `n_units` bounds the rank where it is known. Raises InputError
+    where it is not finite.
     """
     if not torch.isfinite(gram).all():
         raise InputError("the Gram matrix holds NaN or infinity")
