@@ -77,7 +77,8 @@ def validate_(
         for problem in report.problems:
             out.print(Text(str(problem)))
     if report.problems:
-        raise InputError(f"{len(report.problems)} problems in {path}")
+        n = len(report.problems)
+        raise InputError(f"{n} problem{'s' * (n > 1)} in {path}")
     err.print(Text(f"{report.n_entries} entries in {len(report.submissions)} submissions: all valid"))
 
 

@@ -217,3 +217,17 @@ def test_the_leaderboard_has_an_entry_for_all_that_its_list_asks():
     }
     there = {(e.model, e.benchmark) for path in root.glob("results/*/*.json") for e in read(path)}
     assert sorted(asked - there) == []
+
+
+def test_readme_counts_what_is_there():
+    entries = [entry for path in REPOSITORY.glob("leaderboard/results/*/*.json") for entry in read(path)]
+    of = {entry.benchmark.partition(".")[0]: set() for entry in entries}
+    for entry in entries:
+        of[entry.benchmark.partition(".")[0]].add(entry.benchmark)
+    n = {name: len(found) for name, found in of.items()}
+    outlines, synthetic = n.pop("geirhos2019"), n.pop("insilico")
+    said = " ".join((REPOSITORY / "README.md").read_text(encoding="utf-8").split())
+    assert len(n) == 3 and (
+        f"{len({e.model for e in entries})} models on {sum(n.values())} benchmarks of three recordings, {outlines} of "
+        f"outlines and {synthetic} of a synthetic recording ({len(entries)} scores)"
+    ) in said
