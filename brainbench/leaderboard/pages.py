@@ -8,8 +8,10 @@ cancels in every difference. As many as fit under `PAGE_BYTES` come along, all o
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +21,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from brainbench.errors import ResourceError
 from brainbench.leaderboard.board import Board, Row, recording_facts
 
 PAGE_BYTES = 990_000
@@ -44,11 +47,16 @@ def html(board: Board) -> str:
 
 
 def write(board: Board, path: Path) -> Path:
-    """Writes the page, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(html(board), encoding="utf-8")
-    return temporary.replace(path)
+    """Writes the page, whole or not at all. Raises ResourceError for a place that cannot be written."""
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(html(board), encoding="utf-8")
+        return temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise ResourceError(f"cannot write the page {path}: {error.strerror}. Name another file with --to.") from None
 
 
 def payload(board: Board) -> dict[str, Any]:

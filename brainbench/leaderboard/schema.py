@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from brainbench.entry import Entry
+from brainbench.errors import ResourceError
 from brainbench.leaderboard.attestations import Attestation
 from brainbench.leaderboard.cards import Card
 
@@ -21,9 +22,12 @@ def schema(name: str) -> dict[str, Any]:
 
 
 def write_schemas(folder: Path) -> list[Path]:
-    """Writes all of them; gives the paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes all of them; gives the paths. Raises ResourceError for a folder that cannot be written."""
     paths = [folder / f"{name}.json" for name in SCHEMAS]
-    for path in paths:
-        path.write_text(json.dumps(schema(path.stem), indent=1) + "\n", encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            path.write_text(json.dumps(schema(path.stem), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ResourceError(f"cannot write the schemas to {folder}: {error.strerror}") from None
     return paths

@@ -170,6 +170,20 @@ def test_unpublished_entries_stand_beside_the_public_ones_and_nowhere_else(root,
     assert rows["timm:secret"].best == 1 and rows["timm:made"].best == 2  # ranked beside the others, on this page alone
 
 
+def test_a_page_or_schema_that_cannot_be_written_is_told_and_leaves_nothing(root, tmp_path, monkeypatch, capsys):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    before = {*tmp_path.iterdir()}
+    for to, says in (("folder", "Is a directory"), ("file/page.html", "Not a directory")):
+        assert command(monkeypatch, "leaderboard", "build", root, "--to", tmp_path / to) == 6
+        told = " ".join(capsys.readouterr().err.split())
+        assert "cannot write the page" in told and f"{says}. Name another file with --to" in told
+    assert {*tmp_path.iterdir()} == before
+    (root / "schema").write_text("")
+    assert command(monkeypatch, "leaderboard", "schema", root) == 6
+    assert "cannot write the schemas" in capsys.readouterr().err
+
+
 def test_a_page_with_unpublished_entries_is_not_written_where_the_public_one_lies(root, made, tmp_path, monkeypatch):
     made.submitted(tmp_path / "mine", made.entry("timm:secret", raw=0.6))
     (tmp_path / "link").symlink_to(root)
@@ -227,7 +241,11 @@ def test_readme_counts_what_is_there():
     n = {name: len(found) for name, found in of.items()}
     outlines, synthetic = n.pop("geirhos2019"), n.pop("insilico")
     said = " ".join((REPOSITORY / "README.md").read_text(encoding="utf-8").split())
-    assert len(n) == 3 and (
-        f"{len({e.model for e in entries})} models on {sum(n.values())} benchmarks of three recordings, {outlines} of "
-        f"outlines and {synthetic} of a synthetic recording ({len(entries)} scores)"
-    ) in said
+    assert (
+        len(n) == 3
+        and (
+            f"{len({e.model for e in entries})} models on {sum(n.values())} benchmarks of three recordings, {outlines} of "
+            f"outlines and {synthetic} of a synthetic recording ({len(entries)} scores)"
+        )
+        in said
+    )
