@@ -174,7 +174,7 @@ def test_a_page_or_schema_that_cannot_be_written_is_told_and_leaves_nothing(root
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("")
     before = {*tmp_path.iterdir()}
-    for to, says in (("folder", "Is a directory"), ("file/page.html", "Not a directory")):
+    for to, says in (("folder", "Is a directory"), ("file/page.html", "File exists")):
         assert command(monkeypatch, "leaderboard", "build", root, "--to", tmp_path / to) == 6
         told = " ".join(capsys.readouterr().err.split())
         assert "cannot write the page" in told and f"{says}. Name another file with --to" in told
