@@ -44,9 +44,8 @@ def representation(
         return None
     if "features" in arrays:
         return Representation.from_features(torch.from_numpy(arrays["features"]), stimuli.ids)
-    varying, offset = torch.from_numpy(arrays["varying"]).double(), torch.from_numpy(arrays["offset"])
-    gram = varying + offset[:, None] + offset
-    return Representation.from_gram(gram, torch.from_numpy(arrays["unit_mean"]), int(arrays["n_units"][0]), stimuli.ids)
+    varying, offset, unit_mean = (torch.from_numpy(arrays[name]) for name in ("varying", "offset", "unit_mean"))
+    return Representation.from_gram(varying, unit_mean, int(arrays["n_units"][0]), stimuli.ids, offset=offset)
 
 
 def extract(

@@ -49,7 +49,8 @@ class Representation:
     stimulus_ids: tuple[str, ...]
     n_units: int
     features: Float[Tensor, "n p"] | None = None
-    _stored: tuple[Float[Tensor, "n n"], Float[Tensor, " n"]] | None = None  # G and unit means, without features
+    # without features: deviations, offsets and unit means
+    _stored: tuple[Float[Tensor, "n n"], Float[Tensor, " n"], Float[Tensor, " n"]] | None = None
     _bases: dict[bytes, Eigenbasis] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -63,12 +64,22 @@ class Representation:
 
     @classmethod
     def from_gram(
-        cls, gram: Float[Tensor, "n n"], unit_mean: Float[Tensor, " n"], n_units: int, stimulus_ids: Sequence[str]
+        cls,
+        gram: Float[Tensor, "n n"],
+        unit_mean: Float[Tensor, " n"],
+        n_units: int,
+        stimulus_ids: Sequence[str],
+        *,
+        offset: Float[Tensor, " n"] | None = None,
     ) -> Representation:
-        """From G and the mean over units of each row. Raises InputError where they are not finite."""
-        if not (torch.isfinite(gram).all() and torch.isfinite(unit_mean).all()):
+        """From G and the mean over units of each row; with `offset`, G is `gram` + offset_i + offset_j at i, j.
+
+        Raises InputError where they are not finite.
+        """
+        offset = torch.zeros_like(unit_mean) if offset is None else offset
+        if not all(torch.isfinite(part).all() for part in (gram, unit_mean, offset)):
             raise InputError("the Gram matrix holds NaN or infinity")
-        stored = (gram.double(), unit_mean.double())
+        stored = (gram.double(), offset.double(), unit_mean.double())
         return cls(stimulus_ids=tuple(stimulus_ids), n_units=n_units, _stored=stored)
 
     @classmethod
@@ -82,22 +93,29 @@ class Representation:
             offset += offsets(x, reference)
             total += x.sum(dim=1, dtype=torch.float64)
             n_units += x.shape[1]
-        return cls.from_gram(gram + offset[:, None] + offset, total / n_units, n_units, stimulus_ids)
+        return cls.from_gram(gram, total / n_units, n_units, stimulus_ids, offset=offset)
 
     @cached_property
     def gram(self) -> Float[Tensor, "n n"]:
         """X Xᵀ, float64."""
+        return self.deviations + self._offset[:, None] + self._offset
+
+    @cached_property
+    def deviations(self) -> Float[Tensor, "n n"]:
+        """X Xᵀ without what it owes to a typical row, float64: centred it is the same, and no digit goes to the row."""
         if self._stored is not None:
             return self._stored[0]
-        reference = self._kept.mean(dim=0)
-        offset = offsets(self._kept, reference)
         # In float64: there are few units, and the smallest penalties ask for components that float32 would drown.
-        return cross_gram(self._kept, self._kept, reference, precision=torch.float64) + offset[:, None] + offset
+        return cross_gram(self._kept, self._kept, self._kept.mean(dim=0), precision=torch.float64)
+
+    @cached_property
+    def _offset(self) -> Float[Tensor, " n"]:
+        return offsets(self._kept, self._kept.mean(dim=0)) if self._stored is None else self._stored[1]
 
     @cached_property
     def unit_mean(self) -> Float[Tensor, " n"]:
         """The mean over units of each row, float64."""
-        return self._kept.mean(dim=1, dtype=torch.float64) if self._stored is None else self._stored[1]
+        return self._kept.mean(dim=1, dtype=torch.float64) if self._stored is None else self._stored[2]
 
     @property
     def units(self) -> Float[Tensor, "n p"]:
@@ -120,17 +138,19 @@ class Representation:
         wanted = torch.device(device)
         if here.type == wanted.type and wanted.index in (None, here.index):
             return self
-        features = None if self.features is None else self.features.to(device)
-        stored = None if self._stored is None else (self._stored[0].to(device), self._stored[1].to(device))
-        return replace(self, features=features, _stored=stored, _bases={})
+        if self._stored is None:
+            return replace(self, features=self._kept.to(device), _bases={})
+        deviations, offset, unit_mean = (part.to(device) for part in self._stored)
+        return replace(self, _stored=(deviations, offset, unit_mean), _bases={})
 
     def select(self, rows: Int[Tensor, " m"]) -> Representation:
         """The same for some of the stimuli, in that order, with nothing computed yet."""
         names = tuple(self.stimulus_ids[row] for row in rows.tolist())
         if self._stored is None:
             return replace(self, stimulus_ids=names, features=self._kept[rows], _bases={})
-        gram, unit_mean = self._stored
-        return replace(self, stimulus_ids=names, _stored=(gram[rows][:, rows], unit_mean[rows]), _bases={})
+        deviations, offset, unit_mean = self._stored
+        some = (deviations[rows][:, rows], offset[rows], unit_mean[rows])
+        return replace(self, stimulus_ids=names, _stored=some, _bases={})
 
     def standardized(self, rows: Int[Tensor, " m"]) -> Representation:
         """The same with each unit centred and scaled to a standard deviation of 1 over `rows`, the training stimuli.
@@ -160,8 +180,8 @@ class Representation:
                 values, axes = _leading(x.T @ x, rank, longest)
                 self._bases[key] = Eigenbasis(rows=rows, vectors=x @ axes / values.sqrt(), values=values, axes=axes)
             else:
-                gram = self.gram[rows][:, rows]
-                values, vectors = _leading(_centre(gram), rank, gram.diagonal().max())
+                longest = (self.deviations.diagonal() + 2 * self._offset)[rows].max()
+                values, vectors = _leading(_centre(self.deviations[rows][:, rows]), rank, longest)
                 self._bases[key] = Eigenbasis(rows=rows, vectors=vectors, values=values)
         return self._bases[key]
 
@@ -170,9 +190,9 @@ class Representation:
         if basis.axes is not None:
             x = self._kept.double()
             return (x[rows] - x[basis.rows].mean(dim=0)) @ (basis.axes * basis.values.sqrt())
-        block = self.gram[rows][:, basis.rows]
-        block = block - self.gram[basis.rows][:, basis.rows].mean(dim=0)
-        # eigenvectors sum to 0, but those of the least eigenvalues only nearly, and a common offset makes rows large
+        block = self.deviations[rows][:, basis.rows]
+        block = block - self.deviations[basis.rows][:, basis.rows].mean(dim=0)
+        # eigenvectors sum to 0, but those of the least eigenvalues only nearly
         return (block - block.mean(dim=1, keepdim=True)) @ basis.vectors
 
     def rdm(self, kind: str, rows: Int[Tensor, " m"] | None = None) -> Float[Tensor, "m m"]:

@@ -50,7 +50,10 @@ class _FewShot(ABC):
 
     @abstractmethod
     def predictions(self, representation: Representation, context: Tensor, y: Tensor, rows: Tensor) -> Tensor:
-        """Responses (rows, neuroids) predicted from `context`, rows of the representation, and their responses y."""
+        """Responses (rows, neuroids) predicted from `context`, rows of the representation, and their responses y.
+
+        They may lack a number of their own for each neuroid: no correlation minds, and float32 has more digits.
+        """
 
     def score(self, representation: Representation, target: Block, split: Split, *, seed: int, device: str) -> Score:
         """Predictivity of every neuroid from few stimuli; constant or incomplete neuroids are NaN with a reason.
@@ -159,7 +162,7 @@ class FewShotRidge(_FewShot):
             fit = ridge.coordinates(basis, y)
             alphas = ridge.penalties(basis, GRID)
             index = ridge.select_loo(fit, alphas).index
-            return ridge.predict(fit, alphas[index], representation.cross(basis, rows))
+            return ridge.deviations(fit, alphas[index], representation.cross(basis, rows))
         errors, mean_only, fits = torch.zeros(()), torch.zeros(()), []
         alphas = ridge.penalties(representation.eigh(context), GRID)
         for out in torch.tensor_split(torch.arange(len(context), device=context.device), N_FOLDS):
@@ -171,7 +174,7 @@ class FewShotRidge(_FewShot):
             errors, mean_only = errors.to(wrong) + wrong, mean_only.to(plain) + plain
             fits.append((fit, basis))
         index = ridge.choose(errors, mean_only).index
-        each = [ridge.predict(fit, alphas[index], representation.cross(basis, rows)) for fit, basis in fits]
+        each = [ridge.deviations(fit, alphas[index], representation.cross(basis, rows)) for fit, basis in fits]
         return torch.stack(each).mean(dim=0)
 
 
@@ -234,4 +237,4 @@ class InContext(_FewShot):
         basis = representation.eigh(context)
         fit = ridge.coordinates(basis, y)
         penalty = ridge.penalties(basis, (1.0,)).expand(y.shape[1])
-        return ridge.predict(fit, penalty, representation.cross(basis, rows))
+        return ridge.deviations(fit, penalty, representation.cross(basis, rows))

@@ -62,6 +62,28 @@ def test_products_of_new_stimuli_are_exact_where_the_spectrum_is_steep_and_all_s
     assert off.abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("form", ["features", "blocks"])
+def test_the_basis_is_centred_whatever_all_stimuli_share(form):
+    """Of a steep spectrum the least components are as small as what rounding makes of a common offset."""
+    generator = torch.Generator().manual_seed(0)
+    left = torch.linalg.qr(torch.randn(30, 30, dtype=torch.float64, generator=generator))[0]
+    right = torch.linalg.qr(torch.randn(300, 30, dtype=torch.float64, generator=generator))[0]
+    x = (left * torch.logspace(0, -3 if form == "blocks" else -4, 30, dtype=torch.float64)) @ right.T
+    x = x + 300 * torch.randn(300, dtype=torch.float64, generator=generator)
+    ids = [str(i) for i in range(30)]
+    make = {"features": Representation.from_features, "blocks": lambda x, ids: Representation.from_blocks([x], ids)}
+    made, rows = make[form](x, ids), torch.arange(30)
+    centred = x - x.mean(dim=0)
+    assert made.eigh(rows).vectors.sum(dim=0).abs().max() < 1e-4
+    np.testing.assert_allclose(
+        made.deviations.diagonal(), centred.square().sum(dim=1), rtol=1e-3
+    )  # of float32 beside 300
+    np.testing.assert_allclose(made.gram, x @ x.T, rtol=1e-9)
+    some = made.select(rows[5:])
+    np.testing.assert_allclose(some.gram, (x @ x.T)[5:, 5:], rtol=1e-9)
+    np.testing.assert_allclose(made.to("cpu").gram, made.gram)
+
+
 def test_features_that_are_not_finite_raise():
     with pytest.raises(InputError, match="NaN"):
         Representation.from_features(torch.tensor([[1.0, float("nan")]]), ["a"])

@@ -14,6 +14,7 @@ from brainbench.checks._recording import recording, represented, scored
 from brainbench.core.stimuli import StimulusSet
 from brainbench.errors import InputError, LeakageError, NotApplicableError, UsageError
 from brainbench.in_context import checkpoint
+from brainbench.numerics.correlation import pearson
 from brainbench.numerics.representation import Representation
 from brainbench.scorers.few_shot import GRID, FewShotRidge, InContext, _shuffled
 from brainbench.targets import shared, targets
@@ -64,7 +65,22 @@ def test_predictions_are_those_of_sklearn(variant):
         alpha = alphas[best[column]]
         fits = [draw] if variant == "refit" else [np.setdiff1d(draw, out) for out in parts]
         each = [Theirs(alpha=alpha).fit(x[kept], y[kept, column]).predict(x[rows]) for kept in fits]
-        np.testing.assert_allclose(ours[:, column], np.mean(each, axis=0), rtol=1e-4, atol=1e-5)
+        expected = np.mean(each, axis=0)
+        np.testing.assert_allclose(
+            ours[:, column] - ours[:, column].mean(), expected - expected.mean(), rtol=1e-4, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("variant", ["refit", "fold_averaged"])
+def test_predictions_of_a_neuroid_without_signal_keep_their_digits(variant):
+    """The largest penalty leaves predictions that vary by a ten-thousandth of the noise, here beside a mean of 3."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(100, k, dtype=torch.float64, generator=generator) for k in (300, 20))
+    representation = Representation.from_features(x, [str(i) for i in range(100)])
+    scorer, context, rows = FewShotRidge(variant=variant), torch.arange(50), torch.arange(50, 100)
+    exact = scorer.predictions(representation, context, y[:50] + 3, rows)
+    got = scorer.predictions(representation, context, (y[:50] + 3).float(), rows)
+    assert pearson(got.double(), exact).min() > 1 - 1e-6
 
 
 def test_more_stimuli_are_better_and_the_curve_holds_the_score(case):
