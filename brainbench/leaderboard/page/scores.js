@@ -79,7 +79,19 @@ function ownTable(place, list, key, without) {
   draw();
 }
 
-/** A table of rows under `place`; `onSort` is told the column that a header was pressed for. */
+/** What headers do, where a screen is too narrow for them. */
+function sorter(place, columns, state, onSort) {
+  const changed = (name, key) => { onSort(key); place.querySelector("[name=" + name + "]").focus(); };
+  const by = el("select", { name: "sort", change: (event) => changed("sort", event.target.value) },
+    columns.map((column) => el("option", { value: column.key }, column.title)));
+  const way = el("select", { name: "direction", change: () => changed("direction", state.sort) },
+    el("option", { value: "up" }, "▲ ascending"), el("option", { value: "down" }, "▼ descending"));
+  by.value = state.sort;
+  way.value = state.down ? "down" : "up";
+  return el("div", { class: "sorter" }, el("label", null, "Sort by", by), el("label", null, "Direction", way));
+}
+
+/** A table of rows under `place`; `onSort` is told the column to sort by, or to turn round. */
 function table(place, list, state, onSort, without) {
   const columns = COLUMNS.filter((column) => !(without || []).includes(column.key));
   let limit = state.all ? list.length : AT_ONCE;
@@ -101,6 +113,7 @@ function table(place, list, state, onSort, without) {
   }
   draw(Math.min(limit, list.length));
   place.replaceChildren(
+    sorter(place, columns, state, onSort),
     el("div", { class: "scroll", role: "region", "aria-label": "Table of scores", tabindex: 0 },
       el("table", { role: "table", class: "rows" }, el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, heads)), body)),
     list.length ? more : el("p", { class: "note" }, "No score fits this view."));
