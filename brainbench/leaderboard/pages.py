@@ -1,6 +1,6 @@
 """The leaderboard as one static file: no server, no request, no script but its own.
 
-Data lie in the page as JSON; numbers are whole, in ten-thousandths. Replicates come along so that any two models can be
+Data lie in the page as JSON; numbers are whole, in hundred-thousandths. Replicates come along so that any two models can be
 compared in the browser: a character each (6 bits) after what all models of a benchmark share is taken off, which
 cancels in every difference. As many as fit under `PAGE_BYTES` come along, all of them on a small board.
 """
@@ -22,7 +22,7 @@ from markupsafe import Markup
 from brainbench.leaderboard.board import Board, Row, recording_facts
 
 PAGE_BYTES = 990_000
-UNIT = 10_000
+UNIT = 100_000
 LEVELS = 63  # of a replicate; the 64th character stands for an undefined one
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 FEWEST = 40  # below these an interval says nothing, so none come along
@@ -189,7 +189,7 @@ def _row(row: Row, model: int, benchmark: int, newest: dict[str, Any]) -> list[A
         [_whole(s.raw) if (s := entry.per_subject.get(name)) else None for name in sorted(first.per_subject)],
         None
         if best is None
-        else [best[0], *map(_whole, (best[1].raw, best[1].difference_low, best[1].difference_high))],
+        else [best[0], *map(_whole, (best[1].difference, best[1].difference_low, best[1].difference_high))],
         None if entry.optimistic is None else _whole(entry.optimistic.gap),
         [[a.verdict, a.signer, a.date, a.reason, 1] for a in row.attested.earlier]
         + [[a.verdict, a.signer, a.date, a.reason, 0] for a in row.attested.verdicts],
@@ -197,7 +197,12 @@ def _row(row: Row, model: int, benchmark: int, newest: dict[str, Any]) -> list[A
 
 
 def _whole(value: float | None) -> int | None:
-    return None if value is None or not np.isfinite(value) else round(value * UNIT)
+    """`value` in units, and never halfway between two third digits: the page rounds it to the one that Python does."""
+    if value is None or not np.isfinite(value):
+        return None
+    whole = round(value * UNIT)
+    halfway = whole % (UNIT // 1000) == UNIT // 2000
+    return whole + (1 if float(f"{value:.3f}") > value else -1) if halfway else whole
 
 
 def _rendered(board: Board, data: dict[str, Any], held: dict[str, Any], script: str, style: str) -> str:

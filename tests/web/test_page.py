@@ -272,7 +272,7 @@ def test_downloads_are_what_is_shown_and_no_formulas(opened, hostile):
     assert len(lines) == len(rows)
     assert not any(cell.startswith(("=", "+", "@")) for line in lines for cell in line.values() if cell)
     assert any(line["title"].startswith("'=cmd") for line in lines)
-    assert {float(line["raw"]) for line in lines} == {round(row.entry.raw, 4) for row in rows}
+    assert {float(line["raw"]) for line in lines} == {round(row.entry.raw, 5) for row in rows}
     with page.expect_download() as waiting:
         page.click("#json")
     assert {line["title"] for line in json.loads(waiting.value.path().read_text())} == set(HOSTILE)

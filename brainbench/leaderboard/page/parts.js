@@ -3,7 +3,7 @@
    JSON blocks; text enters the page as text alone (el, named), never as markup. The address after # says what is shown, so
    every view can be linked to. */
 
-const UNIT = 10000; // numbers in the data are whole, in ten-thousandths
+const UNIT = 100000; // numbers in the data are whole, in hundred-thousandths
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const UNDEFINED = 63; // the character of a replicate that is not defined
 const AT_ONCE = 200; // rows drawn before somebody asks for more

@@ -10,7 +10,7 @@ const COLUMNS = [
   { key: "rank", title: "Rank", value: (r) => r.best === null ? null : r.best * 10000 + r.worst, cell: (r) => rankCell(r) },
   { key: "ties", title: "Ties", value: (r) => r.ties || null, cell: (r) => r.ties || "–" },
   { key: "layer", title: "Layer", value: (r) => r.layerName || null, cell: (r) => named(r.layerName || "–") },
-  { key: "baseline", title: "Over best baseline", value: (r) => r.baseline && r.raw - r.baseline[1], cell: (r) => baselineCell(r) },
+  { key: "baseline", title: "Over best baseline", value: (r) => r.baseline && r.baseline[1], cell: (r) => baselineCell(r) },
   { key: "trust", title: "Trust", value: (r) => r.trust, cell: (r) => el("span", { class: "badge " + r.trust }, r.trust) },
   { key: "family", title: "Family", value: (r) => r.model.family, cell: (r) => r.model.family },
   { key: "trained", title: "Trained on", value: (r) => trained(r.model), cell: (r) => named(trained(r.model)) },
@@ -43,8 +43,8 @@ function ceilingCell(row) {
 /** The paired difference from whichever of pixels, Gabor energy and the untrained twin scores highest. */
 function baselineCell(row) {
   if (!row.baseline) return "–";
-  const [name, raw, low, high] = row.baseline;
-  return el("span", null, signed(row.raw - raw), " ", el("small", null, between(low, high, signed), " ", named(name.endsWith("@untrained") ? "untrained twin" : name)));
+  const [name, higher, low, high] = row.baseline;
+  return el("span", null, signed(higher), " ", el("small", null, between(low, high, signed), " ", named(name.endsWith("@untrained") ? "untrained twin" : name)));
 }
 
 function rankCell(row) {
