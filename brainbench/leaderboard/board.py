@@ -254,7 +254,9 @@ def recording_facts(entry: Entry) -> dict[str, object]:
         return {}
     spec = DATASETS[name].spec
     region = str(entry.benchmark_identity.get("region", ""))
-    species, modality = spec.by_region.get(region, (spec.species, spec.modality))
+    # without a region nothing that was recorded is scored: the stimuli's categories are
+    whole = (spec.species, spec.modality) if region else ("none (categories)", "none (categories)")
+    species, modality = spec.by_region.get(region, whole)
     return {
         "id": spec.id,
         "title": spec.title,

@@ -112,6 +112,8 @@ def test_a_benchmark_that_few_models_have_moves_no_mean_rank(rows):
         ("kriegeskorte2008.monkeyIT-rsa", "macaque", "single units"),
         ("kriegeskorte2008.judges-rsa", "human", "behaviour"),
         ("cowley2023.V4-ridge", "macaque", "multi-electrode"),
+        ("cowley2023.category-ka", "none (categories)", "none (categories)"),
+        ("geirhos2019.edges-ka", "none (categories)", "none (categories)"),
     ],
 )
 def test_a_benchmark_is_of_its_regions_species_where_a_recording_has_several(made, benchmark, species, modality):

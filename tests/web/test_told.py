@@ -1,6 +1,10 @@
 """What the page says of scores is what the entries say, on any screen."""
 
+from dataclasses import replace
+
 import pytest
+
+from brainbench.entry import Baseline
 
 pytestmark = [pytest.mark.web, pytest.mark.enable_socket]
 NAMES = ("kriegeskorte2008.humanIT-rsa", "cowley2023.V4-ridge", "insilico.V4-ridge")
@@ -31,3 +35,76 @@ def test_tables_are_sorted_on_a_phone(opened, six, view):
         control.focus()
         box = control.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 360 and box["height"] > 20
+
+
+def test_the_highest_are_named_with_those_not_told_apart_from_them(opened, made):
+    rows = made.rows(4, NAMES[1:2])
+    alike = rows[-1].entry
+    rows[2] = replace(rows[2], entry=rows[2].entry.model_copy(update={"raw": alike.raw - 0.001, "replicates": alike.replicates}))
+    rows.append(replace(made.rows(5, NAMES[1:2], submission="scores")[4], folder="open"))  # higher, but not among them
+    page = opened(rows)
+    cell = page.locator("#benchmark-list tbody td[data-label=Highest]")
+    assert " ".join(cell.inner_text().split()) == "made3 and 1 not told apart"
+    cell.locator("a").last.click()
+    page.locator("#benchmark-title", has_text=NAMES[1]).wait_for()
+    alone = opened(made.rows(3, NAMES[1:2]))
+    assert alone.inner_text("#benchmark-list tbody td[data-label=Highest]") == "made2"
+
+
+def test_numbers_are_rounded_once_and_as_python_does(opened, made):
+    rest = made.rows(11, NAMES[1:2])
+    odd = [0.12345, 0.43749999, 0.2344996, 0.2345004, 0.0625, 0.1875, 0.3125, 0.4375, 0.00049999, 0.0005, 0.2675]
+    rows = []
+    for row, raw in zip(rest, odd):
+        drawn = [round(r - row.entry.raw + raw, 6) for r in row.entry.replicates]
+        facts = {"raw": raw, "low": raw - 0.03125, "high": raw + 0.0300451, "replicates": drawn}
+        rows.append(replace(row, entry=row.entry.model_copy(update=facts)))
+    page = opened(rows, "#scores?sort=model")
+    told = dict(
+        zip(
+            page.locator("#scores-table [data-label=Model]").all_inner_texts(),
+            page.locator("#scores-table .score > span").all_inner_texts(),
+        )
+    )
+    shown = {name.strip(): " ".join(text.split()) for name, text in told.items()}
+    assert shown == {
+        row.card.title: f"{e.raw:.3f} [{e.low:.3f}, {e.high:.3f}]".replace("-0.000", "0.000")
+        for row in rows
+        if (e := row.entry)
+    }
+
+
+def test_differences_from_a_baseline_are_the_entrys_own(opened, made):
+    row = made.rows(1, NAMES[:1])[0]
+    own = {"baseline:pixels": Baseline(raw=0.12354, difference=0.07646, difference_low=0.05, difference_high=0.15)}
+    page = opened([replace(row, entry=row.entry.model_copy(update={"baselines": own}))], f"#model={row.folder}")
+    assert page.inner_text("#model-body td[data-label='Over best baseline']").split()[0] == "+0.076"
+
+
+def test_filters_say_how_much_they_would_show_and_what_hides(opened, made, six):
+    page = opened(six, "#scores?region=V4")
+    assert page.locator("[name=species] option").all_inner_texts() == ["all", "human (0)", "macaque (6)", "synthetic (0)"]
+    page.select_option("[name=species]", "synthetic")
+    assert page.inner_text("#count") == "0 of 18 scores"
+    assert "6 are hidden because they are synthetic" in page.inner_text("#scores-table")
+    page.click("#scores-table >> text=Show them")
+    assert page.inner_text("#count") == "6 of 18 scores" and page.is_checked("[name=synthetic]")
+    assert page.evaluate("document.activeElement.name") == "synthetic"
+
+
+def test_a_region_is_found_in_every_species(opened, made):
+    names = ("kriegeskorte2008.humanIT-rsa", "kriegeskorte2008.monkeyIT-rsa", "insilico.IT-rsa", "henaff2021.V1-ridge")
+    page = opened(made.rows(2, names), "#scores?region=IT")
+    assert page.inner_text("#count") == "4 of 8 scores"
+    assert "IT (4)" in page.locator("[name=region] option").all_inner_texts()
+    page.select_option("[name=region]", "humanIT")
+    assert page.inner_text("#count") == "2 of 8 scores"
+
+
+def test_an_address_with_a_value_that_is_not_here_shows_all_and_says_so(opened, six):
+    page = opened(six, "#scores?species=nobody<b>&region=V4")
+    assert page.inner_text("#count") == "6 of 18 scores"
+    assert 'No species here is "nobody<b>"' in page.inner_text("#unknown")
+    assert page.get_attribute("#permalink", "href") == "#scores?region=V4"
+    page.click("#reset")
+    assert not page.is_visible("#unknown")

@@ -16,6 +16,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const held = JSON.parse(document.getElementById("replicates").textContent);
 const models = data.models;
 const benchmarks = data.benchmarks;
+const regions = [...new Set(benchmarks.map((benchmark) => benchmark.region))];
 const rows = data.rows.map(readRow);
 
 // ---- reading -------------------------------------------------------------------------------------------------
@@ -38,6 +39,11 @@ function readRow(values, index) {
   row.searched = [row.model.title, row.model.id, row.benchmark.id, row.benchmark.region, row.layerName,
     row.model.training_data.join(" "), row.model.submitter].join(" ").toLowerCase();
   return row;
+}
+
+/** "ridge (version 3)" of "ridge 3". */
+function scorerName(benchmark) {
+  return benchmark.scorer.replace(/ (\d+)$/, " (version $1)");
 }
 
 /** A ceiling on the scale of the score. */
@@ -119,11 +125,11 @@ function inside(view, value, text) {
   return el("a", { href: "#" + view + "=" + encodeURIComponent(value) }, named(text));
 }
 
-/** A link to a benchmark, whose name may go on in the next line behind its dot. */
-function benchmarkLink(benchmark) {
+/** A link to a benchmark, by its name unless `text` is given; the name may go on in the next line behind its dot. */
+function benchmarkLink(benchmark, text) {
   const [recording, ...rest] = benchmark.label.split(".");
-  const text = rest.length ? [recording + ".", el("wbr"), rest.join(".")] : recording;
-  return el("a", { href: "#benchmark=" + encodeURIComponent(benchmark.fingerprint) }, el("bdi", null, text));
+  const name = rest.length ? [recording + ".", el("wbr"), rest.join(".")] : recording;
+  return el("a", { href: "#benchmark=" + encodeURIComponent(benchmark.fingerprint) }, el("bdi", null, text || name));
 }
 
 function outside(address, text) {

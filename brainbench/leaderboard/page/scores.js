@@ -121,10 +121,11 @@ function table(place, list, state, onSort, without) {
 
 // ---- filters and their address -------------------------------------------------------------------------------
 
+// a row passes where one of the filter's values for it is the chosen one
 const FILTERS = [
   { key: "species", title: "Species", of: (r) => (r.benchmark.recording.species || "unknown").split(", ") },
   { key: "modality", title: "Modality", of: (r) => (r.benchmark.recording.modality || "unknown").split(", ") },
-  { key: "region", title: "Region", of: (r) => [r.benchmark.region] },
+  { key: "region", title: "Region", of: (r) => regions.filter((region) => r.benchmark.region.endsWith(region)) },
   { key: "scorer", title: "Scorer", of: (r) => [r.benchmark.scorer] },
   { key: "recording", title: "Recording", of: (r) => [r.benchmark.recording.id || "unknown"] },
   { key: "family", title: "Model family", of: (r) => [r.model.family] },
@@ -134,17 +135,25 @@ const FILTERS = [
   { key: "trust", title: "Trust", of: (r) => [r.trust] },
 ];
 const FLAGS = [
-  { key: "synthetic", title: "Synthetic recordings too", keeps: (r) => !r.benchmark.synthetic },
-  { key: "unranked", title: "Unranked entries too", keeps: (r) => !r.unranked },
+  { key: "synthetic", title: "Synthetic recordings too", hides: "because they are synthetic", keeps: (r) => !r.benchmark.synthetic },
+  { key: "unranked", title: "Unranked entries too", hides: "because they have no rank", keeps: (r) => !r.unranked },
 ];
 const START = { q: "", sort: "benchmark", down: false, all: false };
 let state = { ...START };
+let unknown = []; // what an address asked for that is not here
 
-function kept() {
-  const words = state.q.toLowerCase().split(/\s+/).filter(Boolean);
+/** The rows of this view; `other` overrides parts of it. */
+function kept(other) {
+  const view = { ...state, ...other };
+  const words = view.q.toLowerCase().split(/\s+/).filter(Boolean);
   return rows.filter((row) => words.every((word) => row.searched.includes(word)) &&
-    FILTERS.every((filter) => !state[filter.key] || filter.of(row).includes(state[filter.key])) &&
-    FLAGS.every((flag) => state[flag.key] || flag.keeps(row)));
+    FILTERS.every((filter) => !view[filter.key] || filter.of(row).includes(view[filter.key])) &&
+    FLAGS.every((flag) => view[flag.key] || flag.keeps(row)));
+}
+
+/** The values that a filter has for any row. */
+function choices(filter) {
+  return [...new Set(rows.flatMap(filter.of))].sort();
 }
 
 function address() {
@@ -158,7 +167,10 @@ function address() {
 function readAddress(text) {
   const parts = new URLSearchParams(text);
   state = { ...START, q: parts.get("q") || "" };
-  FILTERS.forEach((filter) => { if (parts.get(filter.key)) state[filter.key] = parts.get(filter.key); });
+  const asked = FILTERS.filter((filter) => parts.get(filter.key));
+  const [here, absent] = [true, false].map((is) => asked.filter((filter) => choices(filter).includes(parts.get(filter.key)) === is));
+  here.forEach((filter) => { state[filter.key] = parts.get(filter.key); });
+  unknown = absent.map((filter) => "No " + filter.title.toLowerCase() + ' here is "' + parts.get(filter.key) + '": all are shown. ');
   FLAGS.forEach((flag) => { if (parts.get(flag.key)) state[flag.key] = true; });
   const sort = (parts.get("sort") || START.sort).replace(/^-/, "");
   if (COLUMNS.some((column) => column.key === sort)) state.sort = sort;
@@ -170,14 +182,13 @@ function makeFilters() {
   form.addEventListener("submit", (event) => event.preventDefault());
   form.append(el("label", null, "Search", el("input", { type: "search", name: "q", input: (event) => change("q", event.target.value) })));
   FILTERS.forEach((filter) => {
-    const choices = [...new Set(rows.flatMap(filter.of))].sort();
     const select = el("select", { name: filter.key, change: (event) => change(filter.key, event.target.value) },
-      el("option", { value: "" }, "all"), choices.map((choice) => el("option", { value: choice }, choice)));
+      el("option", { value: "" }, "all"), choices(filter).map((choice) => el("option", { value: choice })));
     form.append(el("label", null, filter.title, select));
   });
   FLAGS.forEach((flag) => form.append(el("label", { class: "flag" },
     el("input", { type: "checkbox", name: flag.key, change: (event) => change(flag.key, event.target.checked) }), flag.title)));
-  form.append(el("button", { type: "button", id: "reset", click: () => { state = { ...START }; showScores(true); } }, "Reset"));
+  form.append(el("button", { type: "button", id: "reset", click: () => { state = { ...START }; unknown = []; showScores(true); } }, "Reset"));
 }
 
 function change(key, value) {
@@ -197,6 +208,19 @@ function showScores(changed) {
     turn(state, key);
     showScores(true);
   }, ["baseline"]);
+  FILTERS.forEach((filter) => {
+    const count = new Map();
+    kept({ [filter.key]: "" }).flatMap(filter.of).forEach((value) => count.set(value, (count.get(value) || 0) + 1));
+    [...form.elements[filter.key].options].slice(1).forEach((option) => { option.textContent = option.value + " (" + (count.get(option.value) || 0) + ")"; });
+  });
+  if (!list.length) FLAGS.filter((flag) => !state[flag.key]).forEach((flag) => {
+    const hidden = kept({ [flag.key]: true }).length;
+    const show = () => { change(flag.key, true); form.elements[flag.key].focus(); };
+    if (hidden) document.querySelector("#scores-table .note").append(" " + hidden + " are hidden " + flag.hides + ". ", el("button", { type: "button", click: show }, "Show them"));
+  });
+  const note = document.getElementById("unknown");
+  note.textContent = unknown.join("");
+  note.hidden = !unknown.length;
   document.getElementById("count").textContent = list.length + " of " + rows.length + " scores";
   document.getElementById("permalink").setAttribute("href", address());
   if (changed) history.replaceState(null, "", address());

@@ -55,7 +55,7 @@ function showBenchmark(name) {
     benchmark.synthetic ? el("p", { class: "note" }, "A synthetic recording: it tests the method and says nothing about brains.") : null,
     benchmark.current ? null : el("p", { class: "note" }, "An earlier version of this benchmark: its scores are not ranked."),
     facts([["Recording", recording.title || "unknown"], ["Species", recording.species || ""], ["Modality", recording.modality || ""], ["Region", benchmark.region],
-      ["Scorer", benchmark.scorer + ", scale " + benchmark.scale], ["Version", String(benchmark.version) + " (" + benchmark.fingerprint + ")"],
+      ["Scorer", scorerName(benchmark) + ", scale " + benchmark.scale], ["Version", String(benchmark.version) + " (" + benchmark.fingerprint + ")"],
       ["Stimuli", String(benchmark.n_stimuli)], ["Neuroids or RDMs", String(benchmark.n_neuroids)],
       ["Subjects", benchmark.subjects.length ? benchmark.subjects.length + ": " + benchmark.subjects.join(", ") : ""],
       ["Ceiling", ceiling + (ceilings.length && upper ? ", a lower bound; the upper one is " + shown(upper) : "")], ["Intervals resample", benchmark.resampled], ["Data licence", recording.licence || ""], ["Cite", recording.citation || ""],
@@ -68,17 +68,20 @@ function showBenchmark(name) {
 
 function listBenchmarks() {
   const realFirst = [...benchmarks].sort((a, b) => a.synthetic - b.synthetic || (a.label < b.label ? -1 : 1));
+  const titles = ["Benchmark", "Region", "Species", "Scorer", "Models", "Highest", "Highest score"];
   const lines = realFirst.map((benchmark) => {
     const own = rows.filter((row) => row.benchmark === benchmark && row.raw !== null);
-    const best = sorted(own.filter((row) => !row.unranked), "raw", true)[0];
-    return el("tr", null, el("th", { scope: "row" }, benchmarkLink(benchmark)),
-      el("td", null, benchmark.region), el("td", null, benchmark.recording.species || ""), el("td", null, benchmark.scorer),
-      el("td", null, String(own.length)), el("td", null, best ? inside("model", best.model.folder, best.model.title) : "–"),
-      el("td", null, best ? scoreCell(best) : "–"));
+    const [best, ...alike] = sorted(own.filter((row) => row.best === 1 && row.model.division === "main"), "raw", true);
+    const cells = [benchmark.region, benchmark.recording.species || "", scorerName(benchmark), String(own.length),
+      best ? [inside("model", best.model.folder, best.model.title), alike.length ? [" and ", benchmarkLink(benchmark, alike.length + " not told apart")] : null] : "–",
+      best ? scoreCell(best) : "–"];
+    return el("tr", { role: "row" }, el("th", { scope: "row", role: "rowheader", "data-label": "Benchmark" }, benchmarkLink(benchmark)),
+      cells.map((cell, at) => el("td", { role: "cell", "data-label": titles[at + 1] }, el("span", null, cell))));
   });
-  const heads = ["Benchmark", "Region", "Species", "Scorer", "Models", "Highest", "Its score"].map((title) => el("th", { scope: "col" }, title));
+  const heads = titles.map((title) => el("th", { scope: "col", role: "columnheader" }, title));
   document.getElementById("benchmark-list").replaceChildren(lines.length
-    ? el("div", { class: "scroll", role: "region", "aria-label": "Benchmarks", tabindex: 0 }, el("table", null, el("thead", null, el("tr", null, heads)), el("tbody", null, lines)))
+    ? el("div", { class: "scroll", role: "region", "aria-label": "Benchmarks", tabindex: 0 }, el("table", { role: "table", class: "rows" },
+      el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, heads)), el("tbody", { role: "rowgroup" }, lines)))
     : el("p", { class: "note" }, "There are no entries yet."));
 }
 
