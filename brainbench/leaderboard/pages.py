@@ -226,6 +226,8 @@ def _rendered(board: Board, data: dict[str, Any], held: dict[str, Any], script: 
         data=_json(data),
         replicates=_json(held),
         standings=[(models[s.folder], s) for s in board.standings],
+        unplaced=[(models[folder], why) for folder, why in board.unplaced.items()],
+        unpublished=[model for model in models.values() if not model["published"]],
         n_models=len(models),
         n_rows=len(board.rows),
         n_benchmarks=board.n_benchmarks,

@@ -108,3 +108,33 @@ def test_an_address_with_a_value_that_is_not_here_shows_all_and_says_so(opened, 
     assert page.get_attribute("#permalink", "href") == "#scores?region=V4"
     page.click("#reset")
     assert not page.is_visible("#unknown")
+
+
+def test_a_page_with_unpublished_entries_says_so_in_every_view(opened, made, six):
+    own = [
+        replace(row, folder=f"mine{n}", published=False, entry=made.entry(f"timm:mine{n}", NAMES[0], seed=8 + n))
+        for n, row in enumerate(six[:2])
+    ]
+    page = opened([*six, *own], f"#model={own[0].folder}")
+    assert page.locator("#model-title .badge").inner_text() == "unpublished"
+    for view in ("overview", "scores", f"benchmark={NAMES[0]}", "compare", "about"):
+        page.evaluate(f"location.hash = '#{view}'")
+        page.locator(f"#{view.partition('=')[0]}").wait_for()
+        assert "not to be published" in page.inner_text("#private")
+    page.evaluate("location.hash = '#scores'")
+    assert page.locator("#scores-table td[data-label=Model] .badge").all_inner_texts() == ["unpublished"] * 2
+    page.locator("#private a").first.click()
+    page.locator("#model-title", has_text="made0").wait_for()
+    page.evaluate("location.hash = '#overview'")
+    told = page.locator("#unplaced li").all_inner_texts()
+    assert told == ["made0 unpublished: no score on cowley2023", "made0 unpublished: no score on cowley2023"]
+    assert opened(six).locator("#private, #unplaced").count() == 0
+
+
+def test_what_nobody_stated_is_not_shown_as_no(opened, made):
+    (row,) = made.rows(1, NAMES[:1])
+    card = row.card.model_copy(update={"trained_on_brain_data": None, "trained_on_benchmark_stimuli": None})
+    page = opened([replace(row, card=card)], f"#model={row.folder}")
+    told = dict(zip(page.locator("#model dt").all_inner_texts(), page.locator("#model dd").all_inner_texts()))
+    assert told["Brain data in training"] == told["Benchmark stimuli in training"] == "not stated"
+    assert page.locator("#model .badge", has_text="trained on").count() == 0

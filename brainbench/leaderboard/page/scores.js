@@ -20,12 +20,15 @@ function trained(model) {
   return model.training_data.join(", ") || "nothing";
 }
 
+/** What sets a model apart from those of the main division that saw no brain, each mark behind a space. */
+function marks(model) {
+  const told = [model.published ? "" : "unpublished", model.division === "open" ? "open division" : "",
+    model.brain_data ? "trained on brain data" : "", model.stimuli ? "trained on stimuli" : ""];
+  return told.filter(Boolean).map((text) => [" ", el("span", { class: "badge " + text }, text)]);
+}
+
 function modelCell(row) {
-  const marks = [];
-  if (row.model.division === "open") marks.push(el("span", { class: "badge" }, "open division"));
-  if (row.model.brain_data) marks.push(el("span", { class: "badge" }, "trained on brain data"));
-  if (row.model.stimuli) marks.push(el("span", { class: "badge" }, "trained on stimuli"));
-  return el("span", null, inside("model", row.model.folder, row.model.title), " ", marks);
+  return el("span", null, inside("model", row.model.folder, row.model.title), marks(row.model));
 }
 
 function scoreCell(row) {

@@ -5,10 +5,14 @@ function facts(pairs) {
     [el("dt", null, pair[0]), el("dd", null, typeof pair[1] === "string" ? named(pair[1]) : pair[1])]));
 }
 
+function stated(fact) {
+  return fact === null ? "not stated" : fact ? "yes" : "no";
+}
+
 function showModel(folder) {
   const model = models.find((candidate) => candidate.folder === folder);
   const body = document.getElementById("model-body");
-  document.getElementById("model-title").replaceChildren(named(model ? model.title : "No such model"));
+  filled(emptied(document.getElementById("model-title")), null, model ? [named(model.title), marks(model)] : ["No such model"]);
   if (!model) return body.replaceChildren(el("p", { class: "note" }, "This page has no model of that address."));
   const own = rows.filter((row) => row.model === model);
   const scored = own.filter((row) => row.raw !== null);
@@ -18,7 +22,7 @@ function showModel(folder) {
   const curves = scored.filter((row) => row.curve.length > 1).map(curve);
   filled(emptied(body), null, [
     facts([["Name", model.id], ["Family", model.family], ["Training", model.supervision], ["Trained on", trained(model)],
-      ["Brain data in training", model.brain_data ? "yes" : "no"], ["Benchmark stimuli in training", model.stimuli ? "yes" : "no"],
+      ["Brain data in training", stated(model.brain_data)], ["Benchmark stimuli in training", stated(model.stimuli)],
       ["Licence", model.licence], ["Division", model.division + " (" + model.submission + ")"], ["Submitted by", model.submitter],
       ["Read more", model.url ? outside(model.url, model.url) : ""], ["Weights", model.weights], ["Fingerprint", model.fingerprint],
       ["About", model.description]]),
