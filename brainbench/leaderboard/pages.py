@@ -27,6 +27,21 @@ LEVELS = 63  # of a replicate; the 64th character stands for an undefined one
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 FEWEST = 40  # below these an interval says nothing, so none come along
 SCRIPTS = ("parts.js", "scores.js", "views.js")  # one script, in this order
+# what a scorer's number says, in a sentence
+MEASURES = {
+    "cca": "Mean squared canonical correlation of the layer's and the brain's strongest components, less chance.",
+    "cka": "Likeness of the two geometries of stimuli: centred kernel alignment, 0 for noise and 1 for the same geometry.",
+    "few_shot_ridge": "How well a ridge regression on few stimuli predicts responses to held-out stimuli (Pearson's r).",
+    "in_context": "How well a trained encoder that is shown few stimuli predicts responses to held-out stimuli (Pearson's r).",
+    "kernel_analysis": "How simply the stimuli's categories can be read from the layer; no brain has a part in it.",
+    "matching": "Correlation of each neuroid with its partner among the layer's units, on held-out stimuli.",
+    "ridge": "How well a ridge regression from the layer predicts responses to held-out stimuli (Pearson's r).",
+    "rsa": "Agreement of the layer's and the brain's dissimilarities between stimuli; nothing is fitted.",
+    "shape": "Likeness of two clouds of stimuli after the best rotation (Procrustes), less chance.",
+    "ssm": "Rank correlation of the layer's and the brain's similarities between stimuli; nothing is fitted.",
+    "svm": "Share of held-out stimuli that linear machines put into their category; no brain has a part in it.",
+    "whitened": "Correlation of the layer's and the brain's squared distances, allowing for noise that distances share.",
+}
 _HERE = Path(__file__).parent / "page"
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
@@ -146,6 +161,10 @@ def _bench(row: Row) -> dict[str, Any]:
         "current": row.unranked != "earlier version of the benchmark",
         "region": identity.get("region", "") or "categories",
         "scorer": entry.scorer,
+        "measures": MEASURES.get(str(identity.get("scorer")), ""),
+        "params": identity.get("params") or {},
+        "split": identity.get("split") or {},
+        "sessions": identity.get("sessions") or [],
         "scale": entry.scale,
         "n_stimuli": entry.n_stimuli,
         "n_neuroids": entry.n_neuroids + entry.n_excluded,

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from brainbench.entry import Baseline
+from brainbench.leaderboard import pages
+from brainbench.scorers import SCORERS
 
 pytestmark = [pytest.mark.web, pytest.mark.enable_socket]
 NAMES = ("kriegeskorte2008.humanIT-rsa", "cowley2023.V4-ridge", "insilico.V4-ridge")
@@ -138,3 +140,74 @@ def test_what_nobody_stated_is_not_shown_as_no(opened, made):
     told = dict(zip(page.locator("#model dt").all_inner_texts(), page.locator("#model dd").all_inner_texts()))
     assert told["Brain data in training"] == told["Benchmark stimuli in training"] == "not stated"
     assert page.locator("#model .badge", has_text="trained on").count() == 0
+
+
+def test_a_ceiling_is_told_on_both_scales(opened, made):
+    rows = made.rows(2, NAMES[1:2])
+    rows = [replace(row, entry=row.entry.model_copy(update={"ceiling": 0.764})) for row in rows]
+    page = opened(rows, f"#benchmark={NAMES[1]}")
+    assert "0.764 on the scale r² (0.874 on the score's scale)" in page.inner_text("#benchmark-body")
+    assert page.locator("#benchmark-body td[data-label=Ceiling]").first.inner_text() == "0.874"
+
+
+def test_a_profile_has_normalized_scores_alone_and_marks_what_it_cuts(opened, made):
+    names = ("henaff2021.V1-ridge", "cowley2023.V4-ridge", "cowley2023.V4-cka", "insilico.V4-ridge")
+    one, two, without, fourth = made.rows(1, names)
+    assert without.entry.normalized is None
+    cut = {"normalized": 1.3, "normalized_low": 1.0, "normalized_high": 1.5}
+    two = replace(two, entry=two.entry.model_copy(update=cut))
+    page = opened([one, two, without, fourth], f"#model={one.folder}")
+    plot = page.locator("[aria-label='Profile over regions'] svg")
+    assert plot.locator("rect").count() == 3
+    assert plot.locator(".heading").all_text_contents() == ["V1", "V4", "V4, synthetic"]
+    assert plot.locator(".tick").all_text_contents() == ["0", ".5", "1"]
+    assert plot.locator(".cut").count() == 1
+    assert "do not compare" in page.inner_text("#model-body")
+    page.set_viewport_size(PHONE)
+    box = plot.locator(".ceiling").bounding_box()
+    assert 0 < box["x"] < 350
+    bare = opened([without], f"#model={without.folder}")
+    assert bare.locator("[aria-label='Profile over regions']").count() == 0
+
+
+def test_a_benchmark_is_explained(opened, made):
+    page = opened(made.rows(1, ("cowley2023.V4-ridge", "geirhos2019.edges-ka")), "#benchmark=cowley2023.V4-ridge")
+    facts = dict(zip(page.locator("#benchmark dt").all_inner_texts(), page.locator("#benchmark dd").all_inner_texts()))
+    assert facts["Scorer"] == "ridge (version 3), scale r"
+    assert "held-out stimuli" in facts["What it measures"]
+    assert facts["Parameters"] == 'select: "gcv"' and facts["Split"] == "5 folds"
+    assert facts["Sessions"] == "1: 210325"
+    assert "brainbench data locate cowley2023" in facts["Get the data"]
+    assert "brainbench data fetch cowley2023" in facts["Get the data"]
+    page.evaluate("location.hash = '#benchmark=geirhos2019.edges-ka'")
+    page.locator("#benchmark-title", has_text="geirhos").wait_for()
+    facts = dict(zip(page.locator("#benchmark dt").all_inner_texts(), page.locator("#benchmark dd").all_inner_texts()))
+    assert facts["Split"] == "2 folds, dealt 5 times" and "Sessions" not in facts
+
+
+def test_every_scorer_is_explained():
+    assert set(pages.MEASURES) == set(SCORERS)
+
+
+def test_layer_curves_have_a_legend_and_a_table(opened, six):
+    page = opened(six, f"#model={six[0].folder}")
+    assert "Filled: the chosen layer" in page.inner_text("#model-body")
+    figure = page.locator("#model-body figure").first
+    figure.locator("summary").focus()
+    page.keyboard.press("Enter")
+    lines = figure.locator("tbody tr").all_inner_texts()
+    entry = next(r.entry for r in six if r.entry.benchmark == figure.locator("a").inner_text())
+    layers = [(layer.layer, f"{layer.depth:.3f}", f"{layer.raw:.3f}") for layer in entry.layers]
+    assert [tuple(line.replace(" (chosen)", "").split("\t")) for line in lines] == layers
+    assert [line.split("\t")[0] for line in lines if "(chosen)" in line] == [f"{entry.layer} (chosen)"]
+
+
+def test_what_a_reader_needs_is_explained(opened, six):
+    page = opened(six, "#about")
+    terms = page.locator("#about dt").all_inner_texts()
+    assert {"Mean rank", "Over best baseline"} <= set(terms)
+    assert "each neuroid" in page.inner_text("#about") and "score's scale" in page.inner_text("#about")
+    page = opened(six)
+    assert page.locator("#standings .ends").inner_text().split("\n") == ["0 best", "1 worst"]
+    page.click("#overview >> text=compare them")
+    page.locator("#compare").wait_for()

@@ -28,8 +28,10 @@ function showModel(folder) {
       ["About", model.description]]),
     el("p", null, el("a", { href: "#compare=" + encodeURIComponent(folder) }, "Compare with another model")),
     el("h3", null, "Profile over regions"),
-    el("p", { class: "muted" }, "Filled: normalized (1 is the ceiling). Hollow: raw, where there is no ceiling. * is synthetic."),
-    profile(scored), curves.length ? el("h3", null, "Layer curves") : null, el("div", { class: "figures" }, curves),
+    el("p", { class: "muted" }, "Normalized scores, 1 is the ceiling, with their intervals; ▸ goes on beyond the plot. Regions under different scorers do not compare. Benchmarks without a ceiling are in the table below."),
+    profile(scored.filter((row) => row.normalized !== null)),
+    curves.length ? [el("h3", null, "Layer curves"), el("p", { class: "muted" }, "Filled: the chosen layer. Dashed: the ceiling, where there is one.")] : null,
+    el("div", { class: "figures" }, curves),
     el("h3", null, "Scores"), place,
     !curves.length ? null : el("p", { class: "muted" }, "Choosing the layer on the test stimuli would have gained " + gaps(scored) + " on average."),
     told.length ? el("h3", null, "Verdicts") : null, told.length ? el("ul", null, told) : null,
@@ -43,6 +45,12 @@ function gaps(scored) {
   return all.length ? shown(all.reduce((a, b) => a + b, 0) / all.length) : "–";
 }
 
+/** One number, or the lowest to the highest. */
+function span(values) {
+  const [lowest, highest] = [shown(Math.min(...values)), shown(Math.max(...values))];
+  return lowest === highest ? lowest : lowest + " to " + highest;
+}
+
 function showBenchmark(name) {
   const benchmark = benchmarks.find((b) => b.fingerprint === name) || benchmarks.find((b) => b.id === name);
   const body = document.getElementById("benchmark-body");
@@ -50,20 +58,27 @@ function showBenchmark(name) {
   if (!benchmark) return body.replaceChildren(el("p", { class: "note" }, "This page has no benchmark of that address."));
   const own = rows.filter((row) => row.benchmark === benchmark);
   const recording = benchmark.recording;
-  const ceilings = own.map((row) => row.ceiling).filter((value) => value !== null);
-  const ceiling = ceilings.length ? shown(Math.min(...ceilings)) + (Math.max(...ceilings) > Math.min(...ceilings) + 0.0005 ? " to " + shown(Math.max(...ceilings)) : "") +
-    " on the scale " + benchmark.ceiling_scale + " (" + benchmark.ceiling_method + ")" : "cannot be had";
+  const known = own.filter((row) => row.ceiling !== null);
+  const ceilings = span(known.map((row) => row.ceiling));
+  const reached = span(known.map((row) => row.reach));
+  const ceiling = known.length ? ceilings + " on the scale " + benchmark.ceiling_scale.replace("r2", "r²") +
+    (reached === ceilings ? "" : " (" + reached + " on the score's scale)") + ", " + benchmark.ceiling_method : "cannot be had";
   const upper = Math.max(0, ...own.map((row) => row.ceilingUpper));
+  const { n_folds, n_repeats } = benchmark.split;
   const place = el("div", null);
   filled(emptied(body), null, [
     benchmark.synthetic ? el("p", { class: "note" }, "A synthetic recording: it tests the method and says nothing about brains.") : null,
     benchmark.current ? null : el("p", { class: "note" }, "An earlier version of this benchmark: its scores are not ranked."),
     facts([["Recording", recording.title || "unknown"], ["Species", recording.species || ""], ["Modality", recording.modality || ""], ["Region", benchmark.region],
-      ["Scorer", scorerName(benchmark) + ", scale " + benchmark.scale], ["Version", String(benchmark.version) + " (" + benchmark.fingerprint + ")"],
+      ["Scorer", scorerName(benchmark) + ", scale " + benchmark.scale.replace("r2", "r²")], ["What it measures", benchmark.measures],
+      ["Parameters", Object.entries(benchmark.params).map(([name, value]) => name + ": " + JSON.stringify(value)).join(", ")],
+      ["Split", n_folds ? n_folds + " folds" + (n_repeats > 1 ? ", dealt " + n_repeats + " times" : "") : ""], ["Version", String(benchmark.version) + " (" + benchmark.fingerprint + ")"],
       ["Stimuli", String(benchmark.n_stimuli)], ["Neuroids or RDMs", String(benchmark.n_neuroids)],
       ["Subjects", benchmark.subjects.length ? benchmark.subjects.length + ": " + benchmark.subjects.join(", ") : ""],
-      ["Ceiling", ceiling + (ceilings.length && upper ? ", a lower bound; the upper one is " + shown(upper) : "")], ["Intervals resample", benchmark.resampled], ["Data licence", recording.licence || ""], ["Cite", recording.citation || ""],
-      ["Get the data", recording.synthetic ? "made by brainbench itself" : outside(recording.url, recording.url || "")],
+      ["Sessions", benchmark.sessions.length ? benchmark.sessions.length + ": " + benchmark.sessions.join(", ") : ""],
+      ["Ceiling", ceiling + (known.length && upper ? ", a lower bound; the upper one is " + shown(upper) : "")], ["Intervals resample", benchmark.resampled], ["Data licence", recording.licence || ""], ["Cite", recording.citation || ""],
+      ["Get the data", recording.synthetic || !recording.id ? recording.synthetic ? "made by brainbench itself" : "" : [outside(recording.url, recording.url), ": ",
+        el("code", null, "brainbench data locate " + recording.id), " says what is here, ", el("code", null, "brainbench data fetch " + recording.id), " gets what can be had"]],
       ["Run it", el("code", null, "brainbench score MODEL --benchmarks " + benchmark.id)]]),
     el("p", null, el("a", { href: "#scores?recording=" + encodeURIComponent(recording.id || "unknown") }, "All scores on this recording")),
     el("h3", null, "Models"), place]);
