@@ -1,8 +1,8 @@
 """The leaderboard as one static file: no server, no request, no script but its own.
 
-Data lie in the page as JSON; numbers are whole, in hundred-thousandths. Replicates come along so that any two models can be
-compared in the browser: a character each (6 bits) after what all models of a benchmark share is taken off, which
-cancels in every difference. As many as fit under `PAGE_BYTES` come along, all of them on a small board.
+Data lie in the page as JSON; numbers are whole, in hundred-thousandths. Replicates come along so that any two models
+can be compared in the browser: a character each (6 bits) after what all models of a benchmark share is taken off,
+which cancels in every difference. As many as fit under `PAGE_BYTES` come along, all of them on a small board.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ SCRIPTS = ("parts.js", "scores.js", "views.js")  # one script, in this order
 # what a scorer's number says, in a sentence
 MEASURES = {
     "cca": "Mean squared canonical correlation of the layer's and the brain's strongest components, less chance.",
-    "cka": "Likeness of the two geometries of stimuli: centred kernel alignment, 0 for noise and 1 for the same geometry.",
-    "few_shot_ridge": "How well a ridge regression on few stimuli predicts responses to held-out stimuli (Pearson's r).",
-    "in_context": "How well a trained encoder that is shown few stimuli predicts responses to held-out stimuli (Pearson's r).",
+    "cka": "Likeness of two geometries of stimuli (centred kernel alignment): 0 for noise, 1 for the same geometry.",
+    "few_shot_ridge": "How well ridge regression on few stimuli predicts responses to held-out stimuli (Pearson's r).",
+    "in_context": "How well an encoder that sees few stimuli predicts responses to held-out stimuli (Pearson's r).",
     "kernel_analysis": "How simply the stimuli's categories can be read from the layer; no brain has a part in it.",
     "matching": "Correlation of each neuroid with its partner among the layer's units, on held-out stimuli.",
-    "ridge": "How well a ridge regression from the layer predicts responses to held-out stimuli (Pearson's r).",
+    "ridge": "How well ridge regression from the layer predicts responses to held-out stimuli (Pearson's r).",
     "rsa": "Agreement of the layer's and the brain's dissimilarities between stimuli; nothing is fitted.",
     "shape": "Likeness of two clouds of stimuli after the best rotation (Procrustes), less chance.",
     "ssm": "Rank correlation of the layer's and the brain's similarities between stimuli; nothing is fitted.",
     "svm": "Share of held-out stimuli that linear machines put into their category; no brain has a part in it.",
-    "whitened": "Correlation of the layer's and the brain's squared distances, allowing for noise that distances share.",
+    "whitened": "Correlation of the layer's and the brain's squared distances, allowing for noise that they share.",
 }
 _HERE = Path(__file__).parent / "page"
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}

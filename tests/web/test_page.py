@@ -113,7 +113,7 @@ def test_a_view_is_an_address(opened, six):
     assert "region=humanIT" in page.url
     page.evaluate("history.replaceState(null, '', '#scores')")
     page.click("#permalink")
-    assert "region=humanIT" in page.url and "holds the link" in page.inner_text("#status")
+    assert "region=humanIT" in page.url and page.is_visible("#linked")
     page.reload()
     assert page.input_value("[name=region]") == "humanIT"
     page.evaluate("location.hash = '#scores?sort=nonsense&species=nobody'")

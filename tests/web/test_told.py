@@ -1,11 +1,14 @@
 """What the page says of scores is what the entries say, on any screen."""
 
+import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from brainbench.entry import Baseline
 from brainbench.leaderboard import pages
+from brainbench.numerics.resampling import benjamini_hochberg, two_sided_each
 from brainbench.scorers import SCORERS
 
 pytestmark = [pytest.mark.web, pytest.mark.enable_socket]
@@ -42,7 +45,9 @@ def test_tables_are_sorted_on_a_phone(opened, six, view):
 def test_the_highest_are_named_with_those_not_told_apart_from_them(opened, made):
     rows = made.rows(4, NAMES[1:2])
     alike = rows[-1].entry
-    rows[2] = replace(rows[2], entry=rows[2].entry.model_copy(update={"raw": alike.raw - 0.001, "replicates": alike.replicates}))
+    rows[2] = replace(
+        rows[2], entry=rows[2].entry.model_copy(update={"raw": alike.raw - 0.001, "replicates": alike.replicates})
+    )
     rows.append(replace(made.rows(5, NAMES[1:2], submission="scores")[4], folder="open"))  # higher, but not among them
     page = opened(rows)
     cell = page.locator("#benchmark-list tbody td[data-label=Highest]")
@@ -85,7 +90,12 @@ def test_differences_from_a_baseline_are_the_entrys_own(opened, made):
 
 def test_filters_say_how_much_they_would_show_and_what_hides(opened, made, six):
     page = opened(six, "#scores?region=V4")
-    assert page.locator("[name=species] option").all_inner_texts() == ["all", "human (0)", "macaque (6)", "synthetic (0)"]
+    assert page.locator("[name=species] option").all_inner_texts() == [
+        "all",
+        "human (0)",
+        "macaque (6)",
+        "synthetic (0)",
+    ]
     page.select_option("[name=species]", "synthetic")
     assert page.inner_text("#count") == "0 of 18 scores"
     assert "6 are hidden because they are synthetic" in page.inner_text("#scores-table")
@@ -211,3 +221,162 @@ def test_what_a_reader_needs_is_explained(opened, six):
     assert page.locator("#standings .ends").inner_text().split("\n") == ["0 best", "1 worst"]
     page.click("#overview >> text=compare them")
     page.locator("#compare").wait_for()
+
+
+def closely(made, names=(*NAMES[:2], "henaff2021.V1-ridge"), differences=(0.03, 0.02, 0.1)):
+    rows = [row for row in made.rows(2, names) if row.card.title == "made0"]
+    found = list(rows)
+    for row, higher in zip(rows, differences):
+        entry = made.entry("timm:close", row.entry.benchmark, raw=row.entry.raw + higher, seed=9)
+        card = row.card.model_copy(update={"title": "close"})
+        found.append(replace(row, entry=entry, card=card, folder="close"))
+    return found
+
+
+def cells(page, label):
+    return page.locator(f"#compare-body td[data-label='{label}']").all_inner_texts()
+
+
+def test_p_and_q_of_a_comparison_are_the_librarys(opened, made):
+    rows = closely(made)
+    page = opened(rows, f"#compare={rows[0].folder},close")
+    held = pages.replicates(rows, 1000)
+    drawn = [
+        np.asarray([held[str(n)][0] + held[str(n)][1] * pages.ALPHABET.index(c) for c in held[str(n)][2]])
+        for n in range(6)
+    ]
+    p = two_sided_each(np.asarray([drawn[n] - drawn[n + 3] for n in range(3)]))
+    assert p[0] < 0.1 and p[1] > p[0] and p[2] == 2 / 1001
+    order = [text.replace("\n", "") for text in page.locator("#compare-body tbody th").all_inner_texts()]
+    at = [[row.entry.benchmark for row in rows[:3]].index(name) for name in order]
+    assert cells(page, "p") == ["≤ 0.002" if p[n] < 0.002 else f"{p[n]:.3f}" for n in at]
+    q = benjamini_hochberg(p)
+    assert [text.removeprefix("≤ ") for text in cells(page, "q")] == [
+        f"{np.ceil(q[n] * 1000) / 1000 if p[n] < 0.002 else q[n]:.3f}" for n in at
+    ]
+    assert [text.startswith("≤") for text in cells(page, "q")] == [bool(p[n] < 0.002) for n in at]
+
+
+def test_one_subject_is_no_vote_and_a_phone_names_both_models(opened, made):
+    rows = closely(made)
+    page = opened(rows, f"#compare={rows[0].folder},close")
+    told = dict(
+        zip(
+            (t.replace("\n", "") for t in page.locator("#compare-body tbody th").all_inner_texts()),
+            cells(page, "Subjects"),
+        )
+    )
+    assert (
+        told["cowley2023.V4-ridge"] == "–"
+        and told["kriegeskorte2008.humanIT-rsa"] == f"0 of {len(rows[0].entry.per_subject)}"
+    )
+    page.set_viewport_size(PHONE)
+    label = "e => getComputedStyle(e, '::before').content"
+    shown = page.locator("#compare-body tbody tr").first.locator("td").evaluate_all(f"all => all.map({label})")
+    assert shown[:2] == ['"made0"', '"close"']
+
+
+def test_a_model_is_not_compared_with_itself(opened, six):
+    page = opened(six, "#compare")
+    folders = list(dict.fromkeys(row.folder for row in six))
+    pair = [page.input_value(f"[name={name}]") for name in ("first", "second")]
+    assert pair == folders[:3:-1]  # the first two of the standings
+    page.select_option("[name=first]", pair[1])
+    page.wait_for_function("document.querySelector('[name=second]').value === " + json.dumps(pair[0]))
+    assert page.input_value("[name=first]") == pair[1]
+    assert page.url.endswith(f"#compare={pair[1]},{pair[0]}")
+    page = opened(six, f"#compare={folders[0]},{folders[0]}")
+    assert page.input_value("[name=second]") == folders[5]
+    assert page.url.endswith(f"#compare={folders[0]},{folders[5]}")
+
+
+def test_a_model_leads_to_its_untrained_twin(opened, made):
+    rows = closely(made)
+    twin = made.entry(f"{rows[0].entry.model}@untrained", NAMES[0], seed=9)
+    rows.append(replace(rows[0], entry=twin, folder="twin", card=rows[0].card.model_copy(update={"title": "the twin"})))
+    page = opened(rows, f"#model={rows[0].folder}")
+    page.click("text=Compare with its untrained twin")
+    page.locator("#compare").wait_for()
+    assert page.input_value("[name=second]") == "twin"
+    page.evaluate("location.hash = '#model=close'")
+    page.locator("#model-title", has_text="close").wait_for()
+    assert page.locator("text=Compare with its untrained twin").count() == 0
+
+
+def test_rows_are_in_the_order_of_areas(opened, made):
+    names = (
+        "insilico.V1-ridge",
+        "kriegeskorte2008.monkeyIT-rsa",
+        "cowley2023.V4-ridge",
+        "cowley2023.category-ka",
+        "henaff2021.V1-ridge",
+    )
+    order = [names[4], names[2], names[1], names[3], names[0] + " (synthetic)"]
+    rows = made.rows(2, names)
+    page = opened(rows, f"#model={rows[0].folder}")
+    told = page.locator("#model-body td[data-label=Benchmark]").all_inner_texts()
+    assert [text.replace("\n", "") for text in told] == order
+    page.evaluate("location.hash = '#compare'")
+    page.locator("#compare-body tbody th").first.wait_for()
+    told = page.locator("#compare-body tbody th").all_inner_texts()
+    assert [text.replace("\n", "") for text in told] == order
+
+
+def test_a_long_tables_header_stays_in_view(opened, six):
+    page = opened(six, "#scores?synthetic=1")
+    region = page.locator("#scores-table .scroll")
+    assert region.bounding_box()["height"] < 800
+    region.evaluate("e => e.scrollTo(0, 1e6)")
+    top = region.bounding_box()["y"]
+    assert region.evaluate("e => e.scrollTop") > 0
+    assert abs(page.locator("#scores-table thead th").first.bounding_box()["y"] - top) < 3
+
+
+@pytest.mark.parametrize("width", [360, 800])
+def test_overview_tables_are_whole_on_a_narrow_screen(opened, six, width):
+    page = opened(six)
+    page.set_viewport_size({"width": width, "height": 740})
+    cut = page.locator("#overview .scroll").evaluate_all("all => all.map(e => e.scrollWidth > e.clientWidth)")
+    assert cut == [False, False]
+    if width == 360:
+        label = page.locator("#standings td.plot").first.evaluate("e => getComputedStyle(e, '::before').content")
+        assert "0 best, 1 worst" in label
+
+
+def test_a_view_is_copied_as_a_link(opened, six):
+    page = opened(six, "#scores")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.select_option("[name=region]", "V4")
+    page.click("#permalink")
+    page.locator("#linked", has_text="Copied").wait_for()
+    assert page.is_visible("#linked")
+    assert page.evaluate("navigator.clipboard.readText()") == page.url and "region=V4" in page.url
+    page.select_option("[name=region]", "humanIT")
+    assert not page.is_visible("#linked")
+
+
+def test_where_nothing_can_be_copied_the_address_bar_has_the_link(opened, six):
+    page = opened(six, "#scores?region=V4")
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.click("#permalink")
+    assert "address bar" in page.inner_text("#linked")
+
+
+def test_dark_mode_looks_pressed(opened, six):
+    page = opened(six)
+    look = "(b => getComputedStyle(b).backgroundColor)(document.getElementById('theme'))"
+    accent = "getComputedStyle(document.querySelector('nav a:not([aria-current])')).color"
+    assert page.evaluate(look) != page.evaluate(accent)
+    page.click("#theme")
+    assert page.evaluate(look) == page.evaluate(accent)
+
+
+def test_marks_of_a_model_are_apart_and_short_words_are_whole(opened, made):
+    rows = made.rows(2, NAMES[:2], trained_on_brain_data=True, trained_on_benchmark_stimuli=True)
+    page = opened(rows, "#scores?q=macaque")
+    assert page.inner_text("#count") == "2 of 4 scores"
+    cell = page.locator("#scores-table td[data-label=Model]").first
+    assert cell.evaluate("e => e.textContent") == "made1 trained on brain data trained on stimuli"
+    for words, n in (("V4", 2), ("it", 2), ("mad", 0), ("made", 4), ("rsa", 2), ("human", 2), ("age", 0)):
+        page.fill("[name=q]", words)
+        assert page.inner_text("#count") == f"{n} of 4 scores", words

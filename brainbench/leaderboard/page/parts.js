@@ -36,8 +36,9 @@ function readRow(values, index) {
   row.baseline = row.baseline && [row.baseline[0], ...row.baseline.slice(1).map(number)];
   row.layerName = row.layer === null ? "" : row.model.layers[row.layer];
   row.reach = reach(row, row.ceiling);
-  row.searched = [row.model.title, row.model.id, row.benchmark.id, row.benchmark.region, row.layerName,
-    row.model.training_data.join(" "), row.model.submitter].join(" ").toLowerCase();
+  row.searched = [row.model.title, row.model.id, row.benchmark.id, row.benchmark.region.replace(/([a-z])([A-Z])/g, "$1 $2"),
+    row.benchmark.recording.species, row.layerName, row.model.training_data.join(" "), row.model.submitter].join(" ").toLowerCase();
+  row.words = new Set(row.searched.split(/[^\p{L}\p{N}]+/u));
   return row;
 }
 
@@ -71,9 +72,9 @@ function quantile(sorted, share) {
   return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
 }
 
-/** First minus second: the difference, its 95 % interval and two-sided p, from paired replicates. */
+/** First minus second: the difference, its 95 % interval and two-sided p (`least`: no replicate says otherwise), from paired replicates. */
 function difference(first, second) {
-  const found = { value: first.raw - second.raw, low: null, high: null, p: null, n: 0 };
+  const found = { value: first.raw - second.raw, low: null, high: null, p: null, least: false, n: 0 };
   const one = replicates(first);
   const other = replicates(second);
   if (!one || !other) return found;
@@ -84,7 +85,17 @@ function difference(first, second) {
   found.low = quantile(drawn, 0.025);
   found.high = quantile(drawn, 0.975);
   const above = drawn.filter((value) => value > 0).length + 0.5 * drawn.filter((value) => value === 0).length;
-  found.p = Math.min(1, 2 * (Math.min(above, drawn.length - above) + 1) / (drawn.length + 1));
+  const fewer = Math.min(above, drawn.length - above);
+  found.p = Math.min(1, 2 * (fewer + 1) / (drawn.length + 1));
+  found.least = fewer === 0;
+  return found;
+}
+
+/** p-values after Benjamini and Hochberg (1995); null stays null, uncounted. */
+function adjusted(all) {
+  const found = all.map(() => null);
+  const order = [...all.keys()].filter((at) => all[at] !== null).sort((a, b) => all[b] - all[a]);
+  order.reduce((q, at, larger) => (found[at] = Math.min(q, all[at] * order.length / (order.length - larger))), 1);
   return found;
 }
 
@@ -200,15 +211,25 @@ function stageOf(benchmark) {
   return (benchmark.synthetic ? 100 : 0) + (known < 0 ? 50 : known);
 }
 
+/** A text by which benchmarks are in the order of areas, then by region. */
+function areaOf(benchmark) {
+  return String(stageOf(benchmark)).padStart(3, "0") + " " + benchmark.region;
+}
+
+function byArea(a, b) {
+  const order = (row) => areaOf(row.benchmark) + " " + row.benchmark.label;
+  return order(a) < order(b) ? -1 : 1;
+}
+
 /** A bar of each normalized score with its interval, under headings of regions, early ones first; what is cut is marked. */
 function profile(scored) {
   if (!scored.length) return el("p", { class: "note" }, "No score of this model has a ceiling.");
-  const width = 324, line = 18, left = 146, highest = 1.1;
+  const width = 324, line = 18, left = 158, highest = 1.1;
   const lowest = Math.max(-1, Math.min(0, ...scored.map((row) => row.normalizedLow || 0)));
   const at = (value) => left + (Math.max(lowest, Math.min(highest, value)) - lowest) / (highest - lowest) * (width - left - 10);
   const bars = svg("g", null);
   let y = 0, under = "";
-  [...scored].sort((a, b) => stageOf(a.benchmark) - stageOf(b.benchmark)).forEach((row) => {
+  [...scored].sort(byArea).forEach((row) => {
     const { region, synthetic, id } = row.benchmark;
     const heading = region + (synthetic ? ", synthetic" : "");
     if (heading !== under) {

@@ -3,7 +3,7 @@
 const COLUMNS = [
   { key: "model", title: "Model", value: (r) => r.model.title.toLowerCase(), cell: (r) => modelCell(r) },
   { key: "benchmark", title: "Benchmark", value: (r) => r.benchmark.label, cell: (r) => benchmarkLink(r.benchmark) },
-  { key: "region", title: "Region", value: (r) => r.benchmark.region, cell: (r) => r.benchmark.region },
+  { key: "region", title: "Region", value: (r) => areaOf(r.benchmark), cell: (r) => r.benchmark.region },
   { key: "raw", title: "Score, 95 % interval", value: (r) => r.raw, cell: (r) => scoreCell(r) },
   { key: "ceiling", title: "Ceiling", value: (r) => r.reach, cell: (r) => ceilingCell(r) },
   { key: "normalized", title: "Normalized", value: (r) => r.normalized, cell: (r) => shown(r.normalized) },
@@ -149,7 +149,7 @@ let unknown = []; // what an address asked for that is not here
 function kept(other) {
   const view = { ...state, ...other };
   const words = view.q.toLowerCase().split(/\s+/).filter(Boolean);
-  return rows.filter((row) => words.every((word) => row.searched.includes(word)) &&
+  return rows.filter((row) => words.every((word) => word.length > 3 ? row.searched.includes(word) : row.words.has(word)) &&
     FILTERS.every((filter) => !view[filter.key] || filter.of(row).includes(view[filter.key])) &&
     FLAGS.every((flag) => view[flag.key] || flag.keeps(row)));
 }
@@ -221,6 +221,7 @@ function showScores(changed) {
     const show = () => { change(flag.key, true); form.elements[flag.key].focus(); };
     if (hidden) document.querySelector("#scores-table .note").append(" " + hidden + " are hidden " + flag.hides + ". ", el("button", { type: "button", click: show }, "Show them"));
   });
+  document.getElementById("linked").textContent = "";
   const note = document.getElementById("unknown");
   note.textContent = unknown.join("");
   note.hidden = !unknown.length;

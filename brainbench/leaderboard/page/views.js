@@ -14,7 +14,8 @@ function showModel(folder) {
   const body = document.getElementById("model-body");
   filled(emptied(document.getElementById("model-title")), null, model ? [named(model.title), marks(model)] : ["No such model"]);
   if (!model) return body.replaceChildren(el("p", { class: "note" }, "This page has no model of that address."));
-  const own = rows.filter((row) => row.model === model);
+  const twin = models.find((candidate) => candidate.id === model.id + "@untrained");
+  const own = rows.filter((row) => row.model === model).sort(byArea);
   const scored = own.filter((row) => row.raw !== null);
   const place = el("div", null);
   const told = own.flatMap((row) => row.verdicts.map((v) => el("li", null, row.benchmark.label + ": " + v[0] + (v[4] ? " (an earlier file)" : "") + " by ", named(v[1]), ", " + v[2], v[3] ? ": " : "", named(v[3]))));
@@ -26,7 +27,8 @@ function showModel(folder) {
       ["Licence", model.licence], ["Division", model.division + " (" + model.submission + ")"], ["Submitted by", model.submitter],
       ["Read more", model.url ? outside(model.url, model.url) : ""], ["Weights", model.weights], ["Fingerprint", model.fingerprint],
       ["About", model.description]]),
-    el("p", null, el("a", { href: "#compare=" + encodeURIComponent(folder) }, "Compare with another model")),
+    el("p", null, el("a", { href: pairAddress(folder) }, "Compare with another model"),
+      twin ? [" · ", el("a", { href: pairAddress(folder, twin.folder) }, "Compare with its untrained twin")] : null),
     el("h3", null, "Profile over regions"),
     el("p", { class: "muted" }, "Normalized scores, 1 is the ceiling, with their intervals; ▸ goes on beyond the plot. Regions under different scorers do not compare. Benchmarks without a ceiling are in the table below."),
     profile(scored.filter((row) => row.normalized !== null)),
@@ -37,7 +39,7 @@ function showModel(folder) {
     told.length ? el("h3", null, "Verdicts") : null, told.length ? el("ul", null, told) : null,
     failed.length ? el("h3", null, "Not scored") : null,
     failed.length ? el("ul", null, failed.map((row) => el("li", null, row.benchmark.label + ": ", named(row.reason)))) : null]);
-  ownTable(place, own, "benchmark", ["model", "ties", "family", "trained"]);
+  ownTable(place, own, "region", ["model", "ties", "family", "trained"]);
 }
 
 function gaps(scored) {
@@ -106,6 +108,8 @@ function listBenchmarks() {
 
 // ---- two models ----------------------------------------------------------------------------------------------
 
+let pair = []; // the folders of the models that are compared
+
 function makePair() {
   const form = document.getElementById("pair");
   form.addEventListener("submit", (event) => event.preventDefault());
@@ -115,9 +119,15 @@ function makePair() {
   });
 }
 
-function pairChanged() {
-  const form = document.getElementById("pair");
-  location.hash = "#compare=" + encodeURIComponent(form.elements.first.value) + "," + encodeURIComponent(form.elements.second.value);
+/** The address of two models; whoever chooses the other one again exchanges them. */
+function pairChanged(event) {
+  const { first, second } = document.getElementById("pair").elements;
+  if (first.value === second.value) [first.value, second.value] = [pair[1], pair[0]];
+  location.hash = pairAddress(first.value, second.value);
+}
+
+function pairAddress(...folders) {
+  return "#compare=" + folders.map(encodeURIComponent).join(",");
 }
 
 function showCompare(value) {
@@ -125,28 +135,36 @@ function showCompare(value) {
   const body = document.getElementById("compare-body");
   if (models.length < 2) return body.replaceChildren(el("p", { class: "note" }, "There are no two models to compare."));
   const [one, other] = (value || "").split(",").map(decodeURIComponent);
-  const first = models.find((model) => model.folder === one) || models[0];
-  const second = models.find((model) => model.folder === other && model !== first) || models.find((model) => model !== first);
-  form.elements.first.value = first.folder;
-  form.elements.second.value = second.folder;
-  const pairs = rows.filter((row) => row.model === first && row.raw !== null).map((row) =>
-    [row, rows.find((r) => r.model === second && r.benchmark === row.benchmark && r.raw !== null)]).filter((pair) => pair[1]);
-  const found = pairs.map((pair) => ({ pair: pair, d: difference(pair[0], pair[1]) }));
+  const leading = [...data.standings.map((standing) => models[standing[0]]), ...models];
+  const first = models.find((model) => model.folder === one) || leading[0];
+  const second = [models.find((model) => model.folder === other), ...leading].find((model) => model && model !== first);
+  pair = [first.folder, second.folder];
+  [form.elements.first.value, form.elements.second.value] = pair;
+  if (value) history.replaceState(null, "", pairAddress(...pair)); // it may have named a model twice, or none that is here
+  const pairs = rows.filter((row) => row.model === first && row.raw !== null).sort(byArea).map((row) =>
+    [row, rows.find((r) => r.model === second && r.benchmark === row.benchmark && r.raw !== null)]).filter((two) => two[1]);
+  const found = pairs.map((two) => ({ pair: two, d: difference(two[0], two[1]) }));
+  adjusted(found.map((item) => item.d.p)).forEach((q, at) => { found[at].q = q; });
   const widest = Math.max(0.02, ...found.map((item) => Math.max(Math.abs(item.d.low || 0), Math.abs(item.d.high || 0), Math.abs(item.d.value))));
-  const lines = found.map((item) => el("tr", { role: "row", class: item.d.low !== null && item.d.low * item.d.high > 0 ? "apart" : null },
+  const lines = found.map((item) => el("tr", { role: "row" },
     el("th", { scope: "row", role: "rowheader", "data-label": "Benchmark" }, benchmarkLink(item.pair[0].benchmark)),
-    el("td", { role: "cell", "data-label": "First" }, shown(item.pair[0].raw)), el("td", { role: "cell", "data-label": "Second" }, shown(item.pair[1].raw)),
+    el("td", { role: "cell", "data-label": first.title }, shown(item.pair[0].raw)), el("td", { role: "cell", "data-label": second.title }, shown(item.pair[1].raw)),
     el("td", { role: "cell", "data-label": "Difference" }, el("span", { class: "score" }, differencePlot(item.d, widest), el("span", null, signed(item.d.value), " ", el("small", null, between(item.d.low, item.d.high, signed))))),
-    el("td", { role: "cell", "data-label": "p" }, item.d.p === null ? "–" : item.d.p < 0.001 ? "< .001" : item.d.p.toFixed(3)),
+    el("td", { role: "cell", "data-label": "p" }, bounded(item.d.p, item.d.least)), el("td", { role: "cell", "data-label": "q" }, bounded(item.q, item.d.least)),
     el("td", { role: "cell", "data-label": "Subjects" }, subjects(item.pair))));
   const n = Math.max(0, ...found.map((item) => item.d.n));
-  const heads = ["Benchmark", first.title, second.title, "Difference, 95 % interval", "p", "Subjects higher with the first"];
+  const heads = ["Benchmark", first.title, second.title, "Difference, 95 % interval", "p", "q", "Subjects higher with the first"];
   body.replaceChildren(
-    el("p", { class: "muted" }, n ? "Paired: both models on the same " + n + " resamplings of stimuli and subjects, computed here in the page. p is two-sided, for one benchmark; look at several and some will be small by luck."
+    el("p", { class: "muted" }, n ? "Paired: both models on the same " + n + " resamplings of stimuli and subjects, computed here in the page. p is two-sided, for one benchmark; q is p after Benjamini and Hochberg over the benchmarks shown, as some of several p will be small by luck."
       : "This page has no room for replicates: brainbench compare has them all."),
     lines.length ? el("div", { class: "scroll", role: "region", "aria-label": "Differences", tabindex: 0 }, el("table", { role: "table", class: "rows" },
       el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, heads.map((head) => el("th", { scope: "col", role: "columnheader" }, named(head))))), el("tbody", { role: "rowgroup" }, lines)))
       : el("p", { class: "note" }, "No benchmark has scores of both."));
+}
+
+/** A p or q; one of which the replicates know only a bound, rounded up. */
+function bounded(value, least) {
+  return value !== null && least ? "≤ " + shown(Math.ceil(value * 1000) / 1000) : shown(value);
 }
 
 function differencePlot(d, widest) {
@@ -160,7 +178,7 @@ function differencePlot(d, widest) {
 
 function subjects(pair) {
   const both = pair[0].subjects.map((value, at) => [value, pair[1].subjects[at]]).filter((two) => two[0] !== null && two[1] !== null && two[1] !== undefined);
-  return both.length ? both.filter((two) => two[0] > two[1]).length + " of " + both.length : "–";
+  return both.length > 1 ? both.filter((two) => two[0] > two[1]).length + " of " + both.length : "–";
 }
 
 // ---- views ---------------------------------------------------------------------------------------------------
@@ -215,7 +233,17 @@ makePair();
 listBenchmarks();
 document.getElementById("csv").addEventListener("click", () => save("brainbench.csv", "text/csv", csv(sorted(kept(), state.sort, state.down))));
 document.getElementById("json").addEventListener("click", () => save("brainbench.json", "application/json", JSON.stringify(sorted(kept(), state.sort, state.down).map(record), null, 1)));
-document.getElementById("permalink").addEventListener("click", (event) => { event.preventDefault(); history.pushState(null, "", address()); document.getElementById("status").textContent = "The address bar holds the link."; });
+document.getElementById("permalink").addEventListener("click", async (event) => {
+  event.preventDefault();
+  history.pushState(null, "", address());
+  const told = document.getElementById("linked");
+  try {
+    await navigator.clipboard.writeText(location.href);
+    told.textContent = "Copied";
+  } catch {
+    told.textContent = "The address bar holds the link";
+  }
+});
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); document.getElementById("main-content").focus(); });
 window.addEventListener("hashchange", show);
 show();
