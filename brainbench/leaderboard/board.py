@@ -26,6 +26,7 @@ from brainbench.leaderboard.validate import RESULTS, is_root, validate
 from brainbench.numerics.resampling import interval
 
 UNPUBLISHED = "unpublished"
+NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +66,16 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """All rows, how models of the main division stand, and what was left out or not believed, and why."""
+    """All rows, how models of the main division stand, and what was left out or not believed, and why.
+
+    `unplaced` tells by folder why a model has no mean rank, where others have one.
+    """
 
     rows: tuple[Row, ...]
     standings: tuple[Standing, ...]
     n_benchmarks: int
     n_recordings: int
+    unplaced: dict[str, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
 
@@ -109,11 +114,13 @@ def board(rows: Sequence[Row], problems: Sequence[Problem] = ()) -> Board:
     groups = [group for group in _groups([row for row in ranked if _of_a_brain(row)]) if len(group) > 1]
     # the best of a few is no peer of the best of many: benchmarks that most models lack count in no mean rank
     groups = [group for group in groups if 2 * len(group) >= max(map(len, groups))]
+    standings = _standings(groups)
     return Board(
         rows=tuple(ranked),
-        standings=tuple(_standings(groups)),
+        standings=tuple(standings),
         n_benchmarks=len(groups),
         n_recordings=len({_recording(group[0]) for group in groups}),
+        unplaced=_unplaced(ranked, groups, {standing.folder for standing in standings}),
         problems=tuple(problems),
     )
 
@@ -138,18 +145,18 @@ def _own_card(path: Path | None, entry: Entry) -> Card:
             return read_card(path)
         except InputError:  # not filled in yet, which is no reason not to look at the scores
             pass
-    tells = entry.model_identity
+    told = {name: value for name, value in entry.model_identity.items() if value and value != "unknown"}
     return Card.model_construct(
         model=entry.model,
         model_fingerprint=entry.model_fingerprint,
-        submission="rebuildable",
+        submission=NOT_STATED,
         title=entry.model,
-        family="other",
-        supervision="other",
-        training_data=[str(tells.get("training_data", "unknown"))],
-        trained_on_brain_data=False,
-        trained_on_benchmark_stimuli=False,
-        licence=str(tells.get("licence", "unknown")),
+        family=NOT_STATED,
+        supervision=NOT_STATED,
+        training_data=[str(told.get("training_data", NOT_STATED))],
+        trained_on_brain_data=None,
+        trained_on_benchmark_stimuli=None,
+        licence=str(told.get("licence", NOT_STATED)),
         submitter="this machine",
         url="",
         description="",
@@ -236,6 +243,26 @@ def _standings(groups: Sequence[list[Row]]) -> list[Standing]:
     return sorted(found, key=lambda standing: (standing.mean_rank, standing.folder))
 
 
+def _unplaced(rows: Sequence[Row], groups: Sequence[list[Row]], placed: set[str]) -> dict[str, str]:
+    recordings = {_recording(group[0]) for group in groups}
+    found: dict[str, str] = {}
+    for row in rows:
+        if not placed or row.folder in placed | found.keys():
+            continue
+        counted = [group[0] for group in groups if any(one.folder == row.folder for one in group)]
+        lacking = sorted(recordings - {_recording(one) for one in counted})
+        if row.card.division == "open":
+            found[row.folder] = "open division"
+        elif not counted:
+            elsewhere = row.unranked.startswith("ranked by") and row.unranked
+            found[row.folder] = elsewhere or "no score that counts"
+        elif lacking:
+            found[row.folder] = f"no score on {', '.join(lacking)}"
+        else:
+            found[row.folder] = f"scores on {len(counted)} of {len(groups)} benchmarks"
+    return found
+
+
 def _places(scores: np.ndarray) -> np.ndarray:
     """(m, B) scores -> the share of the other models that score higher, ties counted half; NaN for a NaN."""
     from scipy.stats import rankdata
@@ -254,7 +281,9 @@ def recording_facts(entry: Entry) -> dict[str, object]:
         return {}
     spec = DATASETS[name].spec
     region = str(entry.benchmark_identity.get("region", ""))
-    species, modality = spec.by_region.get(region, (spec.species, spec.modality))
+    # without a region nothing that was recorded is scored: the stimuli's categories are
+    whole = (spec.species, spec.modality) if region else ("none (categories)", "none (categories)")
+    species, modality = spec.by_region.get(region, whole)
     return {
         "id": spec.id,
         "title": spec.title,

@@ -1,8 +1,8 @@
 """The leaderboard as one static file: no server, no request, no script but its own.
 
-Data lie in the page as JSON; numbers are whole, in ten-thousandths. Replicates come along so that any two models can be
-compared in the browser: a character each (6 bits) after what all models of a benchmark share is taken off, which
-cancels in every difference. As many as fit under `PAGE_BYTES` come along, all of them on a small board.
+Data lie in the page as JSON; numbers are whole, in hundred-thousandths. Replicates come along so that any two models
+can be compared in the browser: a character each (6 bits) after what all models of a benchmark share is taken off,
+which cancels in every difference. As many as fit under `PAGE_BYTES` come along, all of them on a small board.
 """
 
 from __future__ import annotations
@@ -25,11 +25,26 @@ from brainbench.errors import ResourceError
 from brainbench.leaderboard.board import Board, Row, recording_facts
 
 PAGE_BYTES = 990_000
-UNIT = 10_000
+UNIT = 100_000
 LEVELS = 63  # of a replicate; the 64th character stands for an undefined one
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 FEWEST = 40  # below these an interval says nothing, so none come along
 SCRIPTS = ("parts.js", "scores.js", "views.js")  # one script, in this order
+# what a scorer's number says, in a sentence
+MEASURES = {
+    "cca": "Mean squared canonical correlation of the layer's and the brain's strongest components, less chance.",
+    "cka": "Likeness of two geometries of stimuli (centred kernel alignment): 0 for noise, 1 for the same geometry.",
+    "few_shot_ridge": "How well ridge regression on few stimuli predicts responses to held-out stimuli (Pearson's r).",
+    "in_context": "How well an encoder that sees few stimuli predicts responses to held-out stimuli (Pearson's r).",
+    "kernel_analysis": "How simply the stimuli's categories can be read from the layer; no brain has a part in it.",
+    "matching": "Correlation of each neuroid with its partner among the layer's units, on held-out stimuli.",
+    "ridge": "How well ridge regression from the layer predicts responses to held-out stimuli (Pearson's r).",
+    "rsa": "Agreement of the layer's and the brain's dissimilarities between stimuli; nothing is fitted.",
+    "shape": "Likeness of two clouds of stimuli after the best rotation (Procrustes), less chance.",
+    "ssm": "Rank correlation of the layer's and the brain's similarities between stimuli; nothing is fitted.",
+    "svm": "Share of held-out stimuli that linear machines put into their category; no brain has a part in it.",
+    "whitened": "Correlation of the layer's and the brain's squared distances, allowing for noise that they share.",
+}
 _HERE = Path(__file__).parent / "page"
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
@@ -154,6 +169,10 @@ def _bench(row: Row) -> dict[str, Any]:
         "current": row.unranked != "earlier version of the benchmark",
         "region": identity.get("region", "") or "categories",
         "scorer": entry.scorer,
+        "measures": MEASURES.get(str(identity.get("scorer")), ""),
+        "params": identity.get("params") or {},
+        "split": identity.get("split") or {},
+        "sessions": identity.get("sessions") or [],
         "scale": entry.scale,
         "n_stimuli": entry.n_stimuli,
         "n_neuroids": entry.n_neuroids + entry.n_excluded,
@@ -197,7 +216,7 @@ def _row(row: Row, model: int, benchmark: int, newest: dict[str, Any]) -> list[A
         [_whole(s.raw) if (s := entry.per_subject.get(name)) else None for name in sorted(first.per_subject)],
         None
         if best is None
-        else [best[0], *map(_whole, (best[1].raw, best[1].difference_low, best[1].difference_high))],
+        else [best[0], *map(_whole, (best[1].difference, best[1].difference_low, best[1].difference_high))],
         None if entry.optimistic is None else _whole(entry.optimistic.gap),
         [[a.verdict, a.signer, a.date, a.reason, 1] for a in row.attested.earlier]
         + [[a.verdict, a.signer, a.date, a.reason, 0] for a in row.attested.verdicts],
@@ -205,7 +224,12 @@ def _row(row: Row, model: int, benchmark: int, newest: dict[str, Any]) -> list[A
 
 
 def _whole(value: float | None) -> int | None:
-    return None if value is None or not np.isfinite(value) else round(value * UNIT)
+    """`value` in units, and never halfway between two third digits: the page rounds it to the one that Python does."""
+    if value is None or not np.isfinite(value):
+        return None
+    whole = round(value * UNIT)
+    halfway = whole % (UNIT // 1000) == UNIT // 2000
+    return whole + (1 if float(f"{value:.3f}") > value else -1) if halfway else whole
 
 
 def _rendered(board: Board, data: dict[str, Any], held: dict[str, Any], script: str, style: str) -> str:
@@ -229,6 +253,8 @@ def _rendered(board: Board, data: dict[str, Any], held: dict[str, Any], script: 
         data=_json(data),
         replicates=_json(held),
         standings=[(models[s.folder], s) for s in board.standings],
+        unplaced=[(models[folder], why) for folder, why in board.unplaced.items()],
+        unpublished=[model for model in models.values() if not model["published"]],
         n_models=len(models),
         n_rows=len(board.rows),
         n_benchmarks=board.n_benchmarks,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from brainbench.leaderboard import pages
-from brainbench.leaderboard.board import Row, board, recording_facts
+from brainbench.leaderboard.board import Row, board, read_board, recording_facts
 from brainbench.leaderboard.cards import card_of
 
 V4 = ("cowley2023.V4-ridge", "cowley2023.V4-cka", "cowley2023.V4-ssm")
@@ -112,6 +112,8 @@ def test_a_benchmark_that_few_models_have_moves_no_mean_rank(rows):
         ("kriegeskorte2008.monkeyIT-rsa", "macaque", "single units"),
         ("kriegeskorte2008.judges-rsa", "human", "behaviour"),
         ("cowley2023.V4-ridge", "macaque", "multi-electrode"),
+        ("cowley2023.category-ka", "none (categories)", "none (categories)"),
+        ("geirhos2019.edges-ka", "none (categories)", "none (categories)"),
     ],
 )
 def test_a_benchmark_is_of_its_regions_species_where_a_recording_has_several(made, benchmark, species, modality):
@@ -131,3 +133,37 @@ def test_an_unpublished_run_of_a_published_model_says_where_it_is_ranked(rows):
     again = [replace(row, folder="a (unpublished)", published=False) for row in rows({"a": {V1: 0.5}})]
     found = {row.folder: (row.best, row.unranked) for row in board(published + again).rows}
     assert found == {"a": (1, ""), "b": (2, ""), "a (unpublished)": (None, "ranked by its published entry")}
+
+
+def test_models_without_a_mean_rank_have_a_reason(rows):
+    scores = {f"m{n}": {V1: 0.1 * n, IT: 0.1 * n} | dict.fromkeys(V4, 0.1 * n) for n in range(1, 4)}
+    published = rows(scores | {"few": {V1: 0.1, IT: 0.1}, "partial": {V1: 0.5}, "made": {"insilico.V4-ridge": 0.5}})
+    again = [replace(row, folder="m1 (unpublished)", published=False) for row in rows({"m1": {V1: 0.1}})]
+    found = board(published + again + rows({"open": {V1: 0.9}}, submission="scores"))
+    assert found.unplaced == {
+        "few": "no score on cowley2023",
+        "partial": "no score on cowley2023, kriegeskorte2008",
+        "made": "no score that counts",
+        "m1 (unpublished)": "ranked by its published entry",
+        "open": "open division",
+    }
+    assert board(rows({"a": {V1: 0.5}})).unplaced == {}
+
+
+def test_a_model_on_fewer_than_half_of_the_benchmarks_is_told_so(rows):
+    many = [*V4, "cowley2023.V4-shape", "cowley2023.V4-whitened"]
+    found = board(rows({"a": dict.fromkeys(many, 0.5), "b": dict.fromkeys(many, 0.4), "few": {V4[0]: 0.3, V4[1]: 0.3}}))
+    assert found.unplaced == {"few": "scores on 2 of 5 benchmarks"}
+
+
+def test_facts_of_a_run_without_a_card_are_not_stated(tmp_path, made):
+    entry = made.entry()
+    made.submitted(tmp_path, entry)
+    (folder,) = (tmp_path / "results").iterdir()
+    (folder / "model.toml").unlink()
+    (tmp_path / "other" / "results").mkdir(parents=True)
+    found = read_board(tmp_path / "other", [tmp_path / "results"])
+    model = pages.payload(found)["models"][0]
+    assert model["brain_data"] is model["stimuli"] is None  # neither yes nor no
+    assert {model[key] for key in ("family", "supervision", "submission", "licence")} == {"not stated"}
+    assert model["training_data"] == ["not stated"]

@@ -3,7 +3,7 @@
    JSON blocks; text enters the page as text alone (el, named), never as markup. The address after # says what is shown, so
    every view can be linked to. */
 
-const UNIT = 10000; // numbers in the data are whole, in ten-thousandths
+const UNIT = 100000; // numbers in the data are whole, in hundred-thousandths
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const UNDEFINED = 63; // the character of a replicate that is not defined
 const AT_ONCE = 200; // rows drawn before somebody asks for more
@@ -16,6 +16,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const held = JSON.parse(document.getElementById("replicates").textContent);
 const models = data.models;
 const benchmarks = data.benchmarks;
+const regions = [...new Set(benchmarks.map((benchmark) => benchmark.region))];
 const rows = data.rows.map(readRow);
 
 // ---- reading -------------------------------------------------------------------------------------------------
@@ -35,9 +36,15 @@ function readRow(values, index) {
   row.baseline = row.baseline && [row.baseline[0], ...row.baseline.slice(1).map(number)];
   row.layerName = row.layer === null ? "" : row.model.layers[row.layer];
   row.reach = reach(row, row.ceiling);
-  row.searched = [row.model.title, row.model.id, row.benchmark.id, row.benchmark.region, row.layerName,
-    row.model.training_data.join(" "), row.model.submitter].join(" ").toLowerCase();
+  row.searched = [row.model.title, row.model.id, row.benchmark.id, row.benchmark.region.replace(/([a-z])([A-Z])/g, "$1 $2"),
+    row.benchmark.recording.species, row.layerName, row.model.training_data.join(" "), row.model.submitter].join(" ").toLowerCase();
+  row.words = new Set(row.searched.split(/[^\p{L}\p{N}]+/u));
   return row;
+}
+
+/** "ridge (version 3)" of "ridge 3". */
+function scorerName(benchmark) {
+  return benchmark.scorer.replace(/ (\d+)$/, " (version $1)");
 }
 
 /** A ceiling on the scale of the score. */
@@ -65,9 +72,9 @@ function quantile(sorted, share) {
   return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
 }
 
-/** First minus second: the difference, its 95 % interval and two-sided p, from paired replicates. */
+/** First minus second: the difference, its 95 % interval and two-sided p (`least`: no replicate says otherwise), from paired replicates. */
 function difference(first, second) {
-  const found = { value: first.raw - second.raw, low: null, high: null, p: null, n: 0 };
+  const found = { value: first.raw - second.raw, low: null, high: null, p: null, least: false, n: 0 };
   const one = replicates(first);
   const other = replicates(second);
   if (!one || !other) return found;
@@ -78,7 +85,17 @@ function difference(first, second) {
   found.low = quantile(drawn, 0.025);
   found.high = quantile(drawn, 0.975);
   const above = drawn.filter((value) => value > 0).length + 0.5 * drawn.filter((value) => value === 0).length;
-  found.p = Math.min(1, 2 * (Math.min(above, drawn.length - above) + 1) / (drawn.length + 1));
+  const fewer = Math.min(above, drawn.length - above);
+  found.p = Math.min(1, 2 * (fewer + 1) / (drawn.length + 1));
+  found.least = fewer === 0;
+  return found;
+}
+
+/** p-values after Benjamini and Hochberg (1995); null stays null, uncounted. */
+function adjusted(all) {
+  const found = all.map(() => null);
+  const order = [...all.keys()].filter((at) => all[at] !== null).sort((a, b) => all[b] - all[a]);
+  order.reduce((q, at, larger) => (found[at] = Math.min(q, all[at] * order.length / (order.length - larger))), 1);
   return found;
 }
 
@@ -119,11 +136,11 @@ function inside(view, value, text) {
   return el("a", { href: "#" + view + "=" + encodeURIComponent(value) }, named(text));
 }
 
-/** A link to a benchmark, whose name may go on in the next line behind its dot. */
-function benchmarkLink(benchmark) {
+/** A link to a benchmark, by its name unless `text` is given; the name may go on in the next line behind its dot. */
+function benchmarkLink(benchmark, text) {
   const [recording, ...rest] = benchmark.label.split(".");
-  const text = rest.length ? [recording + ".", el("wbr"), rest.join(".")] : recording;
-  return el("a", { href: "#benchmark=" + encodeURIComponent(benchmark.fingerprint) }, el("bdi", null, text));
+  const name = rest.length ? [recording + ".", el("wbr"), rest.join(".")] : recording;
+  return el("a", { href: "#benchmark=" + encodeURIComponent(benchmark.fingerprint) }, el("bdi", null, text || name));
 }
 
 function outside(address, text) {
@@ -181,7 +198,11 @@ function curve(row) {
     plot.append(svg("circle", { class: at === row.layer ? "dot" : "point", cx: x(number(row.model.depths[at])), cy: y(value),
       r: at === row.layer ? 5 : 3 }, svg("title", null, name)));
   });
-  return el("figure", null, plot, el("figcaption", null, benchmarkLink(row.benchmark)));
+  const lines = row.curve.map((value, at) => el("tr", null,
+    [[named(row.model.layers[at]), at === row.layer ? " (chosen)" : null], shown(number(row.model.depths[at])), shown(value)].map((cell) => el("td", null, cell))));
+  const heads = ["Layer", "Depth", "Score"].map((title) => el("th", { scope: "col" }, title));
+  return el("figure", null, plot, el("figcaption", null, benchmarkLink(row.benchmark)),
+    el("details", null, el("summary", null, "All layers"), el("table", null, el("thead", null, el("tr", null, heads)), el("tbody", null, lines))));
 }
 
 /** Where a region lies on the way through the ventral stream; recordings of none come last, and synthetic ones after all. */
@@ -190,25 +211,42 @@ function stageOf(benchmark) {
   return (benchmark.synthetic ? 100 : 0) + (known < 0 ? 50 : known);
 }
 
-/** One bar a region, early ones first: normalized where there is a ceiling, else raw, with its interval. */
-function profile(own) {
-  const width = 420, line = 22, left = 190;
-  const scored = own.filter((row) => row.raw !== null).sort((a, b) => stageOf(a.benchmark) - stageOf(b.benchmark));
-  const lows = scored.map((row) => Math.min(0, row.normalized !== null ? row.normalizedLow || 0 : row.low || 0));
-  const from = Math.max(-1, Math.min(0, ...lows));
-  const at = (value) => left + (Math.max(from, Math.min(1.1, value)) - from) / (1.1 - from) * (width - left - 6);
-  const plot = svg("svg", { viewBox: "0 0 " + width + " " + (line * scored.length + 18), width: width, height: line * scored.length + 18,
-    role: "img", "aria-label": "Score by region; the table below has the numbers" });
-  scored.forEach((row, rank) => {
-    const share = row.normalized !== null;
-    const [value, low, high] = share ? [row.normalized, row.normalizedLow, row.normalizedHigh] : [row.raw, row.low, row.high];
-    const middle = rank * line + line / 2;
-    plot.append(svg("text", { x: 0, y: middle + 4 }, row.benchmark.label.replace(" (synthetic)", "*").slice(0, 30)),
-      svg("rect", { class: share ? "bar share" : "bar", x: Math.min(at(0), at(value)), y: middle - 6, width: Math.abs(at(value) - at(0)), height: 12 }));
-    if (low !== null) plot.append(svg("line", { class: "whisker", x1: at(low), x2: at(high), y1: middle, y2: middle }));
+/** A text by which benchmarks are in the order of areas, then by region. */
+function areaOf(benchmark) {
+  return String(stageOf(benchmark)).padStart(3, "0") + " " + benchmark.region;
+}
+
+function byArea(a, b) {
+  const order = (row) => areaOf(row.benchmark) + " " + row.benchmark.label;
+  return order(a) < order(b) ? -1 : 1;
+}
+
+/** A bar of each normalized score with its interval, under headings of regions, early ones first; what is cut is marked. */
+function profile(scored) {
+  if (!scored.length) return el("p", { class: "note" }, "No score of this model has a ceiling.");
+  const width = 324, line = 18, left = 158, highest = 1.1;
+  const lowest = Math.max(-1, Math.min(0, ...scored.map((row) => row.normalizedLow || 0)));
+  const at = (value) => left + (Math.max(lowest, Math.min(highest, value)) - lowest) / (highest - lowest) * (width - left - 10);
+  const bars = svg("g", null);
+  let y = 0, under = "";
+  [...scored].sort(byArea).forEach((row) => {
+    const { region, synthetic, id } = row.benchmark;
+    const heading = region + (synthetic ? ", synthetic" : "");
+    if (heading !== under) {
+      y += line;
+      bars.append(svg("text", { class: "heading", x: 0, y: y - 4 }, heading));
+    }
+    under = heading;
+    const [low, high] = [row.normalizedLow ?? row.normalized, row.normalizedHigh ?? row.normalized];
+    bars.append(svg("text", { x: 8, y: y + 13 }, id.replace("." + region + "-", " ").slice(0, 24)),
+      svg("rect", { class: "share", x: Math.min(at(0), at(row.normalized)), y: y + 3, width: Math.abs(at(row.normalized) - at(0)), height: 12 }),
+      svg("line", { class: "whisker", x1: at(low), x2: at(high), y1: y + 9, y2: y + 9 }));
+    if (Math.max(row.normalized, high) > highest) bars.append(svg("text", { class: "cut", x: width - 9, y: y + 13 }, "▸"));
+    if (Math.min(row.normalized, low) < lowest) bars.append(svg("text", { class: "cut", x: left - 9, y: y + 13 }, "◂"));
+    y += line;
   });
-  plot.append(svg("line", { class: "zero", x1: at(0), x2: at(0), y1: 0, y2: line * scored.length }),
-    svg("line", { class: "ceiling", x1: at(1), x2: at(1), y1: 0, y2: line * scored.length }),
-    svg("text", { x: at(1) - 4, y: line * scored.length + 14 }, "1"));
-  return el("div", { class: "scroll", role: "region", "aria-label": "Profile over regions", tabindex: 0 }, plot);
+  const ticks = [[0, "0", "zero"], [0.5, ".5", "axis"], [1, "1", "ceiling"]].map(([value, text, kind]) => [
+    svg("line", { class: kind, x1: at(value), x2: at(value), y1: 4, y2: y + 2 }), svg("text", { class: "tick", x: at(value) - 3, y: y + 14 }, text)]);
+  const plot = svg("svg", { class: "profile", viewBox: "0 0 " + width + " " + (y + 18), role: "img", "aria-label": "Normalized score by region; the table below has the numbers" }, ticks, bars);
+  return el("div", { role: "region", "aria-label": "Profile over regions" }, plot);
 }

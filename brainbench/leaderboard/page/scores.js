@@ -3,14 +3,14 @@
 const COLUMNS = [
   { key: "model", title: "Model", value: (r) => r.model.title.toLowerCase(), cell: (r) => modelCell(r) },
   { key: "benchmark", title: "Benchmark", value: (r) => r.benchmark.label, cell: (r) => benchmarkLink(r.benchmark) },
-  { key: "region", title: "Region", value: (r) => r.benchmark.region, cell: (r) => r.benchmark.region },
+  { key: "region", title: "Region", value: (r) => areaOf(r.benchmark), cell: (r) => r.benchmark.region },
   { key: "raw", title: "Score, 95 % interval", value: (r) => r.raw, cell: (r) => scoreCell(r) },
   { key: "ceiling", title: "Ceiling", value: (r) => r.reach, cell: (r) => ceilingCell(r) },
   { key: "normalized", title: "Normalized", value: (r) => r.normalized, cell: (r) => shown(r.normalized) },
   { key: "rank", title: "Rank", value: (r) => r.best === null ? null : r.best * 10000 + r.worst, cell: (r) => rankCell(r) },
   { key: "ties", title: "Ties", value: (r) => r.ties || null, cell: (r) => r.ties || "–" },
   { key: "layer", title: "Layer", value: (r) => r.layerName || null, cell: (r) => named(r.layerName || "–") },
-  { key: "baseline", title: "Over best baseline", value: (r) => r.baseline && r.raw - r.baseline[1], cell: (r) => baselineCell(r) },
+  { key: "baseline", title: "Over best baseline", value: (r) => r.baseline && r.baseline[1], cell: (r) => baselineCell(r) },
   { key: "trust", title: "Trust", value: (r) => r.trust, cell: (r) => el("span", { class: "badge " + r.trust }, r.trust) },
   { key: "family", title: "Family", value: (r) => r.model.family, cell: (r) => r.model.family },
   { key: "trained", title: "Trained on", value: (r) => trained(r.model), cell: (r) => named(trained(r.model)) },
@@ -20,12 +20,15 @@ function trained(model) {
   return model.training_data.join(", ") || "nothing";
 }
 
+/** What sets a model apart from those of the main division that saw no brain, each mark behind a space. */
+function marks(model) {
+  const told = [model.published ? "" : "unpublished", model.division === "open" ? "open division" : "",
+    model.brain_data ? "trained on brain data" : "", model.stimuli ? "trained on stimuli" : ""];
+  return told.filter(Boolean).map((text) => [" ", el("span", { class: "badge " + text }, text)]);
+}
+
 function modelCell(row) {
-  const marks = [];
-  if (row.model.division === "open") marks.push(el("span", { class: "badge" }, "open division"));
-  if (row.model.brain_data) marks.push(el("span", { class: "badge" }, "trained on brain data"));
-  if (row.model.stimuli) marks.push(el("span", { class: "badge" }, "trained on stimuli"));
-  return el("span", null, inside("model", row.model.folder, row.model.title), " ", marks);
+  return el("span", null, inside("model", row.model.folder, row.model.title), marks(row.model));
 }
 
 function scoreCell(row) {
@@ -43,8 +46,8 @@ function ceilingCell(row) {
 /** The paired difference from whichever of pixels, Gabor energy and the untrained twin scores highest. */
 function baselineCell(row) {
   if (!row.baseline) return "–";
-  const [name, raw, low, high] = row.baseline;
-  return el("span", null, signed(row.raw - raw), " ", el("small", null, between(low, high, signed), " ", named(name.endsWith("@untrained") ? "untrained twin" : name)));
+  const [name, higher, low, high] = row.baseline;
+  return el("span", null, signed(higher), " ", el("small", null, between(low, high, signed), " ", named(name.endsWith("@untrained") ? "untrained twin" : name)));
 }
 
 function rankCell(row) {
@@ -79,7 +82,19 @@ function ownTable(place, list, key, without) {
   draw();
 }
 
-/** A table of rows under `place`; `onSort` is told the column that a header was pressed for. */
+/** What headers do, where a screen is too narrow for them. */
+function sorter(place, columns, state, onSort) {
+  const changed = (name, key) => { onSort(key); place.querySelector("[name=" + name + "]").focus(); };
+  const by = el("select", { name: "sort", change: (event) => changed("sort", event.target.value) },
+    columns.map((column) => el("option", { value: column.key }, column.title)));
+  const way = el("select", { name: "direction", change: () => changed("direction", state.sort) },
+    el("option", { value: "up" }, "▲ ascending"), el("option", { value: "down" }, "▼ descending"));
+  by.value = state.sort;
+  way.value = state.down ? "down" : "up";
+  return el("div", { class: "sorter" }, el("label", null, "Sort by", by), el("label", null, "Direction", way));
+}
+
+/** A table of rows under `place`; `onSort` is told the column to sort by, or to turn round. */
 function table(place, list, state, onSort, without) {
   const columns = COLUMNS.filter((column) => !(without || []).includes(column.key));
   let limit = state.all ? list.length : AT_ONCE;
@@ -101,6 +116,7 @@ function table(place, list, state, onSort, without) {
   }
   draw(Math.min(limit, list.length));
   place.replaceChildren(
+    sorter(place, columns, state, onSort),
     el("div", { class: "scroll", role: "region", "aria-label": "Table of scores", tabindex: 0 },
       el("table", { role: "table", class: "rows" }, el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, heads)), body)),
     list.length ? more : el("p", { class: "note" }, "No score fits this view."));
@@ -108,10 +124,11 @@ function table(place, list, state, onSort, without) {
 
 // ---- filters and their address -------------------------------------------------------------------------------
 
+// a row passes where one of the filter's values for it is the chosen one
 const FILTERS = [
   { key: "species", title: "Species", of: (r) => (r.benchmark.recording.species || "unknown").split(", ") },
   { key: "modality", title: "Modality", of: (r) => (r.benchmark.recording.modality || "unknown").split(", ") },
-  { key: "region", title: "Region", of: (r) => [r.benchmark.region] },
+  { key: "region", title: "Region", of: (r) => regions.filter((region) => r.benchmark.region.endsWith(region)) },
   { key: "scorer", title: "Scorer", of: (r) => [r.benchmark.scorer] },
   { key: "recording", title: "Recording", of: (r) => [r.benchmark.recording.id || "unknown"] },
   { key: "family", title: "Model family", of: (r) => [r.model.family] },
@@ -121,17 +138,25 @@ const FILTERS = [
   { key: "trust", title: "Trust", of: (r) => [r.trust] },
 ];
 const FLAGS = [
-  { key: "synthetic", title: "Synthetic recordings too", keeps: (r) => !r.benchmark.synthetic },
-  { key: "unranked", title: "Unranked entries too", keeps: (r) => !r.unranked },
+  { key: "synthetic", title: "Synthetic recordings too", hides: "because they are synthetic", keeps: (r) => !r.benchmark.synthetic },
+  { key: "unranked", title: "Unranked entries too", hides: "because they have no rank", keeps: (r) => !r.unranked },
 ];
 const START = { q: "", sort: "benchmark", down: false, all: false };
 let state = { ...START };
+let unknown = []; // what an address asked for that is not here
 
-function kept() {
-  const words = state.q.toLowerCase().split(/\s+/).filter(Boolean);
-  return rows.filter((row) => words.every((word) => row.searched.includes(word)) &&
-    FILTERS.every((filter) => !state[filter.key] || filter.of(row).includes(state[filter.key])) &&
-    FLAGS.every((flag) => state[flag.key] || flag.keeps(row)));
+/** The rows of this view; `other` overrides parts of it. */
+function kept(other) {
+  const view = { ...state, ...other };
+  const words = view.q.toLowerCase().split(/\s+/).filter(Boolean);
+  return rows.filter((row) => words.every((word) => word.length > 3 ? row.searched.includes(word) : row.words.has(word)) &&
+    FILTERS.every((filter) => !view[filter.key] || filter.of(row).includes(view[filter.key])) &&
+    FLAGS.every((flag) => view[flag.key] || flag.keeps(row)));
+}
+
+/** The values that a filter has for any row. */
+function choices(filter) {
+  return [...new Set(rows.flatMap(filter.of))].sort();
 }
 
 function address() {
@@ -145,7 +170,10 @@ function address() {
 function readAddress(text) {
   const parts = new URLSearchParams(text);
   state = { ...START, q: parts.get("q") || "" };
-  FILTERS.forEach((filter) => { if (parts.get(filter.key)) state[filter.key] = parts.get(filter.key); });
+  const asked = FILTERS.filter((filter) => parts.get(filter.key));
+  const [here, absent] = [true, false].map((is) => asked.filter((filter) => choices(filter).includes(parts.get(filter.key)) === is));
+  here.forEach((filter) => { state[filter.key] = parts.get(filter.key); });
+  unknown = absent.map((filter) => "No " + filter.title.toLowerCase() + ' here is "' + parts.get(filter.key) + '": all are shown. ');
   FLAGS.forEach((flag) => { if (parts.get(flag.key)) state[flag.key] = true; });
   const sort = (parts.get("sort") || START.sort).replace(/^-/, "");
   if (COLUMNS.some((column) => column.key === sort)) state.sort = sort;
@@ -157,14 +185,13 @@ function makeFilters() {
   form.addEventListener("submit", (event) => event.preventDefault());
   form.append(el("label", null, "Search", el("input", { type: "search", name: "q", input: (event) => change("q", event.target.value) })));
   FILTERS.forEach((filter) => {
-    const choices = [...new Set(rows.flatMap(filter.of))].sort();
     const select = el("select", { name: filter.key, change: (event) => change(filter.key, event.target.value) },
-      el("option", { value: "" }, "all"), choices.map((choice) => el("option", { value: choice }, choice)));
+      el("option", { value: "" }, "all"), choices(filter).map((choice) => el("option", { value: choice })));
     form.append(el("label", null, filter.title, select));
   });
   FLAGS.forEach((flag) => form.append(el("label", { class: "flag" },
     el("input", { type: "checkbox", name: flag.key, change: (event) => change(flag.key, event.target.checked) }), flag.title)));
-  form.append(el("button", { type: "button", id: "reset", click: () => { state = { ...START }; showScores(true); } }, "Reset"));
+  form.append(el("button", { type: "button", id: "reset", click: () => { state = { ...START }; unknown = []; showScores(true); } }, "Reset"));
 }
 
 function change(key, value) {
@@ -184,6 +211,20 @@ function showScores(changed) {
     turn(state, key);
     showScores(true);
   }, ["baseline"]);
+  FILTERS.forEach((filter) => {
+    const count = new Map();
+    kept({ [filter.key]: "" }).flatMap(filter.of).forEach((value) => count.set(value, (count.get(value) || 0) + 1));
+    [...form.elements[filter.key].options].slice(1).forEach((option) => { option.textContent = option.value + " (" + (count.get(option.value) || 0) + ")"; });
+  });
+  if (!list.length) FLAGS.filter((flag) => !state[flag.key]).forEach((flag) => {
+    const hidden = kept({ [flag.key]: true }).length;
+    const show = () => { change(flag.key, true); form.elements[flag.key].focus(); };
+    if (hidden) document.querySelector("#scores-table .note").append(" " + hidden + " are hidden " + flag.hides + ". ", el("button", { type: "button", click: show }, "Show them"));
+  });
+  document.getElementById("linked").textContent = "";
+  const note = document.getElementById("unknown");
+  note.textContent = unknown.join("");
+  note.hidden = !unknown.length;
   document.getElementById("count").textContent = list.length + " of " + rows.length + " scores";
   document.getElementById("permalink").setAttribute("href", address());
   if (changed) history.replaceState(null, "", address());

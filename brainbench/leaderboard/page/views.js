@@ -5,12 +5,17 @@ function facts(pairs) {
     [el("dt", null, pair[0]), el("dd", null, typeof pair[1] === "string" ? named(pair[1]) : pair[1])]));
 }
 
+function stated(fact) {
+  return fact === null ? "not stated" : fact ? "yes" : "no";
+}
+
 function showModel(folder) {
   const model = models.find((candidate) => candidate.folder === folder);
   const body = document.getElementById("model-body");
-  document.getElementById("model-title").replaceChildren(named(model ? model.title : "No such model"));
+  filled(emptied(document.getElementById("model-title")), null, model ? [named(model.title), marks(model)] : ["No such model"]);
   if (!model) return body.replaceChildren(el("p", { class: "note" }, "This page has no model of that address."));
-  const own = rows.filter((row) => row.model === model);
+  const twin = models.find((candidate) => candidate.id === model.id + "@untrained");
+  const own = rows.filter((row) => row.model === model).sort(byArea);
   const scored = own.filter((row) => row.raw !== null);
   const place = el("div", null);
   const told = own.flatMap((row) => row.verdicts.map((v) => el("li", null, row.benchmark.label + ": " + v[0] + (v[4] ? " (an earlier file)" : "") + " by ", named(v[1]), ", " + v[2], v[3] ? ": " : "", named(v[3]))));
@@ -18,25 +23,34 @@ function showModel(folder) {
   const curves = scored.filter((row) => row.curve.length > 1).map(curve);
   filled(emptied(body), null, [
     facts([["Name", model.id], ["Family", model.family], ["Training", model.supervision], ["Trained on", trained(model)],
-      ["Brain data in training", model.brain_data ? "yes" : "no"], ["Benchmark stimuli in training", model.stimuli ? "yes" : "no"],
+      ["Brain data in training", stated(model.brain_data)], ["Benchmark stimuli in training", stated(model.stimuli)],
       ["Licence", model.licence], ["Division", model.division + " (" + model.submission + ")"], ["Submitted by", model.submitter],
       ["Read more", model.url ? outside(model.url, model.url) : ""], ["Weights", model.weights], ["Fingerprint", model.fingerprint],
       ["About", model.description]]),
-    el("p", null, el("a", { href: "#compare=" + encodeURIComponent(folder) }, "Compare with another model")),
+    el("p", null, el("a", { href: pairAddress(folder) }, "Compare with another model"),
+      twin ? [" · ", el("a", { href: pairAddress(folder, twin.folder) }, "Compare with its untrained twin")] : null),
     el("h3", null, "Profile over regions"),
-    el("p", { class: "muted" }, "Filled: normalized (1 is the ceiling). Hollow: raw, where there is no ceiling. * is synthetic."),
-    profile(scored), curves.length ? el("h3", null, "Layer curves") : null, el("div", { class: "figures" }, curves),
+    el("p", { class: "muted" }, "Normalized scores, 1 is the ceiling, with their intervals; ▸ goes on beyond the plot. Regions under different scorers do not compare. Benchmarks without a ceiling are in the table below."),
+    profile(scored.filter((row) => row.normalized !== null)),
+    curves.length ? [el("h3", null, "Layer curves"), el("p", { class: "muted" }, "Filled: the chosen layer. Dashed: the ceiling, where there is one.")] : null,
+    el("div", { class: "figures" }, curves),
     el("h3", null, "Scores"), place,
     !curves.length ? null : el("p", { class: "muted" }, "Choosing the layer on the test stimuli would have gained " + gaps(scored) + " on average."),
     told.length ? el("h3", null, "Verdicts") : null, told.length ? el("ul", null, told) : null,
     failed.length ? el("h3", null, "Not scored") : null,
     failed.length ? el("ul", null, failed.map((row) => el("li", null, row.benchmark.label + ": ", named(row.reason)))) : null]);
-  ownTable(place, own, "benchmark", ["model", "ties", "family", "trained"]);
+  ownTable(place, own, "region", ["model", "ties", "family", "trained"]);
 }
 
 function gaps(scored) {
   const all = scored.map((row) => row.gap).filter((gap) => gap !== null);
   return all.length ? shown(all.reduce((a, b) => a + b, 0) / all.length) : "–";
+}
+
+/** One number, or the lowest to the highest. */
+function span(values) {
+  const [lowest, highest] = [shown(Math.min(...values)), shown(Math.max(...values))];
+  return lowest === highest ? lowest : lowest + " to " + highest;
 }
 
 function showBenchmark(name) {
@@ -46,20 +60,27 @@ function showBenchmark(name) {
   if (!benchmark) return body.replaceChildren(el("p", { class: "note" }, "This page has no benchmark of that address."));
   const own = rows.filter((row) => row.benchmark === benchmark);
   const recording = benchmark.recording;
-  const ceilings = own.map((row) => row.ceiling).filter((value) => value !== null);
-  const ceiling = ceilings.length ? shown(Math.min(...ceilings)) + (Math.max(...ceilings) > Math.min(...ceilings) + 0.0005 ? " to " + shown(Math.max(...ceilings)) : "") +
-    " on the scale " + benchmark.ceiling_scale + " (" + benchmark.ceiling_method + ")" : "cannot be had";
+  const known = own.filter((row) => row.ceiling !== null);
+  const ceilings = span(known.map((row) => row.ceiling));
+  const reached = span(known.map((row) => row.reach));
+  const ceiling = known.length ? ceilings + " on the scale " + benchmark.ceiling_scale.replace("r2", "r²") +
+    (reached === ceilings ? "" : " (" + reached + " on the score's scale)") + ", " + benchmark.ceiling_method : "cannot be had";
   const upper = Math.max(0, ...own.map((row) => row.ceilingUpper));
+  const { n_folds, n_repeats } = benchmark.split;
   const place = el("div", null);
   filled(emptied(body), null, [
     benchmark.synthetic ? el("p", { class: "note" }, "A synthetic recording: it tests the method and says nothing about brains.") : null,
     benchmark.current ? null : el("p", { class: "note" }, "An earlier version of this benchmark: its scores are not ranked."),
     facts([["Recording", recording.title || "unknown"], ["Species", recording.species || ""], ["Modality", recording.modality || ""], ["Region", benchmark.region],
-      ["Scorer", benchmark.scorer + ", scale " + benchmark.scale], ["Version", String(benchmark.version) + " (" + benchmark.fingerprint + ")"],
+      ["Scorer", scorerName(benchmark) + ", scale " + benchmark.scale.replace("r2", "r²")], ["What it measures", benchmark.measures],
+      ["Parameters", Object.entries(benchmark.params).map(([name, value]) => name + ": " + JSON.stringify(value)).join(", ")],
+      ["Split", n_folds ? n_folds + " folds" + (n_repeats > 1 ? ", dealt " + n_repeats + " times" : "") : ""], ["Version", String(benchmark.version) + " (" + benchmark.fingerprint + ")"],
       ["Stimuli", String(benchmark.n_stimuli)], ["Neuroids or RDMs", String(benchmark.n_neuroids)],
       ["Subjects", benchmark.subjects.length ? benchmark.subjects.length + ": " + benchmark.subjects.join(", ") : ""],
-      ["Ceiling", ceiling + (ceilings.length && upper ? ", a lower bound; the upper one is " + shown(upper) : "")], ["Intervals resample", benchmark.resampled], ["Data licence", recording.licence || ""], ["Cite", recording.citation || ""],
-      ["Get the data", recording.synthetic ? "made by brainbench itself" : outside(recording.url, recording.url || "")],
+      ["Sessions", benchmark.sessions.length ? benchmark.sessions.length + ": " + benchmark.sessions.join(", ") : ""],
+      ["Ceiling", ceiling + (known.length && upper ? ", a lower bound; the upper one is " + shown(upper) : "")], ["Intervals resample", benchmark.resampled], ["Data licence", recording.licence || ""], ["Cite", recording.citation || ""],
+      ["Get the data", recording.synthetic || !recording.id ? recording.synthetic ? "made by brainbench itself" : "" : [outside(recording.url, recording.url), ": ",
+        el("code", null, "brainbench data locate " + recording.id), " says what is here, ", el("code", null, "brainbench data fetch " + recording.id), " gets what can be had"]],
       ["Run it", el("code", null, "brainbench score MODEL --benchmarks " + benchmark.id)]]),
     el("p", null, el("a", { href: "#scores?recording=" + encodeURIComponent(recording.id || "unknown") }, "All scores on this recording")),
     el("h3", null, "Models"), place]);
@@ -68,21 +89,26 @@ function showBenchmark(name) {
 
 function listBenchmarks() {
   const realFirst = [...benchmarks].sort((a, b) => a.synthetic - b.synthetic || (a.label < b.label ? -1 : 1));
+  const titles = ["Benchmark", "Region", "Species", "Scorer", "Models", "Highest", "Highest score"];
   const lines = realFirst.map((benchmark) => {
     const own = rows.filter((row) => row.benchmark === benchmark && row.raw !== null);
-    const best = sorted(own.filter((row) => !row.unranked), "raw", true)[0];
-    return el("tr", null, el("th", { scope: "row" }, benchmarkLink(benchmark)),
-      el("td", null, benchmark.region), el("td", null, benchmark.recording.species || ""), el("td", null, benchmark.scorer),
-      el("td", null, String(own.length)), el("td", null, best ? inside("model", best.model.folder, best.model.title) : "–"),
-      el("td", null, best ? scoreCell(best) : "–"));
+    const [best, ...alike] = sorted(own.filter((row) => row.best === 1 && row.model.division === "main"), "raw", true);
+    const cells = [benchmark.region, benchmark.recording.species || "", scorerName(benchmark), String(own.length),
+      best ? [inside("model", best.model.folder, best.model.title), alike.length ? [" and ", benchmarkLink(benchmark, alike.length + " not told apart")] : null] : "–",
+      best ? scoreCell(best) : "–"];
+    return el("tr", { role: "row" }, el("th", { scope: "row", role: "rowheader", "data-label": "Benchmark" }, benchmarkLink(benchmark)),
+      cells.map((cell, at) => el("td", { role: "cell", "data-label": titles[at + 1] }, el("span", null, cell))));
   });
-  const heads = ["Benchmark", "Region", "Species", "Scorer", "Models", "Highest", "Its score"].map((title) => el("th", { scope: "col" }, title));
+  const heads = titles.map((title) => el("th", { scope: "col", role: "columnheader" }, title));
   document.getElementById("benchmark-list").replaceChildren(lines.length
-    ? el("div", { class: "scroll", role: "region", "aria-label": "Benchmarks", tabindex: 0 }, el("table", null, el("thead", null, el("tr", null, heads)), el("tbody", null, lines)))
+    ? el("div", { class: "scroll", role: "region", "aria-label": "Benchmarks", tabindex: 0 }, el("table", { role: "table", class: "rows" },
+      el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, heads)), el("tbody", { role: "rowgroup" }, lines)))
     : el("p", { class: "note" }, "There are no entries yet."));
 }
 
 // ---- two models ----------------------------------------------------------------------------------------------
+
+let pair = []; // the folders of the models that are compared
 
 function makePair() {
   const form = document.getElementById("pair");
@@ -93,9 +119,15 @@ function makePair() {
   });
 }
 
-function pairChanged() {
-  const form = document.getElementById("pair");
-  location.hash = "#compare=" + encodeURIComponent(form.elements.first.value) + "," + encodeURIComponent(form.elements.second.value);
+/** The address of two models; whoever chooses the other one again exchanges them. */
+function pairChanged(event) {
+  const { first, second } = document.getElementById("pair").elements;
+  if (first.value === second.value) [first.value, second.value] = [pair[1], pair[0]];
+  location.hash = pairAddress(first.value, second.value);
+}
+
+function pairAddress(...folders) {
+  return "#compare=" + folders.map(encodeURIComponent).join(",");
 }
 
 function showCompare(value) {
@@ -103,28 +135,36 @@ function showCompare(value) {
   const body = document.getElementById("compare-body");
   if (models.length < 2) return body.replaceChildren(el("p", { class: "note" }, "There are no two models to compare."));
   const [one, other] = (value || "").split(",").map(decodeURIComponent);
-  const first = models.find((model) => model.folder === one) || models[0];
-  const second = models.find((model) => model.folder === other && model !== first) || models.find((model) => model !== first);
-  form.elements.first.value = first.folder;
-  form.elements.second.value = second.folder;
-  const pairs = rows.filter((row) => row.model === first && row.raw !== null).map((row) =>
-    [row, rows.find((r) => r.model === second && r.benchmark === row.benchmark && r.raw !== null)]).filter((pair) => pair[1]);
-  const found = pairs.map((pair) => ({ pair: pair, d: difference(pair[0], pair[1]) }));
+  const leading = [...data.standings.map((standing) => models[standing[0]]), ...models];
+  const first = models.find((model) => model.folder === one) || leading[0];
+  const second = [models.find((model) => model.folder === other), ...leading].find((model) => model && model !== first);
+  pair = [first.folder, second.folder];
+  [form.elements.first.value, form.elements.second.value] = pair;
+  if (value) history.replaceState(null, "", pairAddress(...pair)); // it may have named a model twice, or none that is here
+  const pairs = rows.filter((row) => row.model === first && row.raw !== null).sort(byArea).map((row) =>
+    [row, rows.find((r) => r.model === second && r.benchmark === row.benchmark && r.raw !== null)]).filter((two) => two[1]);
+  const found = pairs.map((two) => ({ pair: two, d: difference(two[0], two[1]) }));
+  adjusted(found.map((item) => item.d.p)).forEach((q, at) => { found[at].q = q; });
   const widest = Math.max(0.02, ...found.map((item) => Math.max(Math.abs(item.d.low || 0), Math.abs(item.d.high || 0), Math.abs(item.d.value))));
-  const lines = found.map((item) => el("tr", { role: "row", class: item.d.low !== null && item.d.low * item.d.high > 0 ? "apart" : null },
+  const lines = found.map((item) => el("tr", { role: "row" },
     el("th", { scope: "row", role: "rowheader", "data-label": "Benchmark" }, benchmarkLink(item.pair[0].benchmark)),
-    el("td", { role: "cell", "data-label": "First" }, shown(item.pair[0].raw)), el("td", { role: "cell", "data-label": "Second" }, shown(item.pair[1].raw)),
+    el("td", { role: "cell", "data-label": first.title }, shown(item.pair[0].raw)), el("td", { role: "cell", "data-label": second.title }, shown(item.pair[1].raw)),
     el("td", { role: "cell", "data-label": "Difference" }, el("span", { class: "score" }, differencePlot(item.d, widest), el("span", null, signed(item.d.value), " ", el("small", null, between(item.d.low, item.d.high, signed))))),
-    el("td", { role: "cell", "data-label": "p" }, item.d.p === null ? "–" : item.d.p < 0.001 ? "< .001" : item.d.p.toFixed(3)),
+    el("td", { role: "cell", "data-label": "p" }, bounded(item.d.p, item.d.least)), el("td", { role: "cell", "data-label": "q" }, bounded(item.q, item.d.least)),
     el("td", { role: "cell", "data-label": "Subjects" }, subjects(item.pair))));
   const n = Math.max(0, ...found.map((item) => item.d.n));
-  const heads = ["Benchmark", first.title, second.title, "Difference, 95 % interval", "p", "Subjects higher with the first"];
+  const heads = ["Benchmark", first.title, second.title, "Difference, 95 % interval", "p", "q", "Subjects higher with the first"];
   body.replaceChildren(
-    el("p", { class: "muted" }, n ? "Paired: both models on the same " + n + " resamplings of stimuli and subjects, computed here in the page. p is two-sided, for one benchmark; look at several and some will be small by luck."
+    el("p", { class: "muted" }, n ? "Paired: both models on the same " + n + " resamplings of stimuli and subjects, computed here in the page. p is two-sided, for one benchmark; q is p after Benjamini and Hochberg over the benchmarks shown, as some of several p will be small by luck."
       : "This page has no room for replicates: brainbench compare has them all."),
     lines.length ? el("div", { class: "scroll", role: "region", "aria-label": "Differences", tabindex: 0 }, el("table", { role: "table", class: "rows" },
       el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, heads.map((head) => el("th", { scope: "col", role: "columnheader" }, named(head))))), el("tbody", { role: "rowgroup" }, lines)))
       : el("p", { class: "note" }, "No benchmark has scores of both."));
+}
+
+/** A p or q; one of which the replicates know only a bound, rounded up. */
+function bounded(value, least) {
+  return value !== null && least ? "≤ " + shown(Math.ceil(value * 1000) / 1000) : shown(value);
 }
 
 function differencePlot(d, widest) {
@@ -138,7 +178,7 @@ function differencePlot(d, widest) {
 
 function subjects(pair) {
   const both = pair[0].subjects.map((value, at) => [value, pair[1].subjects[at]]).filter((two) => two[0] !== null && two[1] !== null && two[1] !== undefined);
-  return both.length ? both.filter((two) => two[0] > two[1]).length + " of " + both.length : "–";
+  return both.length > 1 ? both.filter((two) => two[0] > two[1]).length + " of " + both.length : "–";
 }
 
 // ---- views ---------------------------------------------------------------------------------------------------
@@ -193,7 +233,17 @@ makePair();
 listBenchmarks();
 document.getElementById("csv").addEventListener("click", () => save("brainbench.csv", "text/csv", csv(sorted(kept(), state.sort, state.down))));
 document.getElementById("json").addEventListener("click", () => save("brainbench.json", "application/json", JSON.stringify(sorted(kept(), state.sort, state.down).map(record), null, 1)));
-document.getElementById("permalink").addEventListener("click", (event) => { event.preventDefault(); history.pushState(null, "", address()); document.getElementById("status").textContent = "The address bar holds the link."; });
+document.getElementById("permalink").addEventListener("click", async (event) => {
+  event.preventDefault();
+  history.pushState(null, "", address());
+  const told = document.getElementById("linked");
+  try {
+    await navigator.clipboard.writeText(location.href);
+    told.textContent = "Copied";
+  } catch {
+    told.textContent = "The address bar holds the link";
+  }
+});
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); document.getElementById("main-content").focus(); });
 window.addEventListener("hashchange", show);
 show();
