@@ -83,8 +83,17 @@ def of_rdms(rule: str, rdms: RDMs, split: Split, scorer: Any) -> Ceiling:
 
 
 def _with_the_others(matrices: torch.Tensor, agree: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each subject's matrix (s, n, n), of a mean distance of 1, against the mean of the others', and of everybody's."""
-    scaled = matrices / upper(matrices).mean(dim=1)[:, None, None]
-    pooled = [scaled[[j for j in range(len(scaled)) if j != i]].mean(dim=0) for i in range(len(scaled))]
-    lower = torch.cat([agree(others, own[None]) for others, own in zip(pooled, scaled)])
-    return lower, agree(scaled.mean(dim=0), scaled)
+    """Each subject's matrix (s, n, n) against the mean of the others', and of everybody's.
+
+    Matrices have a mean distance of 1 first; without regard to sign, as unbiased distances are around 0 where there is
+    no signal. One that is not finite, or 0 everywhere, is left out, and has no bound.
+    """
+    size = upper(matrices).abs().mean(dim=1)
+    whole = torch.nonzero(size.isfinite() & (size > 0)).flatten()
+    lower, above = torch.full((2, len(matrices)), torch.nan, dtype=matrices.dtype)
+    if len(whole) > 1:
+        scaled = matrices[whole] / size[whole, None, None]
+        pooled = [torch.cat([scaled[:i], scaled[i + 1 :]]).mean(dim=0) for i in range(len(scaled))]
+        lower[whole] = torch.cat([agree(others, own[None]) for others, own in zip(pooled, scaled)])
+        above[whole] = agree(scaled.mean(dim=0), scaled)
+    return lower, above

@@ -83,10 +83,11 @@ def pooled(rdms: Float[Tensor, "q s"], how: str) -> Float[Tensor, " q"]:
     """The mean RDM of several subjects, each first brought to what the comparison looks at.
 
     Ranks for Spearman and Kendall, z-scores for Pearson, unit length for cosine. Averaging raw RDMs and comparing
-    ranks would give an upper bound that a model can pass. Columns that are not finite are left out.
+    ranks would give an upper bound that a model can pass. Columns that are not finite, or the same everywhere, are left
+    out.
     """
     check_comparison(how)
-    rdms = rdms[:, torch.isfinite(rdms).all(dim=0)].double()
+    rdms = rdms[:, torch.isfinite(rdms).all(dim=0) & ~constant(rdms)].double()
     if how in ("spearman", "kendall"):
         rdms = midranks(rdms)
     elif how == "pearson":

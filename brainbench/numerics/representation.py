@@ -200,6 +200,8 @@ class Representation:
 
         `correlation`: 1 - Pearson correlation over units; NaN for a stimulus to which all units respond alike.
         `euclidean`: the distance; `squared_euclidean`: its square, which with the mean is all of a Gram matrix.
+        Where the features are kept, equal dissimilarities are the same number, as ranks ask for; a Gram matrix that was
+        made in float32 has no such digits.
         """
         gram = self.gram if rows is None else self.gram[rows][:, rows]
         if kind in ("euclidean", "squared_euclidean"):
@@ -210,12 +212,16 @@ class Representation:
         elif kind == "correlation":
             mean = self.unit_mean if rows is None else self.unit_mean[rows]
             cov = gram - self.n_units * mean[:, None] * mean[None]
-            scale = cov.diagonal().clamp_min(0).sqrt()
-            scale = torch.where(scale > 1e-7 * gram.diagonal().clamp_min(0).sqrt(), scale, torch.nan)
+            own, size = cov.diagonal(), gram.diagonal()
+            # what is left of a row that is 0, or the same in all units, is rounding beside the longest row
+            rounding = 2.0**-40 if self._stored is None else 2.0**-20  # products that are stored were made in float32
+            varies = (own > 1e-14 * size) & (own > rounding * size.max())
+            scale = torch.where(varies, own, torch.nan).sqrt()
             distances = 1 - cov / (scale[:, None] * scale[None])
         else:
             raise UsageError(f"no RDM kind {kind!r}; there are 'correlation', 'euclidean' and 'squared_euclidean'")
-        return distances.clone().fill_diagonal_(0.0)
+        distances = distances.clone() if self._stored is not None else _tied(distances)
+        return distances.fill_diagonal_(0.0)
 
 
 def cross_gram(
@@ -247,6 +253,13 @@ def offsets(x: Float[Tensor, "n p"], reference: Float[Tensor, " p"]) -> Float[Te
         typical = reference[units].double()
         out += (x[:, units].double() - typical) @ typical + typical.square().sum() / 2
     return out
+
+
+def _tied(distances: Float[Tensor, "m m"]) -> Float[Tensor, "m m"]:
+    """Rounded to 2⁻³⁶ of the largest: many times what rounding has made of them, and far below what ranks could see."""
+    largest = distances.nan_to_num().max()
+    unit = torch.exp2(torch.floor(torch.log2(torch.where(largest > 0, largest, 1.0))) - 36)
+    return (distances / unit).round() * unit
 
 
 def _leading(

@@ -37,7 +37,7 @@ class RSA:
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
         name="rsa",
-        version=2,
+        version=3,
         scale="r",
         requires="rdms",
         trains=False,

@@ -167,7 +167,7 @@ class SSM:
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
         name="ssm",
-        version=2,
+        version=3,
         scale="r",
         requires="rdms",
         trains=False,
@@ -293,7 +293,7 @@ class Whitened:
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
-        name="whitened", version=3, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
+        name="whitened", version=4, scale="r", requires="rdms", trains=False, invariances=GEOMETRY
     )
 
     comparison: str = "pearson"

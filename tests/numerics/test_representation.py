@@ -84,6 +84,29 @@ def test_the_basis_is_centred_whatever_all_stimuli_share(form):
     np.testing.assert_allclose(made.to("cpu").gram, made.gram)
 
 
+@pytest.mark.parametrize("kind", ["correlation", "euclidean", "squared_euclidean"])
+@pytest.mark.parametrize("n, categories", [(60, 12), (118, 20), (200, 10)])
+def test_equal_dissimilarities_are_the_same_number(kind, n, categories):
+    """A code of categories has two dissimilarities; ranks of one would be drawn by rounding if they differed."""
+    labels = np.random.default_rng(categories).integers(0, categories, n)
+    x = torch.eye(categories)[torch.as_tensor(labels)]
+    ids = [str(i) for i in range(n)]
+    assert len(Representation.from_features(x, ids).rdm(kind).unique()) == 2
+
+
+@pytest.mark.parametrize("n_units", [50, 500, 3000])
+@pytest.mark.parametrize("says", [0.0, 0.7])
+def test_a_stimulus_that_drives_no_unit_has_no_correlation(n_units, says):
+    for seed in range(10):
+        x = torch.randn(40, n_units, generator=torch.Generator().manual_seed(seed)).relu()
+        x[7] = says
+        ids = [str(i) for i in range(40)]
+        for form in (Representation.from_features(x, ids), Representation.from_blocks([x], ids)):
+            distances = form.rdm("correlation")
+            lacking = distances.isnan().sum(dim=1)
+            assert lacking[7] == 39 and (lacking[torch.arange(40) != 7] == 1).all()
+
+
 def test_features_that_are_not_finite_raise():
     with pytest.raises(InputError, match="NaN"):
         Representation.from_features(torch.tensor([[1.0, float("nan")]]), ["a"])
