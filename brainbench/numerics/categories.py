@@ -14,6 +14,7 @@ from torch import Tensor
 from brainbench.errors import InputError
 from brainbench.numerics._shapes import Float, Int
 from brainbench.numerics.alignment import cka, cka_biased
+from brainbench.numerics.correlation import constant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +39,9 @@ def cluster_indices(features: Float[Tensor, "n p"], labels: Int[Tensor, " n"]) -
     from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
 
     double = features.double()
-    alike = bool((double.amax(dim=0) == double.amin(dim=0)).all())
-    x = (double - double.mean(dim=0)).cpu().numpy()
+    alike = bool(constant(double).all())
+    centred = double - double.mean(dim=0)
+    x = (centred / centred.abs().max()).cpu().numpy()  # scikit-learn takes distances below 1e-8 for none
     y = labels.cpu().numpy()
     if not 2 <= len(set(y.tolist())) < len(y) or alike:
         return ClusterIndices(silhouette=float("nan"), calinski_harabasz=float("nan"), davies_bouldin=float("nan"))

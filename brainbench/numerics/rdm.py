@@ -32,7 +32,7 @@ def square(pairs: Float[Tensor, "s q"]) -> Float[Tensor, "s n n"]:
 
 
 def compare(x: Float[Tensor, " q"], y: Float[Tensor, "q s"], how: str) -> Float[Tensor, " s"]:
-    """Agreement of one condensed RDM x with each column of y; NaN where a side is constant or not finite.
+    """Agreement of one condensed RDM x with each column of y; NaN where a side is constant (cosine: 0) or not finite.
 
     `spearman`, `pearson`, `cosine`, and `kendall`: tau-a (concordant minus discordant over all pairs of pairs).
     """

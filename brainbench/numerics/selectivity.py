@@ -17,6 +17,7 @@ from torch import Tensor
 from brainbench.errors import InputError
 from brainbench.numerics import ridge
 from brainbench.numerics._shapes import Float, Int
+from brainbench.numerics.correlation import constant
 from brainbench.numerics.representation import Representation
 
 GRID = tuple(10.0**power for power in range(-6, 5))  # times the mean eigenvalue of the Gram matrix
@@ -42,10 +43,9 @@ def readouts(x: Float[Tensor, "n e"], y: Float[Tensor, "n v"]) -> Readouts:
     Raises InputError for fewer than 3 stimuli, features that are the same for all, and neuroids that do not vary.
     """
     x, y = x.double(), y.double()
-    sd = y.std(dim=0, correction=0)
-    if len(x) < 3 or not bool((x != x[0]).any()) or not bool((sd > 0).all()):
+    if len(x) < 3 or not bool((x != x[0]).any()) or bool(constant(y).any()):
         raise InputError("readouts need 3 or more stimuli, and features and responses that vary over them")
-    y = (y - y.mean(dim=0)) / sd
+    y = (y - y.mean(dim=0)) / y.std(dim=0, correction=0)
     rows = torch.arange(len(x), device=x.device)
     basis = Representation.from_features(x, [str(row) for row in range(len(x))]).eigh(rows)
     alphas = ridge.penalties(basis, GRID)

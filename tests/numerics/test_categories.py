@@ -26,10 +26,11 @@ def test_cluster_indices_equal_scikit_learn_also_from_the_gram():
         assert ours.davies_bouldin == pytest.approx(sklearn.metrics.davies_bouldin_score(x, LABELS), rel=1e-9)
 
 
-def test_two_points_a_label_in_closed_form():
+@pytest.mark.parametrize("scale", [1e-13, 1.0, 1e13])
+def test_two_points_a_label_in_closed_form(scale):
     """Points -d ± 1 and d ± 1 on a line: silhouettes 1 - 2/(2d ± 1), DB (1 + 1)/2d, CH 4d²/(4/2)."""
     d = 5.0
-    x = torch.tensor([[-d - 1], [-d + 1], [d - 1], [d + 1]], dtype=torch.float64)
+    x = scale * torch.tensor([[-d - 1], [-d + 1], [d - 1], [d + 1]], dtype=torch.float64)
     ours = cluster_indices(x, torch.tensor([0, 0, 1, 1]))
     assert ours.silhouette == pytest.approx(1 - 1 / (2 * d + 1) - 1 / (2 * d - 1), rel=1e-12)
     assert ours.davies_bouldin == pytest.approx(1 / d, rel=1e-12)
