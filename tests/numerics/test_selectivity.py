@@ -58,6 +58,6 @@ def test_a_direction_without_length_is_undefined():
 
 def test_what_cannot_be_fitted_is_refused():
     x, y = normal(9, 3), normal(9, 2, seed=1)
-    for features, responses in ((x[:2], y[:2]), (x * 0 + 1, y), (x[:7], y[:7] * 0 + 0.1)):
+    for features, responses in ((x[:2], y[:2]), (x * 0 + 1, y), (x, y[:, :1] * 0 + 0.1)):
         with pytest.raises(InputError, match="3 or more stimuli"):
             readouts(features, responses)
