@@ -62,3 +62,10 @@ def test_a_subject_without_dissimilarities_takes_nobodys_bound(good, scorer, spo
     for three, four in zip((lower, above), with_it):
         np.testing.assert_allclose(four[:3], three, atol=1e-9)
         assert np.isnan(four[3])
+
+
+@pytest.mark.parametrize("comparison", ["spearman", "kendall", "pearson", "cosine"])
+def test_where_nobody_else_has_a_pattern_there_is_no_bound(good, comparison):
+    flat = 1.0 - np.eye(60)
+    lower, _ = bounds(np.stack([good[0], flat]), RSA(comparison=comparison))
+    assert np.isnan(lower[0])

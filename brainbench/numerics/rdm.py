@@ -84,10 +84,12 @@ def pooled(rdms: Float[Tensor, "q s"], how: str) -> Float[Tensor, " q"]:
 
     Ranks for Spearman and Kendall, z-scores for Pearson, unit length for cosine. Averaging raw RDMs and comparing
     ranks would give an upper bound that a model can pass. Columns that are not finite, or the same everywhere, are left
-    out.
+    out; NaN where none is left.
     """
     check_comparison(how)
     rdms = rdms[:, torch.isfinite(rdms).all(dim=0) & ~constant(rdms)].double()
+    if not rdms.shape[1]:
+        return rdms.new_full((len(rdms),), torch.nan)
     if how in ("spearman", "kendall"):
         rdms = midranks(rdms)
     elif how == "pearson":

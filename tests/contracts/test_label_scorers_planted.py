@@ -173,6 +173,7 @@ def test_laws_of_columns_and_ceilings_are_not_asked_of_labels():
         "inverted_recording_is_negative",
         "offset_of_a_fold",
         "time_bins_are_columns",
+        "unit_of_responses",
     }
     assert of_responses - of_labels == left_out
     assert of_labels - {c.name for c in checks_for(KernelAnalysis())} == {"replicates_repeat_stimuli"}
