@@ -99,11 +99,11 @@ def own_store(model: Model | FeatureTable, setting: Setting) -> Iterator[Setting
 
 def _run_group(model: Model | FeatureTable, group: _Group, setting: Setting, of_model: Setting) -> dict[str, Entry]:
     """The model's scores, then those of the baselines that stand beside them."""
-    sides = [[b for b in group.benchmarks if on_itself(model, b, group.dataset) == side] for side in (True, False)]
-    if all(sides):
-        parts = [_run_group(model, replace(group, benchmarks=side), setting, of_model) for side in sides]
-        return parts[0] | parts[1]
     try:
+        sides = [[b for b in group.benchmarks if on_itself(model, b, group.dataset) == side] for side in (True, False)]
+        if all(sides):
+            parts = [_run_group(model, replace(group, benchmarks=side), setting, of_model) for side in sides]
+            return parts[0] | parts[1]
         wanted = {b.id: _baselines(model, b) for b in group.benchmarks}
         own = _results(model, group, of_model)
     except (InputError, UsageError) as error:

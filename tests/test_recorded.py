@@ -181,6 +181,15 @@ def test_neuroids_are_the_same_under_another_name_of_region_or_release(of, bench
     assert runner.on_itself(model, asked, dataset) == same
 
 
+def test_a_recording_that_cannot_be_looked_at_fails_its_own_benchmarks_alone(setting, monkeypatch):
+    def damaged(*_):
+        raise InputError("its neuroids cannot be read")
+
+    monkeypatch.setattr(runner, "on_itself", damaged)
+    (entry,) = run(setting, "recording:insilico.V4/s1", "insilico.V1-ridge")
+    assert entry.status == "failed" and "its neuroids cannot be read" in entry.reason
+
+
 def test_other_subjects_may_be_predicted_from_one(setting):
     benchmark = known()["insilico.V4-ridge"].model_copy(update={"subjects": ("s2", "s3"), "baselines": ()})
     (entry,) = runner.run(models.load("recording:insilico.V4/s1"), [benchmark], setting)

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
+from conftest import CHROMIUM, FLAGS
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = next(p for p in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if p.exists())
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 with sync_playwright() as play:
     browser = play.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
