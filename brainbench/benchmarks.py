@@ -72,14 +72,12 @@ class Benchmark(BaseModel):
         """All that can change a score but the model.
 
         This table (not its title or baselines), the dataset's adapter version and the sha256 of its files, the
-        scorer's version and the content of a file it scores with, and the way scores are summarised.
+        scorer's version, and the way scores are summarised.
         """
         # rows of before there was a choice stay what they are
         whole = {name for name in ("stimuli", "window_s") if getattr(self, name) is None}
-        content = getattr(scorers.load(self.scorer, self.params), "content", "")  # of a file that it scores with
         return {
             **self.model_dump(mode="json", exclude={"title", "baselines", *whole}),
-            **({"scorer_content": content} if content else {}),
             **self.recording,
             "scorer_version": scorers.SCORERS[self.scorer].spec.version,
             "aggregation": AGGREGATION,

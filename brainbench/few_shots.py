@@ -56,7 +56,7 @@ def few_shots(
     from brainbench.in_context import checkpoint
     from brainbench.scorers.few_shot import FewShotRidge, InContext
     from brainbench.scorers.ridge import Ridge
-    from brainbench.targets import targets
+    from brainbench.targets import refuse_seen, targets
 
     chosen, _ = available(select((benchmark,)), roots, required=(benchmark,))
     if len(chosen) != 1:
@@ -65,7 +65,8 @@ def few_shots(
     source, _, name = model.partition(":")
     encoder = InContext(checkpoint=name) if source == "in_context" else None
     dataset: Any = datasets.load(asked.dataset, roots)
-    found = targets(dataset, [asked], encoder or FewShotRidge())
+    found = targets(dataset, [asked], FewShotRidge())
+    refuse_seen(encoder, dataset, found)
     if len(found) != 1:
         raise UsageError(
             f"{asked.id} has {len(found)} sets of neuroids with stimuli of their own: name one --subject of "

@@ -29,7 +29,7 @@ from brainbench.reading import as_read, extract, reader
 from brainbench.recorded import Recorded
 from brainbench.results import Result, code, read, written
 from brainbench.settings import Setting, environment, workers
-from brainbench.targets import Target, targets
+from brainbench.targets import Target, refuse_seen, targets
 
 log = logging.getLogger("brainbench")
 TWINNED = ("bundled", "timm", "open_clip")  # sources whose networks have an untrained twin
@@ -264,6 +264,7 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
     """Every layer scored on every target, and each benchmark's columns cut out of it with their replicates."""
     model = as_read(model, group.scorer)
     scorer = reader(group.scorer, model)
+    refuse_seen(scorer, group.dataset, group.asked)
     blocks: dict[str, StimulusSet] = {target.stimuli.fingerprint: target.stimuli for target in group.asked}
     setting.progress.stage(f"{group.shown}: features of {model.spec.id}", sum(len(s.ids) for s in blocks.values()))
     extract(model, blocks.values(), setting)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -114,7 +114,7 @@ def targets(dataset: Any, group: Sequence[Benchmark], scorer: Any) -> list[Targe
     scores labels or neither, and UnknownNameError for a region that is not there.
     """
     first = group[0]
-    whole, dataset = dataset, shown(dataset, first.stimuli)
+    dataset = shown(dataset, first.stimuli)
     regions = tuple(sorted({b.region for b in group}))
     rules: set[str] = {b.ceiling for b in group}
     stimuli = dataset.stimuli()
@@ -171,7 +171,6 @@ def targets(dataset: Any, group: Sequence[Benchmark], scorer: Any) -> list[Targe
     for target in result:
         for benchmark in group:
             window(benchmark, target)
-        _refuse_seen(getattr(scorer, "seen", {}), whole, target)
     return result
 
 
@@ -223,16 +222,16 @@ def shared(
     return people, int(seen.loc[list(target.stimuli.ids)].sum())
 
 
-def _refuse_seen(seen: Mapping[str, Any], dataset: Any, target: Target) -> None:
-    """Raises LeakageError where a scorer's training saw a subject or a picture of the target."""
-    if not seen:
-        return
-    people, n_pictures = shared(dataset, target, seen["dataset"], seen["subjects"], seen["sha256"])
-    if people or n_pictures:
-        raise LeakageError(
-            f"the checkpoint was trained on subjects {people} and {n_pictures} pictures of this benchmark: a score "
-            "on them would rank what it remembers. Train another with --unseen."
-        )
+def refuse_seen(scorer: Any, dataset: Any, found: Iterable[Target]) -> None:
+    """Raises LeakageError where the training of what the scorer scores with saw a subject or a picture of a target."""
+    seen = getattr(scorer, "seen", {})
+    for target in found if seen else ():
+        people, n_pictures = shared(dataset, target, seen["dataset"], seen["subjects"], seen["sha256"])
+        if people or n_pictures:
+            raise LeakageError(
+                f"the checkpoint was trained on subjects {people} and {n_pictures} pictures of this benchmark: a score "
+                "on them would rank what it remembers. Train another with --unseen."
+            )
 
 
 def _labels(dataset: Any, table: pd.DataFrame, benchmark: Benchmark) -> Labels:

@@ -30,7 +30,7 @@ from brainbench.errors import InputError, ResourceError, UsageError
 from brainbench.models.features_file import FeatureTable
 from brainbench.numerics.representation import Representation
 from brainbench.numerics.resampling import seed_of
-from brainbench.targets import Target, targets
+from brainbench.targets import Target, refuse_seen, targets
 
 FRACTIONS = (0.75, 0.5, 0.25, 0.125)
 DRAWS = 10
@@ -230,7 +230,9 @@ def _scoring(
     model: Model | FeatureTable, recording: _Recording, setting: settings.Setting
 ) -> Iterator[Callable[[Sequence[Target]], Choice]]:
     """What scores the model on targets cut out of the recording; every layer is extracted once, and read as it fits."""
-    model = reading.as_read(model, recording.scorer)
+    scorer = reading.reader(recording.scorer, model)
+    refuse_seen(scorer, recording.dataset, recording.asked)
+    model = reading.as_read(model, scorer)
     sets = list({target.stimuli.fingerprint: target.stimuli for target in recording.asked}.values())
     setting.progress.stage(f"{recording.shown}: features of {model.spec.id}", sum(len(s.ids) for s in sets))
     reading.extract(model, sets, setting)
@@ -254,9 +256,7 @@ def _scoring(
 
     def scores(layer: LayerSpec, asked: Sequence[Target]) -> list[Score]:
         return [
-            reading.reader(recording.scorer, model).score(
-                represented(layer, t.data.stimulus_ids), t.data, t.split, seed=0, device=setting.device
-            )
+            scorer.score(represented(layer, t.data.stimulus_ids), t.data, t.split, seed=0, device=setting.device)
             for t in asked
         ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -21,7 +20,7 @@ from brainbench.in_context.network import Architecture
 from brainbench.in_context.readout import Reader
 
 SHIPPED = Path(__file__).parent / "checkpoints"
-CARD = ("model", "layer", "side", "architecture", "seen")  # what a card must tell; others are for the reader
+CARD = ("model", "layer", "side", "architecture", "seen", "network")  # what a card must tell; others are for the reader
 SEEN = ("dataset", "subjects", "neuroids", "sha256")
 
 
@@ -30,7 +29,7 @@ class Checkpoint:
     """A reader with the projection that its features go through; `card` says what was seen in training.
 
     The card has `model`, `layer`, `side`, `architecture`, `seen` (`dataset`, `subjects`, `neuroids`, `sha256` of the
-    stimuli), `seed`, `plan` and `command`; the `network` with the hash of its weights, the dataset's content, and the
+    stimuli), the `network` with the hash of its `weights`, `seed`, `plan` and `command`, the dataset's content, and the
     explained variance of held-out neuroids with their names and how many contexts it is the mean over.
     """
 
@@ -58,11 +57,6 @@ def _halved(tensor: Tensor) -> Tensor:
     return half if bool(off <= 2**-10 * tensor.norm()) else tensor
 
 
-def content(name: str) -> str:
-    """The sha256 of the checkpoint's file: its name may be given to another. Raises UnknownNameError as `load` does."""
-    return hashlib.sha256(_path(name).read_bytes()).hexdigest()
-
-
 def _path(name: str) -> Path:
     path = Path(name) if name.endswith(".safetensors") else SHIPPED / f"{name}.safetensors"
     if not path.is_file():
@@ -87,6 +81,7 @@ def _load(path: Path, _version: tuple[int, ...]) -> Checkpoint:
             card = json.loads((file.metadata() or {})["card"])
             state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
         lacking = [key for key in CARD if key not in card] + [key for key in SEEN if key not in card["seen"]]
+        lacking += [] if "weights" in card["network"] else ["network.weights"]
         if lacking:
             raise ValueError(f"its card lacks {', '.join(lacking)}")
         projection = Projection(mean=state.pop("projection.mean"), axes=state.pop("projection.axes"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -182,10 +182,10 @@ class FewShotRidge(_FewShot):
 class InContext(_FewShot):
     """The in-context encoder: a trained network reads the draw and writes each neuroid's readout; nothing is fitted.
 
-    `checkpoint` is a shipped name or a .safetensors file, and the features must be those that it reads (the model
-    `in_context:<checkpoint>`). Without one, the readout is the anchor with equal variances: ridge with a fixed
-    penalty, of any features. `subsets` is test-time ensembling: that many random subsets of a `share` of the draw are
-    read, and their readouts averaged; 0 is the draw itself, read once.
+    `checkpoint` is a shipped name or a .safetensors file, and the features must be those that it reads. Benchmarks name
+    none: each model `in_context:<checkpoint>` is read by its own (`of_model`). Without one, the readout is the anchor
+    with equal variances: ridge with a fixed penalty, of any features. `subsets` is test-time ensembling: that many
+    random subsets of a `share` of the draw are read, and their readouts averaged; 0 is the draw itself, read once.
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
@@ -212,10 +212,20 @@ class InContext(_FewShot):
         """What the checkpoint's training saw (see `in_context.checkpoint.Checkpoint`): nothing without one."""
         return checkpoint.load(self.checkpoint).card["seen"] if self.checkpoint else {}
 
-    @property
-    def content(self) -> str:
-        """The sha256 of the checkpoint: part of a benchmark's identity; empty without one."""
-        return checkpoint.content(self.checkpoint) if self.checkpoint else ""
+    def of_model(self, model: str) -> InContext:
+        """The scorer with the encoder that reads the features of the model with this id.
+
+        Raises NotApplicableError for a model that no encoder was trained on, and for another than `checkpoint`'s.
+        """
+        source, _, name = model.partition(":")
+        if source != "in_context":
+            raise NotApplicableError(
+                f"no in-context encoder reads {model}: train one on a layer of it (`brainbench train in-context "
+                f"--model {model} --layer NAME:grid4 --out F.safetensors ...`), and score in_context:F.safetensors"
+            )
+        if self.checkpoint not in ("", name):
+            raise NotApplicableError(f"the benchmark is for model in_context:{self.checkpoint}, not for {model}")
+        return replace(self, checkpoint=name)
 
     def predictions(self, representation: Representation, context: Tensor, y: Tensor, rows: Tensor) -> Tensor:
         """Raises NotApplicableError for features that the checkpoint does not read."""

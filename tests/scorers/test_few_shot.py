@@ -1,5 +1,6 @@
 """Few-shot readouts: draws, the two variants of ridge, the curve, and the refusal of what a checkpoint has seen."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge as Theirs
 
-from brainbench import datasets
+from brainbench import datasets, models
 from brainbench.analysis.few_shot import few_shot
+from brainbench.analysis.subsampling import subsample
 from brainbench.benchmarks import known
 from brainbench.checks._recording import recording, represented, scored
 from brainbench.core.stimuli import StimulusSet
@@ -16,8 +18,10 @@ from brainbench.errors import InputError, LeakageError, NotApplicableError, Usag
 from brainbench.in_context import checkpoint
 from brainbench.numerics.correlation import pearson
 from brainbench.numerics.representation import Representation
+from brainbench.runner import run
 from brainbench.scorers.few_shot import GRID, FewShotRidge, InContext, _shuffled
-from brainbench.targets import shared, targets
+from brainbench.settings import make_setting
+from brainbench.targets import refuse_seen, shared, targets
 
 
 @pytest.fixture(scope="module")
@@ -118,13 +122,13 @@ def test_a_checkpoint_that_saw_the_subject_or_a_picture_is_refused(what):
         "subjects": [dataset.spec.subjects[0]] if what == "subjects" else [],
         "sha256": shas[:1] if what == "sha256" else [],
     }
-    scorer = FewShotRidge()
-    fake = type("Fake", (), {"spec": scorer.spec, "seen": seen})()
+    found = targets(dataset, [b], FewShotRidge())
+    scorer = type("Trained", (), {"seen": seen})()
     if what == "nothing":
-        assert targets(dataset, [b], fake)
+        refuse_seen(scorer, dataset, found)
     else:
         with pytest.raises(LeakageError, match="trained on"):
-            targets(dataset, [b], fake)
+            refuse_seen(scorer, dataset, found)
 
 
 def test_near_copies_and_other_releases_of_a_recording_count_as_seen(monkeypatch):
@@ -155,17 +159,51 @@ def test_what_makes_no_sense_is_refused(case):
     assert represented(case).n_units
 
 
-def test_another_file_of_the_same_name_is_another_benchmark(tmp_path):
+def test_a_benchmark_is_scored_with_the_encoder_of_the_model(tmp_path):
+    """Features of two checkpoints are equally many: one read by the other's encoder would be a score of nothing."""
+    scorer = InContext(support=20)
+    path = str(tmp_path / "mine.safetensors")
+    assert scorer.of_model("in_context:small") == InContext(support=20, checkpoint="small")
+    assert scorer.of_model(f"in_context:{path}").checkpoint == path
+    with pytest.raises(NotApplicableError, match="for model in_context:small, not"):
+        InContext(support=20, checkpoint="small").of_model(f"in_context:{path}")
+    with pytest.raises(NotApplicableError, match="train one on a layer of it"):
+        scorer.of_model("bundled:efficientnet_lite0")
+    for benchmark in known().values():
+        assert "checkpoint" not in benchmark.params, benchmark.id
+
+
+def test_another_encoder_of_the_same_features_is_another_model(tmp_path):
     path = tmp_path / "mine.safetensors"
-    shipped = (checkpoint.SHIPPED / "small.safetensors").read_bytes()
-    path.write_bytes(shipped)
-    benchmark = known()["cowley2023.V4-fewshot-in_context"]
-    mine = benchmark.model_copy(update={"params": dict(benchmark.params) | {"checkpoint": str(path)}})
-    before = mine.fingerprint
-    path.write_bytes(shipped[:-1] + b"\0")
-    assert mine.fingerprint != before
-    assert "scorer_content" in benchmark.identity
-    assert "scorer_content" not in known()["cowley2023.V4-fewshot-ridge"].identity
+    found = checkpoint.load("small")
+    checkpoint.save(found, path)
+    same = models.load(f"in_context:{path}").spec
+    assert same.weights == models.load("in_context:small").spec.weights
+    reader = deepcopy(found.reader)
+    with torch.no_grad():
+        reader.log_noise += 1
+    checkpoint.save(replace(found, reader=reader), path)
+    assert models.load(f"in_context:{path}").spec.weights != same.weights
+    checkpoint.save(replace(found, card=found.card | {"network": found.card["network"] | {"weights": "0" * 64}}), path)
+    with pytest.raises(InputError, match="was trained on the features of weights 000000000000"):
+        models.load(f"in_context:{path}")
+
+
+def test_what_the_models_encoder_saw_is_no_test(tmp_path):
+    """Which encoder reads is known with the model only."""
+    found = checkpoint.load("small")
+    saw = found.card["seen"] | {"dataset": "insilico", "subjects": ["s1"], "sha256": []}
+    path = tmp_path / "mine.safetensors"
+    checkpoint.save(replace(found, card=found.card | {"seen": saw}), path)
+    few = {"id": "insilico.V4-few", "scorer": "in_context", "params": {"support": 50}, "baselines": ()}
+    benchmark = known()["insilico.V4-ridge"].model_copy(update=few)
+    setting = make_setting(device="cpu", cache_folder=tmp_path / "cache")
+    (entry,) = run(models.load(f"in_context:{path}"), [benchmark], setting)
+    assert entry.status == "failed" and "trained on subjects ['s1']" in entry.reason
+    with pytest.raises(LeakageError, match="trained on"):
+        subsample([models.load(f"in_context:{path}")], benchmark, setting)
+    (entry,) = run(models.load("in_context:small"), [benchmark], setting)
+    assert entry.status == "ok"
 
 
 @pytest.mark.parametrize("dataset", ["cowley2023", "allen2021", "chang2019"])
@@ -174,7 +212,7 @@ def test_both_readouts_of_a_region_are_asked_the_same(dataset):
     assert len(asked) >= 2 and {b.scorer for b in asked.values()} == {"few_shot_ridge", "in_context"}
     for id, benchmark in asked.items():
         other = asked[id.replace("fewshot-in_context", "fewshot-ridge")]
-        assert {**benchmark.params, "checkpoint": "small"} == {**other.params, "checkpoint": "small"}
+        assert benchmark.params == other.params
         same = {"region", "subjects", "sessions", "stimuli", "split", "ceiling"}
         assert benchmark.model_dump(include=same) == other.model_dump(include=same)
 
