@@ -114,6 +114,8 @@ _SMALL = (
     Known("baseline:pixels", "the picture itself, made small", True, ""),
     Known("baseline:gabor", "Gabor energy at several scales and orientations", True, ""),
     Known("in_context:small", "what the shipped in-context encoder reads of EfficientNet-Lite0", True, ""),
+    Known("in_context:small-untrained", "the same of EfficientNet-Lite0 with random weights", True, ""),
+    Known("in_context:small-mobilenetv2", "the same of MobileNetV2", True, ""),
     Known("insilico:cascade", "the hierarchy behind the synthetic dataset: an oracle", True, ""),
     Known("module:PACKAGE.MODULE:CALLABLE", "your own network; the callable returns an nn.Module", True, ""),
     Known("features:FILE.safetensors", "features computed elsewhere, rows named by stimulus id", True, ""),
