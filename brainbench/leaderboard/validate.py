@@ -21,7 +21,7 @@ from brainbench.core.specs import fingerprint
 from brainbench.entry import Entry
 from brainbench.errors import InputError, UsageError
 from brainbench.leaderboard import attestations
-from brainbench.leaderboard.cards import CARD, FEATURES, FIRM, Card, read_card, superseded
+from brainbench.leaderboard.cards import CARD, FEATURES, FIRM, Card, read_card, read_cards, superseded
 from brainbench.leaderboard.rules import broken, stale
 from brainbench.leaderboard.untrusted import (
     FEATURES_BYTES,
@@ -85,11 +85,12 @@ def validate(path: Path, *, against: Path | None = None) -> Report:
         raise UsageError(f"{path} is one submission: what came before is compared with a whole leaderboard")
     report = Report()
     if not is_root(path):
-        _submission(path, report, {})
+        _submission(path, report, {}, set())
         return report
     before = {} if against is None else _hashes(against)
+    past = superseded(read_cards(path / RESULTS))
     for folder in _folders(path / RESULTS, report):
-        _submission(folder, report, before)
+        _submission(folder, report, before, past)
     signers = None if against is None else against / attestations.SIGNERS  # nobody lets himself in
     attested, problems = attestations.read_all(path, signers)
     _among_all(report, before, {where for where, found in attested.items() if found.objection is not None})
@@ -118,7 +119,7 @@ def _folders(results: Path, report: Report) -> list[Path]:
     return found
 
 
-def _submission(folder: Path, report: Report, before: dict[str, str]) -> None:
+def _submission(folder: Path, report: Report, before: dict[str, str], past: set[tuple[str, str]]) -> None:
     files, wrong = files_of(folder, LIMITS)
     report.problems += wrong
     name = shown(folder.name)
@@ -153,7 +154,11 @@ def _submission(folder: Path, report: Report, before: dict[str, str]) -> None:
         if before.get(f"{RESULTS}/{folder.name}/{file}") == submission.sha256[file] and stale(entry):
             report.notes.append(Problem(file=label, message=f"is ranked no more: {stale(entry)}"))
             continue
-        report.problems += [Problem(file=label, field=at, message=why) for at, why in broken(entry, card)]
+        wrong_at = [Problem(file=label, field=at, message=why) for at, why in broken(entry, card)]
+        if (label, submission.sha256[file]) in past:  # of what its benchmark was when something took its place
+            report.notes += [problem for problem in wrong_at if problem.field == "benchmark_fingerprint"]
+            wrong_at = [problem for problem in wrong_at if problem.field != "benchmark_fingerprint"]
+        report.problems += wrong_at
     if not submission.entries and not wrong:
         report.problems.append(Problem(file=name, message="has no entries"))
     report.submissions.append(submission)

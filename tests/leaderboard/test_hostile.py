@@ -259,6 +259,16 @@ def test_a_later_version_of_ones_own_model_supersedes_the_earlier(root, folder, 
     assert sorted(row.unranked for row in rows) == ["", "superseded"]
 
 
+def test_what_something_took_the_place_of_may_be_of_a_benchmark_that_was(root, folder, made):
+    """It stays, as history."""
+    made.edited(folder / V4, benchmark_fingerprint="0" * 64)
+    assert "another one now" in " ".join(problems(root))
+    old = {"path": f"{folder.name}/{V4}", "sha256": hashlib.sha256((folder / V4).read_bytes()).hexdigest()}
+    made.submitted(root, made.entry(raw=0.42, weights="1" * 64), supersedes=[old | {"reason": "of now"}])
+    report = validate(root)
+    assert report.problems == [] and "another one now" in " ".join(map(str, report.notes))
+
+
 def test_entries_of_an_earlier_schema_are_read_forward(root, folder, made, monkeypatch):
     monkeypatch.setitem(MIGRATIONS, 0, lambda old: {k: v for k, v in old.items() if k != "colour"})
     made.edited(folder / V4, schema_version=0, colour="red")
