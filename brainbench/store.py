@@ -27,6 +27,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from brainbench.core.modes import mode_of_umask
 from brainbench.core.specs import fingerprint
 from brainbench.errors import ResourceError
 
@@ -73,11 +74,8 @@ class Store:
         self._clear()
         temporary = self._temporary()  # not in the folder, which another process may take away
         try:
-            temporary.touch()
-            mode = temporary.stat().st_mode  # as the umask has it: safetensors makes files for their owner alone
-            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
-            with contextlib.suppress(OSError):  # not every file system has modes
-                temporary.chmod(mode)
+            with mode_of_umask(temporary):
+                save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
             digest = _sha256(temporary)
             blob = f"{digest}.safetensors"
             size = temporary.stat().st_size

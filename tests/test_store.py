@@ -13,6 +13,8 @@ from safetensors import SafetensorError
 
 import brainbench.store
 from brainbench.errors import ResourceError
+from brainbench.in_context import checkpoint
+from brainbench.models.features_file import write_features
 from brainbench.store import LEFT_BEHIND_S, Store
 
 KEY = {"kind": "features", "layers": ["a"], "n": 3}
@@ -190,14 +192,17 @@ def test_a_process_with_no_file_handle_left_loses_nothing_that_it_has_read_befor
     assert store.get(KEY) is not None
 
 
-def test_who_may_read_an_entry_is_for_the_umask_to_say(tmp_path):
+def test_who_may_read_a_file_is_for_the_umask_to_say(tmp_path):
     """A blob for its owner alone would be of no use in a folder that a lab shares."""
     before = os.umask(0o027)
     try:
         Store(tmp_path).put(KEY, {"a": np.ones(1)}, {})
+        write_features(tmp_path / "features.safetensors", {"a": np.ones((2, 1))}, ["s1", "s2"])
+        checkpoint.save(checkpoint.load("small"), tmp_path / "encoder.safetensors")
     finally:
         os.umask(before)
-    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("*/*/*")} == {0o640}
+    files = [*tmp_path.glob("*/*/*"), *tmp_path.glob("*.safetensors")]
+    assert len(files) == 4 and {path.stat().st_mode & 0o777 for path in files} == {0o640}
 
 
 @pytest.mark.parametrize("number", range(4), ids=["before-blob", "after-blob", "before-entry", "after-entry"])

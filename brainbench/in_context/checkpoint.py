@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from brainbench.core.modes import mode_of_umask
 from brainbench.errors import InputError, UnknownNameError, UsageError
 from brainbench.in_context.fields import between_axes
 from brainbench.in_context.material import Projection
@@ -46,7 +47,8 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
     stored = {name: _halved(tensor.detach().cpu()).contiguous() for name, tensor in state.items()}
-    save_file(stored, temporary, metadata={"card": json.dumps(card, sort_keys=True)})
+    with mode_of_umask(temporary):
+        save_file(stored, temporary, metadata={"card": json.dumps(card, sort_keys=True)})
     temporary.replace(path)
 
 

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from brainbench.core.arrays import take
+from brainbench.core.modes import mode_of_umask
 from brainbench.core.specs import LayerSpec, ModelSpec, Preprocessing, fingerprint
 from brainbench.errors import InputError, UnknownNameError, UsageError, listed
 from brainbench.models._weights import sha256_of
@@ -103,7 +104,8 @@ def write_features(
     """
     tensors, metadata = _packed(features, stimulus_ids, facts)
     _table(tensors, metadata, path.stem, f"what was to be written to {path}")
-    save_file(tensors, path, metadata)
+    with mode_of_umask(path):
+        save_file(tensors, path, metadata)
 
 
 def _packed(
