@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 GROUP = "brainbench.data"  # entry points whose value is a package with folders `benchmarks` and `data_manifests`
 
 
-def tomls(name: str) -> list[Path]:
+@cache  # asking for entry points reads a file of every installed package, and every score asks
+def tomls(name: str) -> tuple[Path, ...]:
     """The TOML files of folder `benchmarks` or `data_manifests`: this installation's, then those of other packages."""
     here = Path(__file__).parent
     packed = here / "_data" / name
@@ -18,4 +20,4 @@ def tomls(name: str) -> list[Path]:
         spec = find_spec(point.value)
         if spec is not None:
             folders += [Path(place) / name for place in spec.submodule_search_locations or ()]
-    return [path for folder in folders for path in sorted(folder.glob("*.toml"))]
+    return tuple(path for folder in folders for path in sorted(folder.glob("*.toml")))

@@ -53,7 +53,7 @@ def few_shots(
     from brainbench import datasets, reading, settings
     from brainbench.analysis.few_shot import few_shot
     from brainbench.core.score import normalized
-    from brainbench.in_context import checkpoint
+    from brainbench.models.in_context import EncodedNetwork
     from brainbench.scorers.few_shot import FewShotRidge, InContext
     from brainbench.scorers.ridge import Ridge
     from brainbench.targets import refuse_seen, targets
@@ -62,11 +62,8 @@ def few_shots(
     if len(chosen) != 1:
         raise UsageError(f"{benchmark!r} stands for {len(chosen)} benchmarks: name one")
     asked = chosen[0].model_copy(update={"ceiling": "split_half"} | ({"subjects": (subject,)} if subject else {}))
-    source, _, name = model.partition(":")
-    encoder = InContext(checkpoint=name) if source == "in_context" else None
     dataset: Any = datasets.load(asked.dataset, roots)
     found = targets(dataset, [asked], FewShotRidge())
-    refuse_seen(encoder, dataset, found)
     if len(found) != 1:
         raise UsageError(
             f"{asked.id} has {len(found)} sets of neuroids with stimuli of their own: name one --subject of "
@@ -77,16 +74,19 @@ def few_shots(
         raise UsageError(f"{asked.id} has a time axis: readouts from few stimuli are of neuroids without one")
     setting = settings.make_setting(roots=roots, device=device, progress=progress)
 
-    def features(name: str, layer: str | None) -> Any:
-        loaded = load_model(name, layers=layer, roots=roots)
-        if len(loaded.spec.layers) != 1:
-            raise UsageError(f"{name} has {len(loaded.spec.layers)} layers: name one, --layer NAME")
-        return reading.read(loaded, target.stimuli, setting)[0]
+    def loaded(name: str, layer: str | None) -> Any:
+        one = load_model(name, layers=layer, roots=roots)
+        if len(one.spec.layers) != 1:
+            raise UsageError(f"{name} has {len(one.spec.layers)} layers: name one, --layer NAME")
+        return one
 
-    own = base = features(model, layer)
+    read = loaded(model, layer)
+    encoder = InContext().of_model(read) if isinstance(read, EncodedNetwork) else None
+    refuse_seen(encoder, dataset, found)
+    own = base = reading.read(read, target.stimuli, setting)[0]
     if encoder is not None:
-        card = checkpoint.load(name).card
-        base = features(card["model"], card["layer"])
+        card = read.encoder.card
+        base = reading.read(loaded(card["model"], card["layer"]), target.stimuli, setting)[0]
     readouts: dict[str, Any] = {
         REFERENCE: (FewShotRidge(), base),
         "fold-averaged": (FewShotRidge(variant="fold_averaged"), base),

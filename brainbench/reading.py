@@ -71,9 +71,8 @@ def reader(scorer: Any, model: Model | FeatureTable) -> Any:
     """The scorer for this model: a recording has the noise already that a scorer may give to models, and an in-context
     encoder reads one network's features alone. Raises NotApplicableError where none reads this model's.
     """
-    if isinstance(model, Recorded):
-        return getattr(scorer, "of_recording", scorer)
-    return scorer.of_model(model.spec.id) if hasattr(scorer, "of_model") else scorer
+    scorer = scorer.of_model(model) if hasattr(scorer, "of_model") else scorer
+    return getattr(scorer, "of_recording", scorer) if isinstance(model, Recorded) else scorer
 
 
 def read(model: Model | FeatureTable, stimuli: StimulusSet, setting: Setting) -> list[Representation]:

@@ -229,7 +229,7 @@ def refuse_seen(scorer: Any, dataset: Any, found: Iterable[Target]) -> None:
         people, n_pictures = shared(dataset, target, seen["dataset"], seen["subjects"], seen["sha256"])
         if people or n_pictures:
             raise LeakageError(
-                f"the checkpoint was trained on subjects {people} and {n_pictures} pictures of this benchmark: a score "
+                f"the encoder was trained on subjects {people} and {n_pictures} pictures of this benchmark: a score "
                 "on them would rank what it remembers. Train another with --unseen."
             )
 

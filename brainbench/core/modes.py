@@ -9,9 +9,15 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def mode_of_umask(path: Path) -> Iterator[None]:
-    """`path`, which is written inside, has the mode it had before; a new file that of any new file."""
+    """What writes to `path` keeps its mode; a new file has that of any new file, and is gone if writing fails."""
+    new = not path.exists()
     path.touch()
     mode = path.stat().st_mode
-    yield
+    try:
+        yield
+    except BaseException:
+        if new:
+            path.unlink(missing_ok=True)
+        raise
     with contextlib.suppress(OSError):  # not every file system has them
         path.chmod(mode)

@@ -3,7 +3,7 @@
 `against` is the leaderboard as it was before. No file of it is deleted (but features that scores alone supersede), and
 one that is changed, the card's weightiest fields included, is named by a card in `[[supersedes]]`, with its sha256 and
 the reason. Who may do so is not for a program to know: each such line, and each changed field of a card, is noted for
-a maintainer to see.
+a maintainer to see. Without `against`, what a card supersedes is taken for history: its benchmark may have changed.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def validate(path: Path, *, against: Path | None = None) -> Report:
         _submission(path, report, {}, set())
         return report
     before = {} if against is None else _hashes(against)
-    past = superseded(read_cards(path / RESULTS))
+    past = superseded(read_cards(path / RESULTS)) if against is None else set()  # else `before` knows what stood
     for folder in _folders(path / RESULTS, report):
         _submission(folder, report, before, past)
     signers = None if against is None else against / attestations.SIGNERS  # nobody lets himself in
@@ -154,11 +154,11 @@ def _submission(folder: Path, report: Report, before: dict[str, str], past: set[
         if before.get(f"{RESULTS}/{folder.name}/{file}") == submission.sha256[file] and stale(entry):
             report.notes.append(Problem(file=label, message=f"is ranked no more: {stale(entry)}"))
             continue
-        wrong_at = [Problem(file=label, field=at, message=why) for at, why in broken(entry, card)]
-        if (label, submission.sha256[file]) in past:  # of what its benchmark was when something took its place
-            report.notes += [problem for problem in wrong_at if problem.field == "benchmark_fingerprint"]
-            wrong_at = [problem for problem in wrong_at if problem.field != "benchmark_fingerprint"]
-        report.problems += wrong_at
+        found = list(broken(entry, card))
+        if (label, submission.sha256[file]) in past and found == [("benchmark_fingerprint", stale(entry))]:
+            report.notes.append(Problem(file=label, message=f"is history: {stale(entry)}"))
+            continue
+        report.problems += [Problem(file=label, field=at, message=why) for at, why in found]
     if not submission.entries and not wrong:
         report.problems.append(Problem(file=name, message="has no entries"))
     report.submissions.append(submission)

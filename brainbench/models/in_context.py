@@ -1,18 +1,20 @@
 """`in_context:<checkpoint>`: the features that an in-context encoder reads, its network through its projection.
 
-The encoder is part of the model: another one on the same features is another model.
+The encoder is part of the model: another one on the same features, or one that saw other neuroids, is another model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from brainbench import models
 from brainbench.core.protocols import Model
-from brainbench.errors import InputError
+from brainbench.core.specs import fingerprint, plain
+from brainbench.errors import InputError, UsageError
 from brainbench.in_context import checkpoint
 from brainbench.models._pooling import pool, prefix_of
 from brainbench.models.module import Network, network
@@ -43,30 +45,44 @@ class _Projected(nn.Module):
         return projected
 
 
-def load(name: str, *, layers: Sequence[str] | None = None) -> Network:
-    """The features of this checkpoint, and its reader.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedNetwork(Network):
+    """The features that `encoder` reads, with it."""
 
-    Raises as `checkpoint.load` and the network's own source do, and InputError where that network has other weights
-    than the one the encoder was trained on.
+    encoder: checkpoint.Checkpoint
+
+
+def load(name: str, *, layers: Sequence[str] | None = None) -> EncodedNetwork:
+    """The features of this checkpoint, and its encoder.
+
+    Raises as `checkpoint.load` and the network's own source do, InputError where that network is not the one that the
+    encoder was trained on, and UsageError for layers but the one that it reads.
     """
+    if layers is not None and list(layers) not in (["features"], ["features:flatten"]):
+        raise UsageError(f"in_context:{name} is read at its layer 'features' alone; got {', '.join(layers)}")
     found = checkpoint.load(name)
     layer, _, pooling = found.card["layer"].partition(":")
     base = models.load(found.card["model"], layers=[found.card["layer"]])
     assert isinstance(base, Model)
-    trained_on = found.card["network"]["weights"]
-    if base.spec.weights != trained_on:
+    now, then = plain(base.spec), found.card["network"]
+    changed = [fact for fact in ("weights", "source", "preprocessing") if now[fact] != then.get(fact)]
+    if changed:
         raise InputError(
-            f"{base.spec.id} has weights {base.spec.weights[:12]} here; the encoder {name} was trained on the features "
-            f"of weights {trained_on[:12]}: install what it was then (the checkpoint's card says), or train it again"
+            f"the encoder {name} was trained on another {base.spec.id} than the one here ({' and '.join(changed)} "
+            "differ): install what it was then (the checkpoint's card says), or train it again"
         )
     module = _Projected(base.build(), layer, pooling, found).eval()
+    own = base.spec.preprocessing.code  # the user's, which facts do not tell
     with torch.no_grad():
-        return network(
+        made = network(
             module,
             id=f"in_context:{name}",
             source="in_context",
-            preprocess=base.spec.preprocessing,
-            layers=layers or ["features:flatten"],
+            preprocess=base.preprocess if own else base.spec.preprocessing,
+            layers=["features:flatten"],
             training_data=f"{base.spec.training_data}; projection fitted to stimuli of {found.card['seen']['dataset']}",
             licence=base.spec.licence,
         )
+    facts = fingerprint({fact: found.card[fact] for fact in checkpoint.CARD})
+    spec = replace(made.spec, source=f"in_context, card {facts[:16]}", preprocessing=base.spec.preprocessing)
+    return EncodedNetwork(spec=spec, module=made.module, see=made.see, encoder=found)

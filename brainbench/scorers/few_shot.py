@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -182,10 +182,11 @@ class FewShotRidge(_FewShot):
 class InContext(_FewShot):
     """The in-context encoder: a trained network reads the draw and writes each neuroid's readout; nothing is fitted.
 
-    `checkpoint` is a shipped name or a .safetensors file, and the features must be those that it reads. Benchmarks name
-    none: each model `in_context:<checkpoint>` is read by its own (`of_model`). Without one, the readout is the anchor
-    with equal variances: ridge with a fixed penalty, of any features. `subsets` is test-time ensembling: that many
-    random subsets of a `share` of the draw are read, and their readouts averaged; 0 is the draw itself, read once.
+    `encoder` is a shipped name, a .safetensors file or a checkpoint in memory, and the features must be those that it
+    reads. A benchmark names none: each model `in_context:NAME` is read by its own (`of_model`). Without one, in direct
+    use alone, the readout is the anchor with equal variances: ridge with a fixed penalty, of any features. `subsets` is
+    test-time ensembling: that many random subsets of a `share` of the draw are read, and their readouts averaged; 0 is
+    the draw itself, read once.
     """
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
@@ -194,10 +195,10 @@ class InContext(_FewShot):
         scale="r",
         requires="responses",
         trains=True,
-        # without a checkpoint; one reads the components that it was trained on, in their order
+        # without an encoder; one reads the components that it was trained on, in their order
         invariances=("scale", "rotation", "translation", "unit-permutation"),
     )
-    checkpoint: str = ""
+    encoder: str | checkpoint.Checkpoint = ""
     subsets: int = 0
     share: float = 0.9
 
@@ -209,33 +210,40 @@ class InContext(_FewShot):
 
     @property
     def seen(self) -> dict[str, object]:
-        """What the checkpoint's training saw (see `in_context.checkpoint.Checkpoint`): nothing without one."""
-        return checkpoint.load(self.checkpoint).card["seen"] if self.checkpoint else {}
+        """What the encoder's training saw (see `in_context.checkpoint.Checkpoint`): nothing without one."""
+        return self._checkpoint.card["seen"] if self.encoder else {}
 
-    def of_model(self, model: str) -> InContext:
-        """The scorer with the encoder that reads the features of the model with this id.
+    @property
+    def _checkpoint(self) -> checkpoint.Checkpoint:
+        return checkpoint.load(self.encoder) if isinstance(self.encoder, str) else self.encoder
 
-        Raises NotApplicableError for a model that no encoder was trained on, and for another than `checkpoint`'s.
+    def of_model(self, model: Any) -> InContext:
+        """The scorer with the encoder of this model.
+
+        Raises NotApplicableError for a model without one, UsageError where the scorer has an encoder: a benchmark's would
+        read the features of another's.
         """
-        source, _, name = model.partition(":")
-        if source != "in_context":
-            raise NotApplicableError(
-                f"no in-context encoder reads {model}: train one on a layer of it (`brainbench train in-context "
-                f"--model {model} --layer NAME:grid4 --out F.safetensors ...`), and score in_context:F.safetensors"
+        if self.encoder:
+            raise UsageError(
+                "a benchmark names no encoder, for each model in_context:NAME brings its own: leave it out"
             )
-        if self.checkpoint not in ("", name):
-            raise NotApplicableError(f"the benchmark is for model in_context:{self.checkpoint}, not for {model}")
-        return replace(self, checkpoint=name)
+        own = getattr(model, "encoder", None)
+        if not isinstance(own, checkpoint.Checkpoint):
+            raise NotApplicableError(
+                f"{model.spec.id} has no in-context encoder: `brainbench train in-context` trains one for a layer of a "
+                "network (docs/in_context.md)"
+            )
+        return replace(self, encoder=own)
 
     def predictions(self, representation: Representation, context: Tensor, y: Tensor, rows: Tensor) -> Tensor:
-        """Raises NotApplicableError for features that the checkpoint does not read."""
-        if not self.checkpoint:
+        """Raises NotApplicableError for features that the encoder does not read."""
+        if not self.encoder:
             return self._without(representation, context, y, rows)
-        reader = checkpoint.load(self.checkpoint).reader.to(y.device)
+        reader = self._checkpoint.reader.to(y.device)
         if representation.features is None or representation.n_units != reader.n_anchored:
             raise NotApplicableError(
-                f"checkpoint {self.checkpoint!r} reads the {reader.n_anchored} features of model "
-                f"in_context:{self.checkpoint}; these are {representation.n_units} of another"
+                f"the encoder reads {reader.n_anchored} features, those of a model in_context:NAME; these are "
+                f"{representation.n_units} of another"
             )
         x = representation.features.float()
         if not self.subsets:

@@ -259,14 +259,23 @@ def test_a_later_version_of_ones_own_model_supersedes_the_earlier(root, folder, 
     assert sorted(row.unranked for row in rows) == ["", "superseded"]
 
 
-def test_what_something_took_the_place_of_may_be_of_a_benchmark_that_was(root, folder, made):
-    """It stays, as history."""
-    made.edited(folder / V4, benchmark_fingerprint="0" * 64)
-    assert "another one now" in " ".join(problems(root))
-    old = {"path": f"{folder.name}/{V4}", "sha256": hashlib.sha256((folder / V4).read_bytes()).hexdigest()}
-    made.submitted(root, made.entry(raw=0.42, weights="1" * 64), supersedes=[old | {"reason": "of now"}])
-    report = validate(root)
-    assert report.problems == [] and "another one now" in " ".join(map(str, report.notes))
+def test_what_something_took_the_place_of_may_be_of_a_benchmark_that_was(tmp_path, root, folder, made):
+    """It stays, as history; what is new and stale is none, and what is wrong beside stays wrong."""
+    before = shutil.copytree(root, tmp_path / "before")
+    sha = lambda: hashlib.sha256((folder / V4).read_bytes()).hexdigest()  # noqa: E731
+    old = {"path": f"{folder.name}/{V4}", "reason": "of now"}
+    for change in ({"benchmark_fingerprint": "0" * 64}, {"reason": "\u202ex"}, {"model_identity": {}}):
+        made.edited(folder / V4, **change)
+        assert problems(root)
+        made.submitted(root, made.entry(raw=0.42, weights="1" * 64), supersedes=[old | {"sha256": sha()}])
+        report = validate(root)
+        if "benchmark_fingerprint" in change:
+            assert report.problems == [] and "is history: the benchmark is another one" in " ".join(
+                map(str, report.notes)
+            )
+        else:
+            assert report.problems
+        assert any("another one now" in problem or "changed" in problem for problem in problems(root, against=before))
 
 
 def test_entries_of_an_earlier_schema_are_read_forward(root, folder, made, monkeypatch):

@@ -7,20 +7,25 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import Ridge as Theirs
+from torch import nn
 
 from brainbench import datasets, models
 from brainbench.analysis.few_shot import few_shot
 from brainbench.analysis.subsampling import subsample
 from brainbench.benchmarks import known
 from brainbench.checks._recording import recording, represented, scored
+from brainbench.core.specs import Preprocessing
 from brainbench.core.stimuli import StimulusSet
 from brainbench.errors import InputError, LeakageError, NotApplicableError, UsageError
+from brainbench.few_shots import few_shots
 from brainbench.in_context import checkpoint
+from brainbench.models.module import wrap
 from brainbench.numerics.correlation import pearson
 from brainbench.numerics.representation import Representation
-from brainbench.runner import run
+from brainbench.reading import read
+from brainbench.runner import control, run
 from brainbench.scorers.few_shot import GRID, FewShotRidge, InContext, _shuffled
-from brainbench.settings import make_setting
+from brainbench.settings import Silent, make_setting
 from brainbench.targets import refuse_seen, shared, targets
 
 
@@ -159,51 +164,101 @@ def test_what_makes_no_sense_is_refused(case):
     assert represented(case).n_units
 
 
-def test_a_benchmark_is_scored_with_the_encoder_of_the_model(tmp_path):
-    """Features of two checkpoints are equally many: one read by the other's encoder would be a score of nothing."""
-    scorer = InContext(support=20)
-    path = str(tmp_path / "mine.safetensors")
-    assert scorer.of_model("in_context:small") == InContext(support=20, checkpoint="small")
-    assert scorer.of_model(f"in_context:{path}").checkpoint == path
-    with pytest.raises(NotApplicableError, match="for model in_context:small, not"):
-        InContext(support=20, checkpoint="small").of_model(f"in_context:{path}")
-    with pytest.raises(NotApplicableError, match="train one on a layer of it"):
-        scorer.of_model("bundled:efficientnet_lite0")
-    for benchmark in known().values():
-        assert "checkpoint" not in benchmark.params, benchmark.id
+FEW = known()["insilico.V4-ridge"].model_copy(
+    update={"id": "insilico.V4-few", "scorer": "in_context", "params": {"support": 50}, "baselines": ()}
+)
 
 
-def test_another_encoder_of_the_same_features_is_another_model(tmp_path):
-    path = tmp_path / "mine.safetensors"
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    return make_setting(device="cpu", cache_folder=tmp_path_factory.mktemp("cache"))
+
+
+def saved(path, **card):
+    """The shipped encoder in a file, with other facts on its card."""
     found = checkpoint.load("small")
-    checkpoint.save(found, path)
-    same = models.load(f"in_context:{path}").spec
-    assert same.weights == models.load("in_context:small").spec.weights
-    reader = deepcopy(found.reader)
+    checkpoint.save(replace(found, card=found.card | card), path)
+    return models.load(f"in_context:{path}")
+
+
+def test_a_benchmark_is_scored_with_the_encoder_of_the_model(tmp_path, setting):
+    """Features of two checkpoints are equally many: one read by the other's encoder would be a score of nothing."""
+    path = tmp_path / "mine.safetensors"
+    other = deepcopy(checkpoint.load("small"))
+    with torch.no_grad():
+        other.reader.log_noise += 4
+    checkpoint.save(other, path)
+    mine, shipped = models.load(f"in_context:{path}"), models.load("in_context:small")
+    path.unlink()  # a model is what was loaded, whatever becomes of the file
+    raw = [run(model, [FEW], setting)[0].raw for model in (shipped, mine)]
+    target = targets(datasets.load("insilico", {}), [FEW], FewShotRidge())[0]
+    features = read(shipped, target.stimuli, setting)[0]
+    for encoder, expected in zip(("small", other), raw):
+        columns = InContext(support=50, encoder=encoder).score(
+            features, target.data, target.split, seed=0, device="cpu"
+        )
+        assert abs(np.nanmedian(columns.raw) - expected) < 0.05
+    assert raw[0] - raw[1] > 0.05
+    assert mine.spec != shipped.spec
+
+
+def test_models_without_an_encoder_are_not_applicable(setting):
+    """No pictures, and no recording of responses, is read by an encoder of something else, or by none."""
+    for name in ("baseline:pixels", "recording:insilico.IT"):
+        (entry,) = run(models.load(name), [FEW], setting)
+        assert entry.status == "not_applicable" and "has no in-context encoder" in entry.reason
+        with pytest.raises(NotApplicableError, match="has no in-context encoder"):
+            control(models.load(name), [FEW], setting, seed=0)
+    impostor = wrap(
+        nn.Sequential(nn.Flatten()), preprocess=Preprocessing(resize_px=8, crop_px=8), name="in_context:small"
+    )
+    with pytest.raises(NotApplicableError, match="has no in-context encoder"):
+        InContext().of_model(impostor)
+    with pytest.raises(UsageError, match="brings its own"):
+        InContext(encoder="small").of_model(models.load("in_context:small"))
+    assert not any("encoder" in benchmark.params for benchmark in known().values())
+
+
+def test_all_that_an_encoder_is_and_saw_is_the_models_identity(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    shipped, card = models.load("in_context:small").spec, checkpoint.load("small").card
+    assert replace(saved(path).spec, id=shipped.id) == shipped
+    more = saved(path, seen=card["seen"] | {"subjects": ["WE", "PE"]}).spec
+    assert more.weights == shipped.weights and more.source != shipped.source
+    reader = deepcopy(checkpoint.load("small").reader)
     with torch.no_grad():
         reader.log_noise += 1
-    checkpoint.save(replace(found, reader=reader), path)
-    assert models.load(f"in_context:{path}").spec.weights != same.weights
-    checkpoint.save(replace(found, card=found.card | {"network": found.card["network"] | {"weights": "0" * 64}}), path)
-    with pytest.raises(InputError, match="was trained on the features of weights 000000000000"):
-        models.load(f"in_context:{path}")
+    checkpoint.save(replace(checkpoint.load("small"), reader=reader), path)
+    assert models.load(f"in_context:{path}").spec.weights != shipped.weights
 
 
-def test_what_the_models_encoder_saw_is_no_test(tmp_path):
-    """Which encoder reads is known with the model only."""
-    found = checkpoint.load("small")
-    saw = found.card["seen"] | {"dataset": "insilico", "subjects": ["s1"], "sha256": []}
+@pytest.mark.parametrize("fact", ["weights", "source", "preprocessing"])
+def test_an_encoder_is_refused_where_its_network_is_another(tmp_path, fact):
+    network = checkpoint.load("small").card["network"]
+    with pytest.raises(InputError, match=f"than the one here \\({fact} differ"):
+        saved(tmp_path / "mine.safetensors", network=network | {fact: "another"})
+
+
+def test_an_encoder_reads_one_layer():
+    assert models.load("in_context:small", layers=["features:flatten"]).spec == models.load("in_context:small").spec
+    with pytest.raises(UsageError, match="at its layer 'features' alone"):
+        models.load("in_context:small", layers=["base.blocks.4:mean"])
+
+
+def test_what_the_models_encoder_saw_is_no_test(tmp_path, setting):
+    """Which encoder reads is known with the model only; what was scored before it saw the subject does not count."""
     path = tmp_path / "mine.safetensors"
-    checkpoint.save(replace(found, card=found.card | {"seen": saw}), path)
-    few = {"id": "insilico.V4-few", "scorer": "in_context", "params": {"support": 50}, "baselines": ()}
-    benchmark = known()["insilico.V4-ridge"].model_copy(update=few)
-    setting = make_setting(device="cpu", cache_folder=tmp_path / "cache")
-    (entry,) = run(models.load(f"in_context:{path}"), [benchmark], setting)
-    assert entry.status == "failed" and "trained on subjects ['s1']" in entry.reason
-    with pytest.raises(LeakageError, match="trained on"):
-        subsample([models.load(f"in_context:{path}")], benchmark, setting)
-    (entry,) = run(models.load("in_context:small"), [benchmark], setting)
+    (entry,) = run(saved(path), [FEW], setting)
     assert entry.status == "ok"
+    model = saved(path, seen={"dataset": "insilico", "subjects": ["s1"], "neuroids": [], "sha256": []})
+    (entry,) = run(model, [FEW], setting)
+    assert entry.status == "failed" and "trained on subjects ['s1']" in entry.reason
+    for leak in (
+        lambda: subsample([model], FEW, setting),
+        lambda: few_shots(model.spec.id, "insilico.V4-ridge", [20], subject="s1", roots={}, progress=Silent),
+    ):
+        with pytest.raises(LeakageError, match="trained on subjects"):
+            leak()
 
 
 @pytest.mark.parametrize("dataset", ["cowley2023", "allen2021", "chang2019"])
@@ -219,5 +274,5 @@ def test_both_readouts_of_a_region_are_asked_the_same(dataset):
 
 def test_features_of_another_network_are_not_applicable_to_a_checkpoint(case):
     """An entry then says so, and a run of all benchmarks is no failure."""
-    with pytest.raises(NotApplicableError, match="reads the 384 features of model in_context:small"):
-        scored(InContext(support=20, checkpoint="small"), case)
+    with pytest.raises(NotApplicableError, match="reads 384 features, those of a model in_context:NAME"):
+        scored(InContext(support=20, encoder="small"), case)
