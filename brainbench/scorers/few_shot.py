@@ -220,13 +220,11 @@ class InContext(_FewShot):
     def of_model(self, model: Any) -> InContext:
         """The scorer with the encoder of this model.
 
-        Raises NotApplicableError for a model without one, UsageError where the scorer has an encoder: a benchmark's would
-        read the features of another's.
+        Raises NotApplicableError for a model without one, UsageError where the scorer has one: it would read the
+        features of another's.
         """
         if self.encoder:
-            raise UsageError(
-                "a benchmark names no encoder, for each model in_context:NAME brings its own: leave it out"
-            )
+            raise UsageError("a benchmark names no encoder: each model in_context:NAME brings its own")
         own = getattr(model, "encoder", None)
         if not isinstance(own, checkpoint.Checkpoint):
             raise NotApplicableError(

@@ -209,9 +209,8 @@ def test_models_without_an_encoder_are_not_applicable(setting):
         assert entry.status == "not_applicable" and "has no in-context encoder" in entry.reason
         with pytest.raises(NotApplicableError, match="has no in-context encoder"):
             control(models.load(name), [FEW], setting, seed=0)
-    impostor = wrap(
-        nn.Sequential(nn.Flatten()), preprocess=Preprocessing(resize_px=8, crop_px=8), name="in_context:small"
-    )
+    net, see = nn.Sequential(nn.Conv2d(3, 4, 8)), Preprocessing(resize_px=8, crop_px=8)
+    impostor = wrap(net, preprocess=see, name="in_context:small")
     with pytest.raises(NotApplicableError, match="has no in-context encoder"):
         InContext().of_model(impostor)
     with pytest.raises(UsageError, match="brings its own"):
