@@ -234,7 +234,7 @@ def test_the_leaderboard_has_an_entry_for_all_that_its_list_asks():
 
 
 def test_readme_counts_what_is_there():
-    entries = [entry for path in REPOSITORY.glob("leaderboard/results/*/*.json") for entry in read(path)]
+    entries = [row.entry for row in read_board(REPOSITORY / "leaderboard").rows if row.unranked != "superseded"]
     of = {entry.benchmark.partition(".")[0]: set() for entry in entries}
     for entry in entries:
         of[entry.benchmark.partition(".")[0]].add(entry.benchmark)
