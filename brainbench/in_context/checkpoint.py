@@ -83,7 +83,7 @@ def _load(path: Path, _version: tuple[int, ...]) -> Checkpoint:
             card = json.loads((file.metadata() or {})["card"])
             state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
         lacking = [key for key in CARD if key not in card] + [key for key in SEEN if key not in card["seen"]]
-        lacking += [] if "weights" in card["network"] else ["network.weights"]
+        lacking += [] if "weights" in card.get("network", {}) else ["network.weights"]
         if lacking:
             raise ValueError(f"its card lacks {', '.join(lacking)}")
         projection = Projection(mean=state.pop("projection.mean"), axes=state.pop("projection.axes"))

@@ -176,6 +176,7 @@ def test_a_checkpoint_comes_back_as_it_was_but_for_half_precision(stuff, tmp_pat
         "side": 2,
         "model": "m",
         "layer": "l:grid2",
+        "network": {"weights": "0" * 64},
         "seen": {"dataset": "x", "subjects": ["a"], "neuroids": [], "sha256": []},
     }
     checkpoint.save(checkpoint.Checkpoint(reader=reader, projection=stuff[1], card=card), path)

@@ -67,7 +67,9 @@ def scored(path: str, n: int, p: int, t: int, max_memory: float) -> dict[str, fl
             ceilings={"none": Ceiling(value=np.full(t, np.nan), scale="r2", method="none", reason=("none",) * t)},
         )
         benchmark = known()["insilico.V1-ridge"].model_copy(update={"ceiling": "none"})
-        group = SimpleNamespace(asked=[target], scorer=Ridge(), shown="big (synthetic)", benchmarks=[benchmark])
+        group = SimpleNamespace(
+            dataset=None, asked=[target], scorer=Ridge(), shown="big (synthetic)", benchmarks=[benchmark]
+        )
         model = FeatureTable.from_arrays({"layer": features}, ids, "random")
         setting = settings.make_setting(device="cpu", cache_folder=Path(folder) / "cache", max_memory=max_memory)
         before = peak_gb()
