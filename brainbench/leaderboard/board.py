@@ -49,6 +49,11 @@ class Row:
         """How far the score was checked."""
         return self.attested.trust if self.published else UNPUBLISHED
 
+    @property
+    def past(self) -> bool:
+        """Whether another entry took its place: it is history, and in no summary."""
+        return self.unranked == "superseded"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
@@ -247,7 +252,7 @@ def _unplaced(rows: Sequence[Row], groups: Sequence[list[Row]], placed: set[str]
     recordings = {_recording(group[0]) for group in groups}
     found: dict[str, str] = {}
     for row in rows:
-        if not placed or row.folder in placed | found.keys():
+        if not placed or row.past or row.folder in placed | found.keys():
             continue
         counted = [group[0] for group in groups if any(one.folder == row.folder for one in group)]
         lacking = sorted(recordings - {_recording(one) for one in counted})

@@ -120,7 +120,7 @@ def replicates(rows: Sequence[Row], most: int) -> dict[str, Any]:
 
 def _several(rows: Sequence[Row]) -> list[int]:
     """The numbers of rows with a score, of benchmarks where another row has one."""
-    scored = [number for number, row in enumerate(rows) if row.entry.status == "ok" and row.unranked != "superseded"]
+    scored = [number for number, row in enumerate(rows) if row.entry.status == "ok" and not row.past]
     count: dict[str, int] = {}
     for number in scored:
         key = _benchmark(rows[number])
@@ -255,8 +255,8 @@ def _rendered(board: Board, data: dict[str, Any], held: dict[str, Any], script: 
         standings=[(models[s.folder], s) for s in board.standings],
         unplaced=[(models[folder], why) for folder, why in board.unplaced.items()],
         unpublished=[model for model in models.values() if not model["published"]],
-        n_models=len(models),
-        n_rows=len(board.rows),
+        n_models=len({row.folder for row in board.rows if not row.past}),
+        n_rows=sum(not row.past for row in board.rows),
         n_benchmarks=board.n_benchmarks,
         n_recordings=board.n_recordings,
         version=version("brainbench"),

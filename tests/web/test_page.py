@@ -15,7 +15,7 @@ from brainbench.entry import Baseline
 from brainbench.leaderboard import pages
 from brainbench.leaderboard.attestations import Attestation, Attested
 from brainbench.leaderboard.board import Row, board
-from brainbench.leaderboard.cards import Card
+from brainbench.leaderboard.cards import Card, Superseded
 
 pytestmark = [pytest.mark.web, pytest.mark.enable_socket]
 _spec = importlib.util.spec_from_file_location("made", Path(__file__).parents[1] / "leaderboard" / "made.py")
@@ -134,6 +134,22 @@ def test_the_overview_ranks_real_recordings_with_intervals(opened):
     page.locator("#benchmark-list tbody th a").first.click()
     page.locator("#benchmark").wait_for()
     assert page.is_visible("#benchmark")
+
+
+def test_what_was_superseded_is_found_and_in_no_summary(opened):
+    rows = made.rows(3, ("henaff2021.V1-ridge", *NAMES))
+    old = [row for row in rows if row.entry.model == "timm:made0"]
+    names = [f"{row.folder}/{row.entry.benchmark}.json" for row in old]
+    said = [Superseded(path=name, sha256="0" * 64, reason="a bug") for name in names]
+    card = old[0].card.model_copy(update={"supersedes": said})
+    rows = [replace(row, sha256="0" * 64, card=card) if row in old else row for row in rows]
+    page = opened(rows)
+    assert f"2 models, {len(rows) - len(old)} scores." in page.inner_text("#overview")
+    assert "made0" not in page.inner_text("#overview")
+    assert set(page.locator("#benchmark-list td[data-label=Models]").all_inner_texts()) == {"2"}
+    assert page.locator("#pair select[name=first] option").all_inner_texts() == ["made1", "made2"]
+    page.goto(page.url.partition("#")[0] + "#model=" + old[0].folder)
+    assert "superseded" in page.inner_text("#model-body")
 
 
 def test_score_cells_have_an_interval_and_a_ceiling(opened):

@@ -18,6 +18,7 @@ const models = data.models;
 const benchmarks = data.benchmarks;
 const regions = [...new Set(benchmarks.map((benchmark) => benchmark.region))];
 const rows = data.rows.map(readRow);
+const live = rows.filter((row) => row.unranked !== "superseded"); // the others are history, and in no summary
 
 // ---- reading -------------------------------------------------------------------------------------------------
 

@@ -88,10 +88,10 @@ function showBenchmark(name) {
 }
 
 function listBenchmarks() {
-  const realFirst = [...benchmarks].sort((a, b) => a.synthetic - b.synthetic || (a.label < b.label ? -1 : 1));
+  const realFirst = benchmarks.filter((benchmark) => live.some((row) => row.benchmark === benchmark)).sort((a, b) => a.synthetic - b.synthetic || (a.label < b.label ? -1 : 1));
   const titles = ["Benchmark", "Region", "Species", "Scorer", "Models", "Highest", "Highest score"];
   const lines = realFirst.map((benchmark) => {
-    const own = rows.filter((row) => row.benchmark === benchmark && row.raw !== null);
+    const own = live.filter((row) => row.benchmark === benchmark && row.raw !== null);
     const [best, ...alike] = sorted(own.filter((row) => row.best === 1 && row.model.division === "main"), "raw", true);
     const cells = [benchmark.region, benchmark.recording.species || "", scorerName(benchmark), String(own.length),
       best ? [inside("model", best.model.folder, best.model.title), alike.length ? [" and ", benchmarkLink(benchmark, alike.length + " not told apart")] : null] : "–",
@@ -108,13 +108,14 @@ function listBenchmarks() {
 
 // ---- two models ----------------------------------------------------------------------------------------------
 
+const comparable = models.filter((model) => live.some((row) => row.model === model));
 let pair = []; // the folders of the models that are compared
 
 function makePair() {
   const form = document.getElementById("pair");
   form.addEventListener("submit", (event) => event.preventDefault());
   ["first", "second"].forEach((name) => {
-    const options = models.map((model) => el("option", { value: model.folder }, model.title + (model.published ? "" : " (unpublished)")));
+    const options = comparable.map((model) => el("option", { value: model.folder }, model.title + (model.published ? "" : " (unpublished)")));
     form.append(el("label", null, name === "first" ? "First model" : "Second model", el("select", { name: name, change: pairChanged }, options)));
   });
 }
@@ -133,16 +134,16 @@ function pairAddress(...folders) {
 function showCompare(value) {
   const form = document.getElementById("pair");
   const body = document.getElementById("compare-body");
-  if (models.length < 2) return body.replaceChildren(el("p", { class: "note" }, "There are no two models to compare."));
+  if (comparable.length < 2) return body.replaceChildren(el("p", { class: "note" }, "There are no two models to compare."));
   const [one, other] = (value || "").split(",").map(decodeURIComponent);
-  const leading = [...data.standings.map((standing) => models[standing[0]]), ...models];
-  const first = models.find((model) => model.folder === one) || leading[0];
-  const second = [models.find((model) => model.folder === other), ...leading].find((model) => model && model !== first);
+  const leading = [...data.standings.map((standing) => models[standing[0]]), ...comparable];
+  const first = comparable.find((model) => model.folder === one) || leading[0];
+  const second = [comparable.find((model) => model.folder === other), ...leading].find((model) => model && model !== first);
   pair = [first.folder, second.folder];
   [form.elements.first.value, form.elements.second.value] = pair;
   if (value) history.replaceState(null, "", pairAddress(...pair)); // it may have named a model twice, or none that is here
-  const pairs = rows.filter((row) => row.model === first && row.raw !== null).sort(byArea).map((row) =>
-    [row, rows.find((r) => r.model === second && r.benchmark === row.benchmark && r.raw !== null)]).filter((two) => two[1]);
+  const pairs = live.filter((row) => row.model === first && row.raw !== null).sort(byArea).map((row) =>
+    [row, live.find((r) => r.model === second && r.benchmark === row.benchmark && r.raw !== null)]).filter((two) => two[1]);
   const found = pairs.map((two) => ({ pair: two, d: difference(two[0], two[1]) }));
   adjusted(found.map((item) => item.d.p)).forEach((q, at) => { found[at].q = q; });
   const widest = Math.max(0.02, ...found.map((item) => Math.max(Math.abs(item.d.low || 0), Math.abs(item.d.high || 0), Math.abs(item.d.value))));
