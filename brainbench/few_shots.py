@@ -80,22 +80,22 @@ def few_shots(
             raise UsageError(f"{name} has {len(one.spec.layers)} layers: name one, --layer NAME")
         return one
 
-    read = loaded(model, layer)
-    encoder = InContext().of_model(read) if isinstance(read, EncodedNetwork) else None
-    refuse_seen(encoder, dataset, found)
-    own = base = reading.read(read, target.stimuli, setting)[0]
-    if encoder is not None:
-        card = read.encoder.card
-        base = reading.read(loaded(card["model"], card["layer"]), target.stimuli, setting)[0]
-    readouts: dict[str, Any] = {
-        REFERENCE: (FewShotRidge(), base),
-        "fold-averaged": (FewShotRidge(variant="fold_averaged"), base),
-    }
-    if encoder is not None:
-        readouts |= {"ridge, same features": (FewShotRidge(), own), "in-context": (encoder, own)}
+    def features(one: Any) -> Any:
+        return reading.read(one, target.stimuli, setting)[0]
+
+    named = whole = loaded(model, layer)
+    beside: dict[str, Any] = {}
+    if isinstance(named, EncodedNetwork):
+        encoder, card = InContext().of_model(named), named.encoder.card
+        refuse_seen(encoder, dataset, found)
+        whole, own = loaded(card["model"], card["layer"]), features(named)
+        beside = {"ridge, same features": (FewShotRidge(), own), "in-context": (encoder, own)}
+    base = features(whole)
+    averaged = FewShotRidge(variant="fold_averaged")
+    readouts = {REFERENCE: (FewShotRidge(), base), "fold-averaged": (averaged, base)} | beside
     points = few_shot(readouts, target, sizes, reference=REFERENCE, device=setting.device)
-    whole: Any = target.data
-    everything = Ridge(select="loo").score(base, whole, target.split, seed=0, device=setting.device)
+    data: Any = target.data
+    everything = Ridge(select="loo").score(base, data, target.split, seed=0, device=setting.device)
     full = float(np.nanmedian(normalized(everything.raw, "r", target.ceilings["split_half"])))
     return Curves(
         benchmark=asked.id,

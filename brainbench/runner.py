@@ -262,9 +262,9 @@ def _latest(of: Callable[..., Any]) -> Callable[..., Any]:
 
 def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every_layer: bool) -> dict[str, Columns]:
     """Every layer scored on every target, and each benchmark's columns cut out of it with their replicates."""
-    model = as_read(model, group.scorer)
     scorer = reader(group.scorer, model)
     refuse_seen(scorer, group.dataset, group.asked)
+    model = as_read(model, scorer)
     blocks: dict[str, StimulusSet] = {target.stimuli.fingerprint: target.stimuli for target in group.asked}
     setting.progress.stage(f"{group.shown}: features of {model.spec.id}", sum(len(s.ids) for s in blocks.values()))
     extract(model, blocks.values(), setting)

@@ -151,7 +151,7 @@ def sources(order: Order, setting: Setting) -> Sources:
     found = [block for subject in order.subjects for block in blocks(dataset.responses(subject))]
     stimuli = _distinct(dataset.stimuli(), [name for block in found for name in block.stimulus_ids])
     shas = set(stimuli.table["sha256"].dropna())
-    refuse_seen(order, shas, setting)
+    keep_unseen(order, shas, setting)
     learned, held, names, held_names = _neuroids(found, dataset.stimuli(), stimuli)
     model = models.load(order.model, layers=[order.layer], roots=setting.roots)
     source = Sources(
@@ -179,7 +179,7 @@ def prepared(order: Order, source: Sources) -> tuple[Reader, Material, Projectio
     return reader, stuff, projection, plan
 
 
-def refuse_seen(order: Order, shas: set[str], setting: Setting) -> None:
+def keep_unseen(order: Order, shas: set[str], setting: Setting) -> None:
     """Raises LeakageError where an unseen benchmark shares a subject or a picture with the training."""
     for benchmark in benchmarks.select(order.unseen) if order.unseen else []:
         scorer = load_scorer(benchmark.scorer, benchmark.params)

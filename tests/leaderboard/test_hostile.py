@@ -262,12 +262,12 @@ def test_a_later_version_of_ones_own_model_supersedes_the_earlier(root, folder, 
 def test_what_something_took_the_place_of_may_be_of_a_benchmark_that_was(tmp_path, root, folder, made):
     """It stays, as history; what is new and stale is none, and what is wrong beside stays wrong."""
     before = shutil.copytree(root, tmp_path / "before")
-    sha = lambda: hashlib.sha256((folder / V4).read_bytes()).hexdigest()  # noqa: E731
-    old = {"path": f"{folder.name}/{V4}", "reason": "of now"}
     for change in ({"benchmark_fingerprint": "0" * 64}, {"reason": "\u202ex"}, {"model_identity": {}}):
         made.edited(folder / V4, **change)
         assert problems(root)
-        made.submitted(root, made.entry(raw=0.42, weights="1" * 64), supersedes=[old | {"sha256": sha()}])
+        sha256 = hashlib.sha256((folder / V4).read_bytes()).hexdigest()
+        old = {"path": f"{folder.name}/{V4}", "sha256": sha256, "reason": "of now"}
+        made.submitted(root, made.entry(raw=0.42, weights="1" * 64), supersedes=[old])
         report = validate(root)
         if "benchmark_fingerprint" in change:
             assert report.problems == [] and "is history: the benchmark is another one" in " ".join(
