@@ -45,7 +45,7 @@ class Choice:
 
     @property
     def best(self) -> int | None:
-        """The number of the layer that most folds chose, the shallower one of a tie; None where none could be."""
+        """The number of the layer that most folds chose, the first of a tie; None where none could be."""
         return None if not self.chosen else Counter(sorted(self.chosen)).most_common(1)[0][0]
 
     @property

@@ -27,7 +27,7 @@ def of_labels(rule: str) -> Ceiling:
 
 
 def of_neuroids(rule: str, block: Block, seed: str) -> Ceiling:
-    """Reliability of the mean over repetitions, by halves or by variances; random halvings belong to the dataset."""
+    """Reliability of the mean over repetitions, by halves or by variances; halvings belong to the dataset and split."""
     n = len(block.neuroid_ids)
     if rule == "none":
         return Ceiling(value=np.full(n, np.nan), scale="r2", method="none", reason=("no ceiling by rule",) * n)

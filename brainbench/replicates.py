@@ -112,6 +112,8 @@ def _replicates(cuts: Sequence[Cut], picked: Sequence[int], stimuli: Sequence[np
                 count[:, at] += finite.sum(axis=1)
                 total[:, at] += np.where(finite, by_fold, 0).sum(axis=1)
         mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+        each = np.stack([cut.scores[layer].folds[fold, columns] for fold, layer in enumerate(picked)])
+        mean[:, ~np.isfinite(each).all(axis=0)] = np.nan  # not in the score, so not in its replicates
         luck = nanmean(np.stack([_luck(cut.scores[layer], f)[columns] for f, layer in enumerate(picked)], axis=-1))
         centre = nanmean(mean.T)
         out[:, start : start + len(columns)] = centre + (mean - centre) * np.sqrt(1 + luck)

@@ -274,7 +274,8 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
     fit_in = setting.max_bytes // 2 // (8 * largest**2 * (n_folds + 2))  # a Gram matrix and its decompositions each
     with workers(setting.device, max(1, min(n_jobs, fit_in))) as pool:
         column = 4 * (largest + 3 * N_REPLICATES)  # held as predictions and, while they are summed, as replicates
-        asked = [part for target in group.asked for part in target.parts(setting.max_bytes // 4 // column)]
+        at_once = None if getattr(scorer, "joint", False) else setting.max_bytes // 4 // column
+        asked = [part for target in group.asked for part in target.parts(at_once)]
         keys = [target.stimuli.fingerprint for target in asked]
         sharing = [[number for number, other in enumerate(keys) if other == key] for key in blocks]
         described = {b.id: _largest(b, asked).stimuli.fingerprint for b in group.benchmarks}

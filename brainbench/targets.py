@@ -55,9 +55,12 @@ class Target:
         """How many predictions one layer makes for it."""
         return len(self.stimuli.ids) * len(self.names)
 
-    def parts(self, n_columns: int) -> list[Target]:
-        """The same neuroids in targets of at most `n_columns`, so that one fits into memory; others stay together."""
-        if not isinstance(self.data, Block) or len(self.names) <= n_columns:
+    def parts(self, n_columns: int | None) -> list[Target]:
+        """The same neuroids in targets of at most `n_columns`, so that one fits into memory; others stay together.
+
+        None for a scorer that scores them jointly.
+        """
+        if not isinstance(self.data, Block) or n_columns is None or len(self.names) <= n_columns:
             return [self]
         bins = self.n_bins
         width = max(1, n_columns // bins) * bins  # all bins of a neuroid stay together

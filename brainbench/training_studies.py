@@ -126,6 +126,8 @@ def _values(
 
 
 def _told(what: str, size: int, values: np.ndarray, reference: np.ndarray | None) -> Explained:
+    varies = np.isfinite(values)
+    values, reference = values[varies], reference if reference is None else reference[varies]
     if not len(values):
         return Explained(what=what, size=size, n=0, ev=float("nan"), low=float("nan"), high=float("nan"))
     drawn = np.random.default_rng(0).integers(len(values), size=(N_REPLICATES, len(values)))

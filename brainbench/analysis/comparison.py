@@ -78,7 +78,7 @@ class Pair:
 
     `depth_p` is two-sided, from the null in which both regions have one curve (`depth_order`). `interaction` (L,) is
     the difference of the curves, each without its mean over layers; `interaction_p`, `_low` and `_high` hold for all
-    layers and pairs at once. `paired`: both are of one recording.
+    layers and pairs at once. `paired`: both are of one recording, and of the same subjects.
     """
 
     first: str

@@ -21,7 +21,7 @@ INNER = 200  # replicates that a trend is averaged over: its Monte Carlo error i
 
 
 def best_layers(curves: np.ndarray) -> np.ndarray:
-    """(L, ...) -> (...): the number of the highest layer, the shallower one of a tie; -1 where all are NaN."""
+    """(L, ...) -> (...): the number of the highest layer, the first of a tie; -1 where all are NaN."""
     filled = np.where(np.isfinite(curves), curves, -np.inf)
     return np.where(np.isfinite(curves).any(axis=0), filled.argmax(axis=0), -1)
 

@@ -123,7 +123,7 @@ def query(
         n_stimuli=len({name for target in targets for name in target.stimuli.ids}),
         n_neuroids=found.shape[1],
         left_out=left_out,
-        r2=float(torch.cat([fitted.cv_r2 for fitted in fits]).median()),
+        r2=float(torch.cat([fitted.cv_r2 for fitted in fits]).double().quantile(0.5)),
         label=prompts[int(share.argmax())],
         prompts=tuple(told),
     )
@@ -170,7 +170,10 @@ def _replicates(
     fits: Sequence[Readouts], units: Sequence[Sequence[str]], directions: Tensor, seed: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean selectivity and share of every prompt in each replicate, (B, t) both."""
-    draws = [multiplicities(own, N_REPLICATES, seed_of(seed, "stimuli")) for own in units]
+    every = sorted({unit for own in units for unit in own})  # what several subjects saw is drawn for all of them
+    place = {unit: number for number, unit in enumerate(every)}
+    drawn = multiplicities(every, N_REPLICATES, seed_of(seed, "stimuli"))
+    draws = [drawn[:, [place[unit] for unit in own]] for own in units]
     rng = np.random.default_rng(seed_of(seed, "neuroids"))
     means, shares = [], []
     for replicate in range(N_REPLICATES):

@@ -80,8 +80,9 @@ class Scorer(Protocol):
     """One notion of agreement between features and a recording.
 
     A scorer may have more: `reads`, where its parameters change what `spec.reads` says; `of_recording`, the scorer for
-    a recording in the place of a model; `of_model(model)`, the scorer for one model; and `seen`, what its own training
-    saw (`dataset`, `subjects` and `sha256` of stimuli), on which it is never scored.
+    a recording in the place of a model; `of_model(model)`, the scorer for one model; `joint`, True where a column's
+    score depends on the other columns of its region, so that memory may not part them; and `seen`, what its own
+    training saw (`dataset`, `subjects` and `sha256` of stimuli), on which it is never scored.
     """
 
     @property

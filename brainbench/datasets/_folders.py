@@ -169,7 +169,7 @@ def _defaults(root: Path, said: _declared.Declared, region: str) -> list[dict[st
         "title": f"{said.title}: {region}, each neuroid predicted",
         "subjects": list(shown),
         "scorer": "ridge",
-        "params": {"select": "gcv"},
+        "params": {"select": "kfold" if any(stimuli(root).get("group", ())) else "gcv"},
         "split": {"n_folds": 5},
         "ceiling": "split_half" if repeated else "none",
     }

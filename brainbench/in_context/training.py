@@ -23,6 +23,7 @@ from brainbench.in_context.network import predicted
 from brainbench.in_context.readout import Reader
 from brainbench.in_context.tasks import Batch, Prior, Recorded, real_batch, synthetic_batch
 from brainbench.numerics._shapes import Float
+from brainbench.numerics.correlation import constant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +189,7 @@ def held_out_ev(reader: Reader, views: Tensor, sessions: Sequence[Recorded], *, 
     reader.eval()
     found = explained(partial(said, reader), views, sessions, size=size, n_draws=n_draws)
     reader.train(was_training)
-    return float(found.mean())
+    return float(found.nanmean())
 
 
 def explained(
@@ -203,7 +204,8 @@ def explained(
 
     `predict` gives responses to queries from a context's features and responses; contexts are consecutive slices of
     one shuffle of a session, the same for all neuroids and whatever predicts, and the queries are its end. There are
-    `n_draws` of them, or as many as the session has. Raises InputError where a session leaves no 2 queries.
+    `n_draws` of them, or as many as the session has. A neuroid that is constant over the queries is NaN. Raises
+    InputError where a session leaves no 2 queries.
     """
     found = [torch.zeros(0)]
     for part in sessions:
@@ -218,5 +220,6 @@ def explained(
         query = order[-n_queries:]
         draws = torch.split(order[: n - n_queries], size)[:n_draws]
         off = torch.stack([y[query] - predict(x[d], y[d], x[query]).to(y) for d in draws if len(d) == size])
-        found.append((1 - off.var(dim=1) / y[query].var(dim=0)).mean(dim=0))
+        share = (1 - off.var(dim=1) / y[query].var(dim=0)).mean(dim=0)
+        found.append(torch.where(constant(y[query]), torch.nan, share))
     return torch.cat(found)

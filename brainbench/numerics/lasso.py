@@ -45,13 +45,16 @@ class SparseReadout:
     """For each unit of y the weights of the units of x, x @ weights being the prediction less its mean.
 
     `penalty` is the one that predicted best within the stimuli that were fitted, `inner_r` what it reached there: 0
-    where nothing was predicted, NaN without inner folds. `n_units`: predictors with a weight.
+    where nothing was predicted, NaN without inner folds. `n_units`: predictors with a weight. `luck`: the share of the
+    variance of the fitted values that noise accounts for, σ² k / Σ (x w)², with k weights, which are the degrees of
+    freedom of a lasso (Zou, Hastie & Tibshirani 2007), and σ² = RSS / (n - 1 - k); 1 where there are no weights.
     """
 
     weights: Float[Tensor, "p q"]
     penalty: Float[Tensor, " q"]
     inner_r: Float[Tensor, " q"]
     n_units: Float[Tensor, " q"]
+    luck: Float[Tensor, " q"]
 
 
 def sparse_prediction(
@@ -107,11 +110,16 @@ def sparse_readout(
     at = index.to(weights.device), each.to(weights.device)
     scale = y.double().std(dim=0, correction=0) / x.double().std(dim=0, correction=0)[:, None]
     chosen = torch.where(converged[at], weights[at[0], :, at[1]].T, 0.0)
+    read = torch.where(chosen != 0, chosen * scale, 0.0)
+    n_units = (chosen != 0).double().sum(dim=0)
+    centred, fitted = (side - side.mean(dim=0) for side in (y.double(), x.double() @ read))
+    noise = (centred - fitted).square().sum(dim=0) / (len(y) - 1 - n_units).clamp_min(1)
     return SparseReadout(
-        weights=torch.where(chosen != 0, chosen * scale, 0.0),
+        weights=read,
         penalty=torch.tensor(grid, dtype=torch.float64)[index],
         inner_r=inner_r,
-        n_units=(chosen != 0).double().sum(dim=0).cpu(),
+        n_units=n_units.cpu(),
+        luck=(noise * n_units / fitted.square().sum(dim=0)).clamp(0, 1).nan_to_num(1.0).cpu(),
     )
 
 

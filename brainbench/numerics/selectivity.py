@@ -72,5 +72,5 @@ def selectivity(
 
 
 def preferred(found: Float[Tensor, "t v"]) -> Int[Tensor, " v"]:
-    """The direction that each neuroid is most selective for; of equal ones the first."""
-    return found.argmax(dim=0)
+    """The direction that each neuroid is most selective for; of equal ones the first, never one that is undefined."""
+    return found.nan_to_num(nan=-torch.inf).argmax(dim=0)

@@ -1,7 +1,8 @@
 """Encoding from few stimuli: a readout sees disjoint draws of some training stimuli, and is scored on each fold's test.
 
 Draws are consecutive slices of one fixed shuffle of a fold's training stimuli, the same for every readout and for every
-neuroid, so readouts can be compared pair by pair.
+neuroid, so readouts can be compared pair by pair. What belongs together stays together in the shuffle, and nothing is
+chosen on stimuli that belong to those of the draw.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from brainbench.scorers.ridge import responses
 
 GRID = tuple(float(g) for g in np.logspace(-4, 4, 17))
 VARIANTS = ("refit", "fold_averaged")
-N_FOLDS = 5  # of the variant that averages: contiguous ones
+N_FOLDS = 5  # contiguous ones, of the variant that averages and where stimuli belong together
+LEAST = 10  # stimuli outside a draw: layers are chosen on what it predicts of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,8 @@ class _FewShot(ABC):
     """`support` stimuli a draw, at most `n_draws` disjoint draws a fold; `sizes` is the curve beside the score.
 
     The score is Pearson's r on the fold's test stimuli, averaged over draws; `train` is the same on the training
-    stimuli outside the draw. A size that the fold has too few stimuli for is NaN on the curve.
+    stimuli that do not belong to any of the draw. A size that the fold has too few stimuli for is NaN on the curve, and
+    so is one whose draws are each of a single group.
     """
 
     support: int = 100
@@ -49,16 +52,26 @@ class _FewShot(ABC):
             raise UsageError("few-shot readouts need 3 or more stimuli a draw, and 1 draw")
 
     @abstractmethod
-    def predictions(self, representation: Representation, context: Tensor, y: Tensor, rows: Tensor) -> Tensor:
+    def predictions(
+        self,
+        representation: Representation,
+        context: Tensor,
+        y: Tensor,
+        rows: Tensor,
+        parts: Sequence[Tensor] | None = None,
+    ) -> Tensor:
         """Responses (rows, neuroids) predicted from `context`, rows of the representation, and their responses y.
 
-        They may lack a number of their own for each neuroid: no correlation minds, and float32 has more digits.
+        Whatever is chosen is chosen with one of the `parts` of the context left out at a time: where there are none,
+        its stimuli may be left out one by one. Predictions may lack a number of their own for each neuroid: no
+        correlation minds, and float32 has more digits.
         """
 
     def score(self, representation: Representation, target: Block, split: Split, *, seed: int, device: str) -> Score:
         """Predictivity of every neuroid from few stimuli; constant or incomplete neuroids are NaN with a reason.
 
-        Raises InputError where a fold's training stimuli are not more than `support`.
+        Raises InputError where a fold's training stimuli leave fewer than 10 beside those that belong to a draw, and
+        where all stimuli of a draw belong together.
         """
         if target.values.ndim != 3:
             raise UsageError("few-shot readouts score responses without a time axis: make bins columns, Block.unrolled")
@@ -70,30 +83,43 @@ class _FewShot(ABC):
         v = y.shape[1]
         parts = [[torch.as_tensor(rows, device=device) for rows in fold] for fold in split.rows(target.stimulus_ids)]
         shown: list[tuple[Tensor, list[Tensor]]] = []
-        folds, train = torch.full((2, len(parts), v), torch.nan, device=device)
+        folds, train, luck = torch.full((3, len(parts), v), torch.nan, device=device)
         curve = torch.full((len(parts), v, len(self.sizes)), torch.nan, device=device)
         flat = torch.zeros(v, dtype=torch.bool, device=device)
+        numbers = {unit: number for number, unit in enumerate(sorted(set(split.unit.values())))}
+        units = torch.tensor([numbers[split.unit[name]] for name in target.stimulus_ids], device=device)
         for number, (learned, test) in enumerate(parts):
-            if len(learned) <= self.support:
-                raise InputError(f"a fold has {len(learned)} training stimuli: no draw of {self.support} leaves others")
-            order = learned[torch.as_tensor(_shuffled([target.stimulus_ids[row] for row in learned.tolist()], number))]
+            names = [target.stimulus_ids[row] for row in learned.tolist()]
+            order = _together(learned[torch.as_tensor(_shuffled(names, number), device=device)], units)
             flat |= constant(y[test]) | constant(y[learned])
             guesses, inside = [], []
             for draw in self._draws(order, self.support):
-                rest = order[~torch.isin(order, draw)]
-                both = self.predictions(representation, at[draw], y[draw], at[torch.cat([test, rest])])
+                rest = order[~torch.isin(units[order], units[draw])]
+                left_out = _parts(units[draw])
+                if len(rest) < LEAST:
+                    raise InputError(
+                        f"a fold has {len(learned)} training stimuli: a draw of {self.support} leaves {len(rest)} that "
+                        f"belong to none of it, and layers are chosen on {LEAST} at least"
+                    )
+                if left_out is not None and len(left_out) < 2:
+                    raise InputError(f"the {self.support} stimuli of a draw are of one group: no penalty can be chosen")
+                both = self.predictions(representation, at[draw], y[draw], at[torch.cat([test, rest])], left_out)
                 guesses.append(both[: len(test)])
                 inside.append(_finite(pearson(both[len(test) :], y[rest])))
+            if not guesses:
+                raise InputError(f"a fold has {len(learned)} training stimuli: no draw of {self.support} leaves others")
             folds[number] = torch.stack([_finite(pearson(guess, y[test])) for guess in guesses]).mean(dim=0)
             train[number] = torch.stack(inside).mean(dim=0)
+            luck[number] = _luck(guesses, y[test])
             shown.append((test, guesses))
             for place, size in enumerate(self.sizes):
-                draws = self._draws(order, size)
-                if draws:
-                    r = [
-                        _finite(pearson(self.predictions(representation, at[d], y[d], at[test]), y[test]))
-                        for d in draws
-                    ]
+                drawn = [(draw, _parts(units[draw])) for draw in self._draws(order, size)]
+                r = [
+                    _finite(pearson(self.predictions(representation, at[d], y[d], at[test], out), y[test]))
+                    for d, out in drawn
+                    if out is None or len(out) > 1
+                ]
+                if r:
                     curve[number, :, place] = torch.stack(r).mean(dim=0)
         valid = complete & ~flat
 
@@ -107,8 +133,11 @@ class _FewShot(ABC):
             out = torch.empty(len(w), len(wanted), len(columns), device=device)
             for place, fold in enumerate(wanted):
                 test, guesses = shown[fold]
-                drawn = [weighted_pearson(g[:, some], y[test][:, some], w[:, test]) for g in guesses]
-                out[:, place] = torch.stack([_finite(d) for d in drawn]).mean(dim=0)
+                truth = y[test][:, some]
+                drawn = [weighted_pearson(g[:, some], truth, w[:, test]) for g in guesses]
+                mean = torch.stack([_finite(d) for d in drawn]).mean(dim=0)
+                absent = weighted_pearson(truth, truth, w[:, test]).isnan()  # the neuroid, in that sample
+                out[:, place] = torch.where(absent, torch.nan, mean)
             return torch.where(valid[some], out, torch.nan).cpu().numpy()
 
         reason = tuple(
@@ -116,7 +145,15 @@ class _FewShot(ABC):
             for ok, whole in zip(valid.tolist(), complete.tolist())
         )
         extras = {"support": known(curve)} if self.sizes else {}
-        return Score(scale="r", folds=known(folds), train=known(train), resample=resample, reason=reason, extras=extras)
+        return Score(
+            scale="r",
+            folds=known(folds),
+            train=known(train),
+            resample=resample,
+            luck=known(luck),
+            reason=reason,
+            extras=extras,
+        )
 
     def _draws(self, order: Tensor, size: int) -> list[Tensor]:
         return [order[start : start + size] for start in range(0, len(order) - size + 1, size)][: self.n_draws]
@@ -127,6 +164,40 @@ def _shuffled(names: Sequence[str], seed: int) -> np.ndarray:
     return np.argsort(np.asarray(names))[np.random.default_rng(seed).permutation(len(names))]
 
 
+def _together(order: Tensor, units: Tensor) -> Tensor:
+    """The same rows with those of one unit (the number of each row's) together, where the first of them is."""
+    first: dict[int, int] = {}
+    places = [first.setdefault(unit, place) for place, unit in enumerate(units[order].tolist())]
+    return order[torch.tensor(places, device=order.device).argsort(stable=True)]
+
+
+def _parts(units: Tensor) -> list[Tensor] | None:
+    """Places to leave out in turn, whole units, of which one draw has its own together; None where all differ."""
+    _, which = torch.unique_consecutive(units, return_inverse=True)
+    n_units = int(which[-1]) + 1
+    if n_units == len(units):
+        return None
+    part = which * min(N_FOLDS, n_units) // n_units
+    return [torch.nonzero(part == number).flatten() for number in range(int(part[-1]) + 1)]
+
+
+def _luck(guesses: Sequence[Tensor], y: Tensor) -> Tensor:
+    """(V,) the variance of mean r that comes with the draws, over that which comes with the test stimuli.
+
+    Draws are disjoint, so what r varies by from one to the next, over their number D, is the first. The second is the
+    mean square of the influence of single test stimuli, z z' - r (z² + z'²) / 2 averaged over draws, over their number.
+    Where there is nothing to learn, both are the same. With one draw it is not known, so it is taken to be that.
+    """
+    if len(guesses) == 1:
+        return torch.ones_like(y[0])
+    t = (y - y.mean(dim=0)) / y.std(dim=0, correction=0)
+    z = torch.stack([(g - g.mean(dim=0)) / g.std(dim=0, correction=0) for g in guesses]).nan_to_num()
+    r = (z * t).mean(dim=1)
+    influence = (z * t - r[:, None] * (z.square() + t.square()) / 2).mean(dim=0)
+    by_draw = r.var(dim=0) / len(guesses)
+    return (by_draw * len(y) / influence.square().mean(dim=0)).nan_to_num(1.0)
+
+
 def _finite(r: Tensor) -> Tensor:
     """A readout that says the same of all stimuli, from a draw in which the neuroid was constant, has told nothing."""
     return r.nan_to_num(0.0)
@@ -134,7 +205,8 @@ def _finite(r: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class FewShotRidge(_FewShot):
-    """Ridge from few stimuli, its penalty chosen for each neuroid by leave-one-out on the draw.
+    """Ridge from few stimuli, its penalty chosen for each neuroid by leave-one-out on the draw (by leaving out whole
+    groups, a fifth of them at a time, where stimuli of the draw belong together).
 
     `variant` is `refit`, one fit on the whole draw, or `fold_averaged`, the mean of five fits that each leave out one
     of five contiguous folds, with the penalty that predicts those best.
@@ -142,7 +214,7 @@ class FewShotRidge(_FewShot):
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
         name="few_shot_ridge",
-        version=3,
+        version=4,
         scale="r",
         requires="responses",
         trains=True,
@@ -155,26 +227,35 @@ class FewShotRidge(_FewShot):
         if self.variant not in VARIANTS:
             raise UsageError(f"few-shot ridge is {' or '.join(VARIANTS)}; got {self.variant!r}")
 
-    def predictions(self, representation: Representation, context: Tensor, y: Tensor, rows: Tensor) -> Tensor:
+    def predictions(
+        self,
+        representation: Representation,
+        context: Tensor,
+        y: Tensor,
+        rows: Tensor,
+        parts: Sequence[Tensor] | None = None,
+    ) -> Tensor:
         """Raises nothing of its own."""
-        if self.variant == "refit":
-            basis = representation.eigh(context)
+        basis = representation.eigh(context)
+        alphas = ridge.penalties(basis, GRID)
+        refit = self.variant == "refit"
+        if refit and parts is None:
             fit = ridge.coordinates(basis, y)
-            alphas = ridge.penalties(basis, GRID)
             index = ridge.select_loo(fit, alphas).index
             return ridge.deviations(fit, alphas[index], representation.cross(basis, rows))
         errors, mean_only, fits = torch.zeros(()), torch.zeros(()), []
-        alphas = ridge.penalties(representation.eigh(context), GRID)
-        for out in torch.tensor_split(torch.arange(len(context), device=context.device), N_FOLDS):
+        for out in parts or torch.tensor_split(torch.arange(len(context), device=context.device), N_FOLDS):
             kept = torch.ones(len(context), dtype=torch.bool, device=context.device)
             kept[out] = False
-            basis = representation.eigh(context[kept])
-            fit = ridge.coordinates(basis, y[kept])
-            wrong, plain = ridge.held_out_errors(fit, representation.cross(basis, context[out]), y[out], alphas)
+            inner = representation.eigh(context[kept])
+            fit = ridge.coordinates(inner, y[kept])
+            wrong, plain = ridge.held_out_errors(fit, representation.cross(inner, context[out]), y[out], alphas)
             errors, mean_only = errors.to(wrong) + wrong, mean_only.to(plain) + plain
-            fits.append((fit, basis))
+            fits.append((fit, inner))
         index = ridge.choose(errors, mean_only).index
-        each = [ridge.deviations(fit, alphas[index], representation.cross(basis, rows)) for fit, basis in fits]
+        if refit:
+            fits = [(ridge.coordinates(basis, y), basis)]
+        each = [ridge.deviations(fit, alphas[index], representation.cross(own, rows)) for fit, own in fits]
         return torch.stack(each).mean(dim=0)
 
 
@@ -191,7 +272,7 @@ class InContext(_FewShot):
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
         name="in_context",
-        version=2,
+        version=3,
         scale="r",
         requires="responses",
         trains=True,
@@ -233,8 +314,17 @@ class InContext(_FewShot):
             )
         return replace(self, encoder=own)
 
-    def predictions(self, representation: Representation, context: Tensor, y: Tensor, rows: Tensor) -> Tensor:
-        """Raises NotApplicableError for features that the encoder does not read."""
+    def predictions(
+        self,
+        representation: Representation,
+        context: Tensor,
+        y: Tensor,
+        rows: Tensor,
+        parts: Sequence[Tensor] | None = None,
+    ) -> Tensor:
+        """Nothing is chosen, so `parts` do not matter.
+
+        Raises NotApplicableError for features that the encoder does not read."""
         if not self.encoder:
             return self._without(representation, context, y, rows)
         reader = self._checkpoint.reader.to(y.device)

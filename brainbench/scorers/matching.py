@@ -20,7 +20,7 @@ from brainbench.core.specs import ScorerSpec
 from brainbench.core.splits import Split
 from brainbench.errors import UsageError
 from brainbench.numerics import matching
-from brainbench.numerics.correlation import constant, weighted_pearson
+from brainbench.numerics.correlation import constant, pearson, weighted_pearson
 from brainbench.numerics.lasso import SparseReadout, sparse_readout
 from brainbench.numerics.representation import Representation
 from brainbench.numerics.soft_matching import transport_plan
@@ -45,7 +45,7 @@ class Matching:
 
     spec: ClassVar[ScorerSpec] = ScorerSpec(
         name="matching",
-        version=1,
+        version=2,
         scale="r",
         requires="responses",
         trains=True,
@@ -71,58 +71,95 @@ class Matching:
         y = torch.as_tensor(target.mean(), device=device)
         complete = y.isfinite().all(dim=0)
         y = y.nan_to_num()
-        halves = _halves(split, target.stimulus_ids)
-        varies = torch.ones_like(complete)
-        tests, pairs, folds, train = [], [], [], []
+        rows = [[torch.as_tensor(some, device=device) for some in fold] for fold in split.rows(target.stimulus_ids)]
+        varies = ~torch.stack([constant(y[some]) for fold in rows for some in fold]).any(dim=0)
+        valid = complete & varies
+        together = self._together(target, valid)
+        pairs, folds, train, luck = [], [], [], []
         read: list[SparseReadout] = []
-        for fit, test in split.rows(target.stimulus_ids):
-            rows = torch.as_tensor(fit, device=device), torch.as_tensor(test, device=device)
-            varies &= ~constant(y[rows[0]]) & ~constant(y[rows[1]])
-            tests.append(rows[1])
-            one, two = (torch.as_tensor(np.flatnonzero(halves[fit] == side), device=device) for side in (0, 1))
+        for fit, test in rows:
+            halves = _halves([split.unit[target.stimulus_ids[row]] for row in fit.tolist()])
+            one, two = (torch.as_tensor(np.flatnonzero(halves == side), device=device) for side in (0, 1))
             enough = min(len(one), len(two)) >= 3  # correlations of fewer say nothing
             inner = [(one, two), (two, one)] if enough else []
-            fitted = x[rows[0]], y[rows[0]]
+            fitted = x[fit], y[fit]
+            nothing = torch.full_like(y[0], torch.nan)
             if self.partners == "sparse":
-                read.append(sparse_readout(*fitted, inner, penalties=PENALTIES))
-                every = torch.arange(y.shape[1], device=device)
+                (every,) = together
+                found = sparse_readout(fitted[0], fitted[1][:, every], inner, penalties=PENALTIES)
                 whole = torch.ones(len(every), dtype=x.dtype, device=device)
-                pairs.append(_Pairs(unit=every, neuroid=every, share=whole, weights=read[-1].weights))
-                train.append(read[-1].inner_r.to(device))
+                own = torch.arange(len(every), device=device)
+                pairs.append(_Pairs(unit=own, neuroid=every, share=whole, weights=found.weights))
+                read.append(found)
+                train.append(nothing.index_copy(0, every, found.inner_r.to(nothing)))
+                luck.append(nothing.index_copy(0, every, found.luck.to(nothing)))
             else:
-                pairs.append(self._pairs(*fitted))
-                found = [
-                    self._pairs(*(side[a] for side in fitted)).scores(*(side[b] for side in fitted)) for a, b in inner
-                ]
-                train.append(torch.stack(found).mean(dim=0) if found else torch.full_like(y[0], torch.nan))
-            folds.append(pairs[-1].scores(x[rows[1]], y[rows[1]]))
-        valid = complete & varies
+                pairs.append(self._pairs(*fitted, together))
+                tried = [self._pairs(fitted[0][a], fitted[1][a], together) for a, _ in inner]
+                scored = [own.scores(fitted[0][b], fitted[1][b]) for own, (_, b) in zip(tried, inner)]
+                train.append(torch.stack(scored).mean(dim=0) if inner else nothing)
+                luck.append(_luck(*(own.predicted(x[test], len(valid)) for own in tried)) if inner else nothing + 1)
+            folds.append(pairs[-1].scores(x[test], y[test]))
 
         def resample(weights: np.ndarray, wanted: Sequence[int], columns: np.ndarray) -> np.ndarray:
             w = torch.as_tensor(weights, dtype=torch.float64, device=device)
             some = torch.as_tensor(columns, device=device)
-            out = [pairs[fold].resampled(x[tests[fold]], y[tests[fold]], w[:, tests[fold]]) for fold in wanted]
+            tests = [rows[fold][1] for fold in wanted]
+            out = [pairs[fold].resampled(x[t], y[t], w[:, t]) for fold, t in zip(wanted, tests)]
             return torch.where(valid, torch.stack(out, dim=1), torch.nan)[:, :, some].cpu().numpy()
+
+        def known(values: Sequence[Tensor]) -> np.ndarray:
+            return torch.where(valid, torch.stack(list(values)), torch.nan).cpu().numpy()
+
+        def of_all(values: Sequence[Tensor]) -> np.ndarray:
+            (every,) = together
+            return known([torch.full_like(y[0], torch.nan).index_copy(0, every, one.to(y)) for one in values])
 
         return Score(
             scale="r",
-            folds=torch.where(valid, torch.stack(folds), torch.nan).cpu().numpy(),
-            train=torch.where(valid, torch.stack(train), torch.nan).cpu().numpy(),
+            folds=known(folds),
+            train=known(train),
             resample=resample,
+            luck=known(luck),
             reason=tuple(
                 "" if ok else "missing-stimuli" if not c else "zero-variance"
                 for ok, c in zip(valid.tolist(), complete.tolist())
             ),
             extras={
-                "n_partners": torch.stack([found.n_units for found in read]).numpy(),
-                "penalty": torch.stack([found.penalty for found in read]).numpy(),
+                "n_partners": of_all([found.n_units for found in read]),
+                "penalty": of_all([found.penalty for found in read]),
             }
             if read
             else {},
         )
 
-    def _pairs(self, x: Tensor, y: Tensor) -> _Pairs:
+    @property
+    def joint(self) -> bool:
+        """Whether a neuroid's partner depends on the other neuroids of its region."""
+        return self.partners in ("bipartite", "soft")
+
+    def _together(self, target: Block, valid: Tensor) -> list[Tensor]:
+        """The columns that are matched together: those of one region in one time bin, if it matters at all."""
+        columns = torch.nonzero(valid).flatten()
+        if not self.joint:
+            return [columns]
+        times = target.times or (0.0,) * len(target.regions)
+        found: dict[tuple[str, float], list[int]] = {}
+        for column in columns.tolist():
+            found.setdefault((target.regions[column], times[column]), []).append(column)
+        return [torch.tensor(some, device=valid.device) for some in found.values()]
+
+    def _pairs(self, x: Tensor, y: Tensor, together: Sequence[Tensor]) -> _Pairs:
         """The partners chosen on these stimuli."""
+        found = [(columns, self._matched(x, y[:, columns])) for columns in together]
+        none = torch.empty(0, dtype=torch.long, device=x.device)
+        return _Pairs(
+            unit=torch.cat([none, *(pairs.unit for _, pairs in found)]),
+            neuroid=torch.cat([none, *(columns[pairs.neuroid] for columns, pairs in found)]),
+            share=torch.cat([none.double(), *(pairs.share for _, pairs in found)]),
+        )
+
+    def _matched(self, x: Tensor, y: Tensor) -> _Pairs:
         between = matching.unit_correlations(x, y)
         if self.partners == "soft":
             rows, columns = (torch.nonzero(between.isfinite().any(dim=d)).flatten() for d in (1, 0))
@@ -151,16 +188,36 @@ class _Pairs:
 
     def scores(self, x: Tensor, y: Tensor) -> Tensor:
         """(V,) the correlations over these stimuli, summed by share; 0 for a neuroid without a partner."""
-        return self.resampled(x, y, torch.ones(1, len(x), dtype=x.dtype, device=x.device))[0]
+        once = torch.ones(1, len(x), dtype=x.dtype, device=x.device)
+        return self._summed(weighted_pearson(*self._sides(x, y), once).nan_to_num(), y.shape[1])[0]
 
     def resampled(self, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
         """(B, V) the same under multiplicities; NaN where a resample leaves nothing of the neuroid itself."""
+        r = self._summed(weighted_pearson(*self._sides(x, y), weights).nan_to_num(), y.shape[1])
+        return torch.where(weighted_pearson(y, y, weights).isnan(), torch.nan, r)
+
+    def predicted(self, x: Tensor, n_neuroids: int) -> Tensor:
+        """(n, V) what stands for each neuroid: its units in standard deviations, summed by share."""
+        found = x[:, self.unit]
+        z = (found - found.mean(dim=0)) / found.std(dim=0, correction=0)
+        return self._summed(z.nan_to_num(), n_neuroids)
+
+    def _sides(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         x = x if self.weights is None else x @ self.weights
-        r = weighted_pearson(x[:, self.unit], y[:, self.neuroid], weights).nan_to_num() * self.share
-        return torch.zeros(len(weights), y.shape[1], dtype=r.dtype, device=r.device).index_add(1, self.neuroid, r)
+        return x[:, self.unit], y[:, self.neuroid]
+
+    def _summed(self, values: Tensor, n_neuroids: int) -> Tensor:
+        out = torch.zeros(len(values), n_neuroids, dtype=values.dtype, device=values.device)
+        return out.index_add(1, self.neuroid, values * self.share)
 
 
-def _halves(split: Split, ids: tuple[str, ...]) -> np.ndarray:
-    """0 or 1 for each stimulus; what belongs together is on one side."""
-    side = {unit: number % 2 for number, unit in enumerate(sorted(set(split.unit.values())))}
-    return np.asarray([side[split.unit[name]] for name in ids])
+def _luck(one: Tensor, two: Tensor) -> Tensor:
+    """(V,) the share of luck in what both halves predict together, from how they agree on stimuli of neither."""
+    same = pearson(one, two).nan_to_num().clamp(0, 1)
+    return (1 - same) / (1 + same)
+
+
+def _halves(units: Sequence[str]) -> np.ndarray:
+    """0 or 1 for each training stimulus; what belongs together is on one side."""
+    side = {unit: number % 2 for number, unit in enumerate(sorted(set(units)))}
+    return np.asarray([side[unit] for unit in units])

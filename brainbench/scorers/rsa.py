@@ -94,6 +94,7 @@ class RSA:
         too_wide = self._too_wide(pairs, [test for _, test in tests], units, bins)
         every, distinct = torch.arange(len(model), device=device), len(whole) if whole.ndim == 4 else 1
         all_pairs = [compare(*pairs(fold, every), self.comparison) for fold in range(distinct)]
+        few = min(len(test) for _, test in tests) < 3  # one pair
         model_gap = not torch.isfinite(model).all()
         return Score(
             scale="r",
@@ -102,7 +103,15 @@ class RSA:
             resample=resample,
             luck=np.broadcast_to(too_wide - 1, folds.shape),
             reason=tuple(
-                "constant-features" if model_gap else "missing-stimuli" if gap else "zero-variance" if same else ""
+                "constant-features"
+                if model_gap
+                else "missing-stimuli"
+                if gap
+                else "too-few-stimuli"
+                if few
+                else "zero-variance"
+                if same
+                else ""
                 for gap, same in zip(gaps, flat.tolist())
             ),
             extras={"all_pairs": (all_pairs[0] if whole.ndim == 3 else torch.stack(all_pairs)).cpu().numpy()},
