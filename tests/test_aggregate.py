@@ -180,6 +180,13 @@ def drawn(raw):
     return replace(plain, resample=lambda *asked: plain.resample(*asked) * shares(*asked))
 
 
+def test_what_is_not_in_the_score_is_in_no_replicate():
+    """A column without a score in one fold has none, though samples of its other folds have."""
+    one = score([[0.5, np.nan], [0.5, 0.1]], [[0.5, 0.5]] * 2, reason=("", "zero-variance"))
+    found = aggregate(BENCHMARK, LAYERS[:1], [target(regions=("V4", "V4"))], [[one]])
+    assert found.raw == 0.5 and np.allclose(found.replicates, 0.5)
+
+
 def test_regions_of_one_recording_share_their_draws_and_other_recordings_do_not():
     both, scores = target(regions=("V4", "V1", "V4")), [[drawn([[0.5] * 3] * 2)] * 2]
     v4, v1 = (aggregate(known()[f"insilico.{region}-ridge"], LAYERS, [both], scores) for region in ("V4", "V1"))

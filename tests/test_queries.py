@@ -9,6 +9,7 @@ import torch
 
 import brainbench as bb
 from brainbench import cli, datasets
+from brainbench.analysis import queries
 from brainbench.benchmarks import known
 from brainbench.core.arrays import blocks
 from brainbench.errors import UnknownNameError, UsageError
@@ -16,6 +17,7 @@ from brainbench.models import joint
 from brainbench.models._torchvision import prepare
 from brainbench.models.features_file import FeatureTable
 from brainbench.models.joint import Joint
+from brainbench.numerics.selectivity import readouts
 
 PROMPTS = ("towards", "across", "away")
 
@@ -85,6 +87,19 @@ def test_the_same_question_has_the_same_answer_and_regions_are_chosen(planted, t
     first = bb.query(known_space, PROMPTS, "insilico.*", regions=["IT"], cache=tmp_path)
     again = bb.query(known_space, PROMPTS, regions=["IT"], benchmarks=["insilico.IT-*"], cache=tmp_path)
     assert len(first) == 1 and first == again  # benchmarks of other scorers have the same neuroids
+
+
+def test_what_several_subjects_saw_is_drawn_for_all_of_them():
+    """Noise that belongs to stimuli, and that both subjects share: it does not average out if one lacks a stimulus."""
+    rng = np.random.default_rng(0)
+    x, names = torch.tensor(rng.normal(size=(200, 4))), [f"s{n:03d}" for n in range(200)]
+    y = torch.tensor(2 * rng.normal(size=(200, 1)) + 0.01 * rng.normal(size=(200, 30)))
+    spread = []
+    for n in (200, 199):
+        fits = [readouts(x, y), readouts(x[:n], y[:n])]
+        means, _ = queries._replicates(fits, [names, names[:n]], torch.eye(4, dtype=torch.float64), "ab" * 32)
+        spread.append(means.std(axis=0))
+    np.testing.assert_allclose(spread[1], spread[0], rtol=0.1)  # .71 times as large with draws of their own
 
 
 def test_a_space_that_says_nothing_is_told_as_such(planted, tmp_path, capsys):

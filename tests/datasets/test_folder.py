@@ -189,6 +189,16 @@ def test_without_benchmarks_every_region_has_ridge_and_rsa(root):
     }
 
 
+def test_penalties_are_chosen_by_whole_groups_where_there_are_some(root):
+    for column, selects in (("stratum", "gcv"), ("group", "kfold")):
+        table = (root / "stimuli.csv").read_text()
+        (root / "stimuli.csv").write_text(table.replace("category", column))
+        datasets.look_in({"": root.parent})
+        made = benchmarks.select(("mylab2026.V4-ridge",))
+        assert made[0].params == {"select": selects}
+        (root / "stimuli.csv").write_text(table)
+
+
 def test_without_repetitions_or_common_stimuli_there_are_no_such_ceilings(root):
     (root / "shown.csv").write_text("stimulus_id\n" + "\n".join(f"s{n}" for n in range(24)))
     (root / "bo_shown.csv").write_text("stimulus_id\n" + "\n".join(f"s{n}" for n in range(24, 48)))

@@ -3,6 +3,7 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +13,7 @@ from brainbench.in_context.gaussian import Risk
 from brainbench.in_context.tasks import Recorded
 from brainbench.in_context.training import explained
 from brainbench.training import Sources
-from brainbench.training_studies import Explained, _told
+from brainbench.training_studies import Explained, _ridge, _told
 from tests.in_context.test_command import NET
 
 
@@ -72,6 +73,16 @@ def test_contexts_and_queries_are_apart_and_the_truth_explains_all():
         assert float(torch.cdist(context, query).min()) > 0
     with pytest.raises(InputError, match="no queries"):
         explained(truth, x, [session], size=49, n_draws=1)
+
+
+def test_a_neuroid_that_is_silent_over_the_queries_is_left_out():
+    x = torch.randn(1, 50, 3, generator=torch.Generator().manual_seed(0))
+    y = torch.randn(50, 3, generator=torch.Generator().manual_seed(1))
+    y[torch.randperm(50, generator=torch.Generator().manual_seed(0))[-40:], 0] = 0
+    found = explained(_ridge, x, [Recorded(rows=torch.arange(50), responses=y)], size=10, n_draws=1).double().numpy()
+    assert np.isnan(found[0]) and np.isfinite(found[1:]).all()
+    told = _told("ridge", 10, found, found)
+    assert told.n == 2 and told.ev == pytest.approx(found[1:].mean()) and np.isfinite([told.low, told.high]).all()
 
 
 def test_a_readout_is_no_better_than_itself():

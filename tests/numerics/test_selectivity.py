@@ -56,6 +56,11 @@ def test_a_direction_without_length_is_undefined():
     assert selectivity(readouts(normal(9, 3), normal(9, 2, seed=1)), torch.zeros(1, 3)).isnan().all()
 
 
+def test_no_neuroid_prefers_what_is_undefined():
+    found = torch.tensor([[torch.nan, torch.nan], [-0.1, 0.2], [-0.2, 0.3]])
+    assert preferred(found).tolist() == [1, 2]
+
+
 def test_what_cannot_be_fitted_is_refused():
     x, y = normal(9, 3), normal(9, 2, seed=1)
     for features, responses in ((x[:2], y[:2]), (x * 0 + 1, y), (x, y[:, :1] * 0 + 0.1)):

@@ -4,6 +4,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import Ridge as Theirs
@@ -14,7 +15,9 @@ from brainbench.analysis.few_shot import few_shot
 from brainbench.analysis.subsampling import subsample
 from brainbench.benchmarks import known
 from brainbench.checks._recording import recording, represented, scored
+from brainbench.core.arrays import Block
 from brainbench.core.specs import Preprocessing
+from brainbench.core.splits import grouped_folds
 from brainbench.core.stimuli import StimulusSet
 from brainbench.errors import InputError, LeakageError, NotApplicableError, UsageError
 from brainbench.few_shots import few_shots
@@ -24,7 +27,7 @@ from brainbench.numerics.correlation import pearson
 from brainbench.numerics.representation import Representation
 from brainbench.reading import read
 from brainbench.runner import control, run
-from brainbench.scorers.few_shot import GRID, FewShotRidge, InContext, _shuffled
+from brainbench.scorers.few_shot import GRID, FewShotRidge, InContext, _luck, _parts, _shuffled, _together
 from brainbench.settings import Silent, make_setting
 from brainbench.targets import refuse_seen, shared, targets
 
@@ -275,3 +278,79 @@ def test_features_of_another_network_are_not_applicable_to_a_checkpoint(case):
     """An entry then says so, and a run of all benchmarks is no failure."""
     with pytest.raises(NotApplicableError, match="reads 384 features, those of a model in_context:NAME"):
         scored(InContext(support=20, encoder="small"), case)
+
+
+def grouped(n_groups=20, size=12, *, drift=3.0):
+    """Movies of near-copies: the stimuli, a layer that codes what is shown, one that codes the movie, and responses."""
+    rng = np.random.default_rng(0)
+    movie = np.repeat(np.arange(n_groups), size)
+    shown = rng.normal(size=(len(movie), 4))
+    own = rng.normal(size=(n_groups, 40))[movie] + 0.01 * rng.normal(size=(len(movie), 40))
+    y = shown @ rng.normal(size=(4, 10)) + drift * rng.normal(size=(n_groups, 10))[movie]
+    ids = tuple(f"s{n:03d}" for n in range(len(movie)))
+    table = pd.DataFrame({"sha256": ids, "group": [f"m{m:02d}" for m in movie]}, index=list(ids))
+    split = grouped_folds(table, n_folds=5, seed=0)
+    names = tuple(f"n{k}" for k in range(10))
+    block = Block(stimulus_ids=ids, neuroid_ids=names, regions=("V4",) * 10, values=y[:, None].astype("f4"))
+    layers = {"shown": shown, "movie": own}
+    return block, split, {name: Representation.from_features(torch.tensor(x), ids) for name, x in layers.items()}
+
+
+def test_nothing_is_chosen_on_what_belongs_to_the_draw():
+    """The layer that codes movies predicts other frames of the draw's own movies, and nothing of any other movie."""
+    block, split, layers = grouped()
+    found = {n: FewShotRidge(support=60).score(x, block, split, seed=0, device="cpu") for n, x in layers.items()}
+    assert abs(found["movie"].train.mean()) < 0.15 and abs(found["movie"].raw.mean()) < 0.15
+    assert found["shown"].train.mean() > 0.1
+
+
+def test_penalties_are_chosen_by_whole_groups():
+    """By single stimuli the movie's layer would have the least penalty, and predictions as large as what it copies."""
+    block, _, layers = grouped(n_groups=8)
+    rows, y = torch.arange(72), torch.tensor(block.mean()[:72])
+    parts = _parts(torch.arange(8).repeat_interleave(12)[:72])
+    assert [part.tolist() for part in parts[:2]] == [list(range(24)), list(range(24, 36))] and len(parts) == 5
+    assert torch.cat(parts).tolist() == list(range(72))
+    scorer = FewShotRidge(support=72)
+    whole, single = (scorer.predictions(layers["movie"], rows, y, torch.arange(72, 96), p) for p in (parts, None))
+    assert whole.var() < 0.5 * single.var()
+
+
+def test_a_shuffle_leaves_together_what_belongs_together():
+    order, units = torch.tensor([4, 0, 3, 1, 5, 2]), torch.tensor([0, 0, 1, 1, 2, 2])
+    assert _together(order, units).tolist() == [4, 5, 0, 1, 3, 2]
+    assert _together(order, torch.arange(6)).tolist() == order.tolist()
+    assert _parts(torch.tensor([2, 0, 1])) is None
+
+
+def test_a_draw_leaves_others_to_choose_a_layer_on_and_is_of_several_groups(case):
+    n = min(len(fold.train) for fold in case.split.folds)
+    with pytest.raises(InputError, match="leaves 3 that"):
+        scored(FewShotRidge(support=n - 3), case)
+    block, split, layers = grouped(n_groups=10, size=30)
+    with pytest.raises(InputError, match="of one group"):
+        FewShotRidge(support=20).score(layers["shown"], block, split, seed=0, device="cpu")
+    curve = FewShotRidge(support=100, sizes=(20, 100)).score(layers["shown"], block, split, seed=0, device="cpu")
+    assert np.isfinite(curve.extras["support"][..., 1]).all()
+
+
+def test_a_sample_without_the_neuroid_has_no_score():
+    block, split, layers = grouped()
+    silent = replace(block, values=block.values.copy())
+    tests = [block.stimulus_ids.index(i) for i in split.folds[0].test]
+    silent.values[tests[:24], :, 0] = 1.0
+    score = FewShotRidge(support=60).score(layers["shown"], silent, split, seed=0, device="cpu")
+    weights = np.zeros((1, len(block.stimulus_ids)), dtype=np.float32)
+    weights[0, tests[:24]] = 1
+    drawn = score.resample(weights, [0], np.arange(10))[0, 0]
+    assert np.isnan(drawn[0]) and np.isfinite(drawn[1:]).all()
+
+
+def test_luck_is_what_other_draws_would_have_shown():
+    """Without anything to learn it is as much as the test stimuli's, so the score's variance is twice as large."""
+    rng = np.random.default_rng(0)
+    y = torch.tensor(rng.normal(size=(400, 200)))
+    noise = [torch.tensor(rng.normal(size=(400, 200))) for _ in range(5)]
+    same = torch.tensor(rng.normal(size=(400, 200)))
+    assert _luck(noise, y).mean() == pytest.approx(1, abs=0.15)
+    assert _luck([same + y] * 5, y) == pytest.approx(0, abs=1e-9) and (_luck([same], y) == 1).all()

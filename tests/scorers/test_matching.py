@@ -150,3 +150,87 @@ def test_soft_matching_knows_signals_of_their_own():
     case = recording(Matching())
     raw = scored(Matching(partners="soft"), case, features=signals(case)).raw
     assert np.median(raw**2 / case.ceiling.value) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("partners", PARTNERS)
+@pytest.mark.parametrize("beside", ["region", "bin", "incomplete", "silent in a test"])
+def test_what_stands_beside_a_region_takes_none_of_its_partners(partners, beside):
+    """Copies of the units that would match better than the neuroids do, elsewhere or without a score of their own."""
+    rng = np.random.default_rng(9)
+    x = rng.normal(size=(N, 4))
+    y, better = x + 0.5 * rng.normal(size=(N, 4)), x + 0.1 * rng.normal(size=(N, 4))
+    if beside == "incomplete":
+        better[0] = np.nan
+    if beside == "silent in a test":
+        better[0::4] = 0  # the first fold's
+    both = Block(
+        stimulus_ids=IDS,
+        neuroid_ids=tuple(f"n{k}" for k in range(8)),
+        regions=("V4",) * 4 + ("IT" if beside == "region" else "V4",) * 4,
+        values=np.concatenate([y, better], axis=1)[:, None].astype("f4"),
+        times=(0.0,) * 4 + (0.1,) * 4 if beside == "bin" else (),
+    )
+    layer, scorer = Representation.from_features(torch.as_tensor(x), IDS), Matching(partners=partners)
+    alone, found = (scorer.score(layer, b, SPLIT, seed=0, device="cpu") for b in (both.columns(slice(4)), both))
+    for name in ("folds", "train", "luck"):
+        np.testing.assert_allclose(getattr(found, name)[:, :4], getattr(alone, name), atol=1e-9)
+    if partners in ("bipartite", "soft"):
+        assert scorer.joint and alone.raw.min() > 0.8
+    if beside in ("incomplete", "silent in a test"):
+        assert np.isnan(found.raw[4:]).all() and all(found.reason[4:])
+
+
+def test_memory_parts_no_region_of_neuroids_that_share_partners(tmp_path):
+    benchmark = known()["insilico.V4-ridge"].model_copy(
+        update={
+            "id": "insilico.V4-bipartite",
+            "scorer": "matching",
+            "params": {"partners": "bipartite"},
+            "baselines": (),
+        }
+    )
+    model = models.load("baseline:pixels", roots={})
+    raw = []
+    for number, memory in enumerate((None, 0.0012)):
+        setting = settings.make_setting(device="cpu", cache_folder=tmp_path / str(number), max_memory=memory)
+        raw.append(runner.run(model, [benchmark], setting)[0].raw)
+    assert raw[0] == raw[1]
+
+
+def test_each_folds_own_training_stimuli_are_halved():
+    """Four groups in two folds: halves of all four might leave both of a fold's on one side, and no layer chosen."""
+    rng = np.random.default_rng(10)
+    x = rng.normal(size=(N, 5))
+    for others in ((0, 1), (0, 2), (0, 3)):
+        group = {i: f"g{n % 4}" for n, i in enumerate(IDS)}
+        sides = [tuple(i for i in IDS if (int(group[i][1]) in others) == side) for side in (True, False)]
+        folds = (Fold(train=sides[0], test=sides[1]), Fold(train=sides[1], test=sides[0]))
+        layer = Representation.from_features(torch.as_tensor(x), IDS)
+        block = Block(stimulus_ids=IDS, neuroid_ids=("n",), regions=("V4",), values=x[:, None, :1].astype("f4"))
+        found = Matching().score(layer, block, Split(folds=folds, unit=group), seed=0, device="cpu")
+        assert found.train == pytest.approx(1)
+
+
+@pytest.mark.parametrize("partners", PARTNERS)
+def test_a_sample_without_the_neuroid_has_no_score_and_one_without_the_unit_has_0(partners):
+    rng = np.random.default_rng(11)
+    y = rng.normal(size=(N, 2))
+    y[0::8, 0] = 1.0  # the neuroid says the same of half of the first fold's test stimuli,
+    x = y.copy()
+    x[4::8, 1] = 2.0  # and the other's unit of the other half
+    found = score(x, y, partners)
+    weights = np.zeros((2, N), dtype=np.float32)
+    weights[0, 0::8], weights[1, 4::8] = 1, 1
+    drawn = found.resample(weights, [0], np.arange(2))[:, 0]
+    assert np.isnan(drawn[0, 0]) and np.isfinite(drawn[1]).all()
+    if partners == "semi":
+        assert drawn[1] == pytest.approx([1, 0])
+
+
+def test_luck_is_what_other_training_stimuli_would_have_chosen():
+    """None where there is one unit, next to none where the partner is plain, and nearly all in noise."""
+    rng = np.random.default_rng(12)
+    x, noise = rng.normal(size=(N, 30)), rng.normal(size=(N, 20))
+    assert score(x[:, :1], noise, "semi").luck == pytest.approx(0)
+    assert score(x, x[:, :20], "semi").luck == pytest.approx(0) and score(x, x[:, :20], "sparse").luck.max() < 0.02
+    assert score(x, noise, "semi").luck.mean() > 0.7 and score(x, noise, "sparse").luck.mean() > 0.7

@@ -78,6 +78,14 @@ def test_a_subject_with_gaps_is_nan_with_a_reason(case):
     assert np.isnan(result.extras["all_pairs"]).tolist() == [False, True, False]
 
 
+def test_one_pair_of_test_stimuli_is_too_few_and_no_lack_of_variance(case):
+    target = rdms(case)
+    names = target.stimulus_ids
+    two = Split(folds=(Fold(train=names[2:], test=names[:2]),), unit={name: name for name in names})
+    found = RSA().score(case.representation(), target, two, seed=0, device="cpu")
+    assert set(found.reason) == {"too-few-stimuli"} and np.isnan(found.raw).all()
+
+
 def test_replicates_of_ones_are_the_score(case):
     result = score(case, rdms(case, noise=1.0))
     np.testing.assert_allclose(
