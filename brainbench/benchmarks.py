@@ -129,6 +129,11 @@ def known() -> dict[str, Benchmark]:
     return found
 
 
+def named(id: str) -> Benchmark | None:
+    """The benchmark of this id, None where there is none: folders are looked through only for what is not shipped."""
+    return _shipped().get(id) or known().get(id)
+
+
 def _declared(name: str) -> dict[str, Benchmark]:
     """Those of one folder. Raises InputError or AccessError where it, or one of them, is not as it should be."""
     found: dict[str, Benchmark] = {}

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from brainbench import scorers
-from brainbench.benchmarks import Benchmark, known
+from brainbench.benchmarks import Benchmark, known, named
 from brainbench.core.score import Ceiling, normalized_over_bins
 from brainbench.core.specs import ModelSpec, fingerprint
 from brainbench.datasets import DATASETS
@@ -58,7 +58,7 @@ def broken(entry: Entry, card: Card) -> Found:
     if text:
         yield from text
         return
-    benchmark = known().get(entry.benchmark)
+    benchmark = named(entry.benchmark)
     if benchmark is None:
         yield "benchmark", f"there is no benchmark {shown(entry.benchmark)!r}.{did_you_mean(entry.benchmark, known())}"
         return
@@ -77,13 +77,14 @@ def broken(entry: Entry, card: Card) -> Found:
 @cache
 def _now(benchmark: str) -> tuple[dict[str, Any], str]:
     """Identity and fingerprint of a benchmark; making them takes milliseconds, and every entry asks."""
-    identity = known()[benchmark].identity
-    return identity, fingerprint(identity)
+    found = named(benchmark)
+    assert found is not None
+    return found.identity, fingerprint(found.identity)
 
 
 def stale(entry: Entry) -> str:
     """Empty for an entry of the benchmark as it is now; else how it differs: it is shown, and ranked no more."""
-    if entry.benchmark not in known():
+    if named(entry.benchmark) is None:
         return "this benchmark is no longer there"
     now, digest = _now(entry.benchmark)
     if entry.benchmark_fingerprint == digest:

@@ -163,6 +163,8 @@ def _finite(text: str) -> float:
 
 def unclean(text: str) -> str:
     """Empty for text that shows as what it is, else why not: control characters, and those that turn direction."""
+    if text.isascii() and text.isprintable():
+        return ""
     for character in text:
         if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
             return f"holds the character U+{ord(character):04X}, which does not show"
@@ -188,12 +190,14 @@ def dirty(value: Any, field: str = "", *, longest: int = 300, depth: int = 12) -
             yield from dirty(item, f"{field}.{shown(key)}".lstrip("."), longest=longest, depth=depth - 1)
     elif isinstance(value, list):
         for number, item in enumerate(value):
+            if isinstance(item, float) and abs(item) < LARGEST:
+                continue  # replicates are a million numbers of a board
             yield from dirty(item, f"{field}.{number}".lstrip("."), longest=longest, depth=depth - 1)
 
 
 def shown(text: str, longest: int = 60) -> str:
     """Text of a stranger for a message: what does not show is written out, what is too long is cut."""
-    plain = "".join(c if not unclean(c) else f"\\u{ord(c):04x}" for c in text)
+    plain = text if not unclean(text) else "".join(c if not unclean(c) else f"\\u{ord(c):04x}" for c in text)
     return plain if len(plain) <= longest else f"{plain[:longest]}…"
 
 
