@@ -58,6 +58,7 @@ class InfluencesTwiceAsLarge(Shape):
         return replace(score, resample=lambda weights, *rest: score.resample(2 * weights - 1, *rest))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", [InfluencesOutOfOrder, InfluencesTwiceAsLarge])
 def test_first_order_replicates_follow_each_stimulus(defect):
     assert failures(defect()).keys() == {"replicates_follow_single_stimuli"}
@@ -411,6 +412,7 @@ def test_the_readout_without_a_defect_keeps_every_law():
     assert failures(Linear()) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.__name__)
 def test_a_defect_breaks_exactly_its_laws(defect):
     assert failures(defect()).keys() == DEFECTS[defect]
