@@ -108,6 +108,8 @@ class _Tapped:
         self.module, self.layers, self.device = module, dict(layers), device
         self.size = size
         self.batch_axis = dict.fromkeys(layers, 0)
+        # Channels last in memory is faster, but a `view` of what a convolution makes of it may be impossible.
+        self.layouts: tuple[torch.memory_format, ...] = (torch.channels_last, torch.contiguous_format)
         self.prefix = prefix_of(module)
         self.network = private_copy(module, device)
         self.dtype = _floating_dtype(module)
@@ -119,7 +121,7 @@ class _Tapped:
     def twin(self) -> _Tapped:
         """Another copy of the same network that reads it the same way."""
         twin = _Tapped(self.module, self.layers, self.device, self.size)
-        twin.batch_axis = self.batch_axis
+        twin.batch_axis, twin.layouts = self.batch_axis, self.layouts
         return twin
 
     def rows(self, batch: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b p"]]:
@@ -145,14 +147,9 @@ class _Tapped:
 
     @torch.no_grad()
     def _forward(self, batch: Tensor, keep: Callable[[str, Tensor], Tensor]) -> dict[str, Tensor]:
-        self._caught, self._keep = {}, keep
+        self._keep = keep
         try:
-            try:
-                self.network(batch.to(self.device, self.dtype, memory_format=torch.channels_last))
-            except (BrainbenchError, torch.OutOfMemoryError):
-                raise
-            except Exception as error:
-                raise InputError(f"the network raised {type(error).__name__}: {error}") from error
+            self._call(batch)
             missing = [name for name in self.layers if name not in self._caught]
             if missing:
                 raise InputError(
@@ -162,6 +159,21 @@ class _Tapped:
             return self._caught
         finally:
             self._caught = {}
+
+    def _call(self, batch: Tensor) -> None:
+        """One pass in the first layout that the network takes, which it is shown from then on."""
+        for layout in self.layouts:
+            self._caught = {}
+            try:
+                self.network(batch.to(self.device, self.dtype, memory_format=layout))
+            except (BrainbenchError, torch.OutOfMemoryError):
+                raise
+            except Exception as error:
+                if layout is self.layouts[-1]:
+                    raise InputError(f"the network raised {type(error).__name__}: {error}") from error
+            else:
+                self.layouts = (layout,)
+                return
 
     def _catch(self, name: str, _module: nn.Module, _arguments: Any, output: Any) -> None:
         if name in self._caught:

@@ -83,7 +83,7 @@ def trace(module: nn.Module, example: Float[Tensor, "c h w"]) -> dict[str, Call]
     for name, part in network.named_modules(remove_duplicate=False):
         if name:
             part.register_forward_hook(partial(note, name, not any(part.children())))
-    network(example[None].to(parameter.device, parameter.dtype))
+    network(torch.stack([example]).to(parameter.device, parameter.dtype))
     calls = {}
     for name, answered in answers.items():
         leaves, seen = answered[-1]

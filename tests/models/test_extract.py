@@ -250,6 +250,40 @@ def test_copies_share_their_weights():
     assert copy_[0].weight.data_ptr() == module[0].weight.data_ptr()
 
 
+class Viewing(nn.Module):
+    """The classic `view` after a convolution, which a map with its channels last in memory refuses."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.head = nn.Conv2d(3, 4, 5), nn.Linear(4 * 12 * 12, 5)
+
+    def forward(self, x):
+        return self.head(self.conv(x).view(x.size(0), -1))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_network_that_cannot_take_channels_last_in_memory_is_read_all_the_same(transposed):
+    module, pictures = Viewing().eval(), inputs(6)
+    if transposed:
+        pictures = [lambda see=see: see().permute(1, 2, 0).contiguous().permute(2, 0, 1) for see in pictures]
+    features = extract(module, pictures, {"conv": "flatten", "head": "flatten"})
+    with torch.no_grad():
+        expected = torch.stack([module(picture()[None].contiguous())[0] for picture in pictures])
+    torch.testing.assert_close(features["head"], expected)
+    assert features["conv"].shape == (6, 4 * 12 * 12)
+
+
+def test_the_memory_of_a_network_has_channels_last_where_it_takes_it():
+    def told(self, x):
+        formats.add(x.is_contiguous(memory_format=torch.channels_last))
+        return x
+
+    formats = set()
+    extract(Body(told), inputs(9), {"layer": "flatten"})
+    assert formats == {True}
+
+
 def test_one_stimulus():
     assert extract(conv_net(), inputs(1), {"0": "mean"})["0"].shape == (1, 8)
 

@@ -95,6 +95,15 @@ def test_named_layers_keep_their_order_and_pooling():
         ladder(module, ["spare"])
 
 
+def test_a_picture_may_have_its_channels_last_in_memory():
+    class Viewing(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x.view(x.size(0), -1))
+
+    module = Viewing(nn.Linear(3 * 6 * 8, 5), nn.ReLU())
+    assert list(ladder(module, example=torch.zeros(6, 8, 3).permute(2, 0, 1))) == ["0", "1"]
+
+
 def test_tracing_leaves_the_module_as_it_was():
     module = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)).train()
     before = {name: value.clone() for name, value in module.state_dict().items()}
