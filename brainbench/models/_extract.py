@@ -190,14 +190,18 @@ class _Tapped:
 
 
 def private_copy(module: nn.Module, device: torch.device) -> nn.Module:
-    """A copy in eval mode on `device` whose hooks, mode and attributes are its own.
+    """A copy in eval mode on `device` whose hooks, mode, attributes and buffers are its own.
 
-    It shares the tensors of a module that is on `device` already. Raises InputError where the module cannot be copied.
+    It shares the parameters of a module that is on `device` already. Raises InputError where the module cannot be
+    copied.
     """
-    tensors = list(chain(module.parameters(), module.buffers()))
-    here = all(tensor.device == torch.empty(0, device=device).device for tensor in tensors)
+    parameters, buffers = list(module.parameters()), list(module.buffers())
+    here = all(tensor.device == torch.empty(0, device=device).device for tensor in chain(parameters, buffers))
+    shared: dict[int, Tensor] = {id(tensor): tensor for tensor in parameters} if here else {}
+    # deepcopy refuses a tensor with a history; all others it copies, and those that share memory go on doing so.
+    shared |= {id(tensor): tensor.detach().clone() for tensor in buffers if not tensor.is_leaf}
     try:
-        copy = deepcopy(module, {id(tensor): tensor for tensor in tensors} if here else {})
+        copy = deepcopy(module, shared)
     except Exception as error:
         raise InputError(f"the {type(module).__name__} cannot be copied ({error}): copy.deepcopy must work") from error
     return copy.to(device).eval()

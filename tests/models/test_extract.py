@@ -284,6 +284,36 @@ def test_the_memory_of_a_network_has_channels_last_where_it_takes_it():
     assert formats == {True}
 
 
+class Scratch(nn.Module):
+    """It works in a buffer that every pass resets, and counts the passes in another."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.register_buffer("state", torch.zeros(4, 3, 16, 16))
+        self.register_buffer("passes", torch.zeros(()))
+        self.register_buffer("history", self.scale * 2)
+        self.inner, self.layer = nn.Module(), nn.Identity()
+        self.inner.register_buffer("state", self.state)
+
+    def forward(self, x):
+        self.passes += 1
+        state = self.state[: len(x)]
+        state.zero_()
+        for _ in range(3):
+            state.add_(x * self.scale)
+            torch.randn(200, 200) @ torch.randn(200, 200)  # time for another thread to step in
+        return self.layer(self.inner.state[: len(x)] * self.history)
+
+
+def test_buffers_that_a_pass_writes_into_do_not_cross_threads():
+    module = Scratch().eval()
+    features = extract(module, inputs(64), {"layer": "flatten"})["layer"]
+    expected = torch.stack([picture().flatten() * 6 for picture in inputs(64)])
+    torch.testing.assert_close(features, expected)
+    assert module.passes == 0 and not module.state.any()
+
+
 def test_one_stimulus():
     assert extract(conv_net(), inputs(1), {"0": "mean"})["0"].shape == (1, 8)
 
