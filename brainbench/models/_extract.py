@@ -114,6 +114,7 @@ class _Tapped:
         self.network = private_copy(module, device)
         self.dtype = _floating_dtype(module)
         self._keep: Callable[[str, Tensor], Tensor]
+        self._of_px: torch.Size
         self._caught: dict[str, Tensor] = {}
         for name in layers:
             self.network.get_submodule(name).register_forward_hook(partial(self._catch, name))
@@ -147,7 +148,7 @@ class _Tapped:
 
     @torch.no_grad()
     def _forward(self, batch: Tensor, keep: Callable[[str, Tensor], Tensor]) -> dict[str, Tensor]:
-        self._keep = keep
+        self._keep, self._of_px = keep, batch.shape[-2:]
         try:
             self._call(batch)
             missing = [name for name in self.layers if name not in self._caught]
@@ -186,7 +187,7 @@ class _Tapped:
 
     def _pooled(self, name: str, output: Tensor) -> Tensor:
         rows = output.movedim(self.batch_axis[name], 0)
-        return pool(rows, self.layers[name], self.prefix).to("cpu", torch.float32, copy=True)
+        return pool(rows, self.layers[name], self.prefix, self._of_px).to("cpu", torch.float32, copy=True)
 
 
 def private_copy(module: nn.Module, device: torch.device) -> nn.Module:

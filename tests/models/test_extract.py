@@ -314,6 +314,34 @@ def test_buffers_that_a_pass_writes_into_do_not_cross_threads():
     assert module.passes == 0 and not module.state.any()
 
 
+class ChannelsLast(nn.Module):
+    """As Swin's stages: (stimulus, height, width, channel)."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.mix = nn.Conv2d(3, 96, 4, stride=4), nn.Linear(96, 96)
+
+    def forward(self, x):
+        return self.mix(self.conv(x).permute(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 32), (3, 32, 16), (3, 16, 16), (3, 64, 24), (3, 15, 33)])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_channels_are_averaged_over_space_whatever_the_shape_of_the_picture(shape, padding):
+    for channels in (8, 14, 16, 32):
+        module = nn.Sequential(nn.Conv2d(3, channels, 3, padding=padding), nn.ReLU())
+        features = extract(module, inputs(3, shape=shape), {"1": "mean"})["1"]
+        with torch.no_grad():
+            expected = torch.stack([module(picture()[None])[0].mean(dim=(1, 2)) for picture in inputs(3, shape=shape)])
+        torch.testing.assert_close(features, expected)
+    module = ChannelsLast()
+    features = extract(module, inputs(3, shape=shape), {"mix": "mean"})["mix"]
+    with torch.no_grad():
+        expected = torch.stack([module(picture()[None])[0].mean(dim=(0, 1)) for picture in inputs(3, shape=shape)])
+    torch.testing.assert_close(features, expected)
+
+
 def test_one_stimulus():
     assert extract(conv_net(), inputs(1), {"0": "mean"})["0"].shape == (1, 8)
 
