@@ -179,8 +179,12 @@ class _Walk:
 
 
 def _state(module: nn.Module) -> dict[str, Any]:
-    """A module's attributes, with hooks numbered as they run: torch numbers them through a whole process."""
-    state = {name: part for name, part in vars(module).items() if name != "training"}
+    """A module's attributes, with hooks numbered as they run: torch numbers them through a whole process.
+
+    Without the mode, and without the weak references to its weights that a recurrent layer holds beside them.
+    """
+    left_out = ("training", "_flat_weight_refs")
+    state = {name: part for name, part in vars(module).items() if name not in left_out}
     hooks = {name: state[name] for name in _HOOKS if name in state}
     number = {key: at for at, key in enumerate(sorted({key for part in hooks.values() for key in part}))}
     return state | {name: {number[key]: hook for key, hook in part.items()} for name, part in hooks.items()}

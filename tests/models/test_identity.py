@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import subprocess
@@ -226,6 +227,19 @@ def test_what_a_user_puts_into_an_installed_class_is_part_of_it(kind, monkeypatc
     assert one == content(lambda *args: 1)
     monkeypatch.undo()
     assert code_sha256(nn.ReLU()) == bare
+
+
+RECURRENT = {"GRU": nn.GRU, "LSTM": nn.LSTM, "RNN": nn.RNN}
+
+
+@pytest.mark.parametrize("kind", RECURRENT.values(), ids=list(RECURRENT))
+def test_recurrent_networks_have_an_identity(kind):
+    def make(**options):
+        torch.manual_seed(0)
+        return nn.Sequential(kind(4, 4, **options))
+
+    assert code_sha256(make()) == code_sha256(make()) == code_sha256(copy.deepcopy(make()))
+    assert code_sha256(make()) != code_sha256(make(batch_first=True))
 
 
 def test_a_network_is_the_same_in_every_process(tmp_path):
