@@ -71,9 +71,14 @@ class FeatureTable:
         stimulus_ids: Sequence[str],
         name: str,
         *,
-        layers: Sequence[str] | None = None,
+        layers: Sequence[str] | Mapping[str, str] | None = None,
     ) -> FeatureTable:
-        """The table of arrays in memory, layers (all or only `layers`) in the order given. Raises as `load` does."""
+        """The table of arrays in memory, layers (all or only `layers`) in the order given. Raises as `load` does.
+
+        Raises UsageError for a dict of poolings: each layer is one vector a stimulus already.
+        """
+        if isinstance(layers, Mapping):
+            raise UsageError(f"features have no pooling to choose: give `layers` as a list of names, {list(layers)}")
         return _table(*_packed(features, stimulus_ids, {"model": name}), name, f"the features of {name!r}", layers)
 
 

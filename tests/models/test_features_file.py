@@ -151,3 +151,8 @@ def test_nothing_that_load_would_refuse_is_written(tmp_path):
     assert not path.exists()
     with pytest.raises(InputError, match="cannot be read"):
         models.load(f"features:{path}")
+
+
+def test_layers_are_chosen_without_a_pooling():
+    with pytest.raises(UsageError, match="pooling"):
+        FeatureTable.from_arrays(FEATURES, IDS, "mine", layers={"a_head": "mean"})

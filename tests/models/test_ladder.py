@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from brainbench import models
 from brainbench.errors import InputError, UnknownNameError, UsageError
 from brainbench.models import _ladder
 from brainbench.models._pooling import Prefix, default_pooling, pool, prefix_of
@@ -102,6 +103,25 @@ def test_a_picture_may_have_its_channels_last_in_memory():
 
     module = Viewing(nn.Linear(3 * 6 * 8, 5), nn.ReLU())
     assert list(ladder(module, example=torch.zeros(6, 8, 3).permute(2, 0, 1))) == ["0", "1"]
+
+
+def asked(layers):
+    module = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU())
+    spec = models.wrap(module, preprocess=lambda image: torch.zeros(3, 8, 8), layers=layers).spec
+    return [(layer.name, layer.pooling) for layer in spec.layers]
+
+
+def test_poolings_may_come_as_a_mapping():
+    assert asked({"1": "mean", "0": "grid3"}) == [("1", "mean"), ("0", "grid3")]
+    with pytest.raises(UnknownNameError, match="pooling 'gird3'"):
+        asked({"0": "gird3"})
+    assert asked(name for name in ("1", "0:mean")) == [("1", "grid14"), ("0", "mean")]
+
+
+@pytest.mark.parametrize("wanted", [[0, 1], {0: "mean"}, {"0": 3}, [("0", "mean")], 0])
+def test_layers_are_asked_for_by_name(wanted):
+    with pytest.raises(UsageError, match="layers are named by strings"):
+        asked(wanted)
 
 
 def test_tracing_leaves_the_module_as_it_was():
