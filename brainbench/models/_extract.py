@@ -230,7 +230,14 @@ def _probed(network: _Tapped, inputs: Sequence[Callable[[], Tensor]], labels: Se
     else:
         alone, other = network.raw(pair[:1]), network.raw(pair[1:])
         for name, both in first.items():
-            axis = network.batch_axis[name] = _batch_axis(name, both.shape, alone[name].shape)
+            axis = batch_axis(both.shape, alone[name].shape)
+            if axis is None:
+                raise InputError(
+                    f"the output of layer {name!r} is {tuple(alone[name].shape)} for 1 stimulus and "
+                    f"{tuple(both.shape)} for 2: no axis is the batch. Layers that mix, split or drop stimuli "
+                    "(windows, squeezes) cannot be read; name the module around it."
+                )
+            network.batch_axis[name] = axis
             _check_finite(name, both.movedim(axis, 0), labels)
             _check_agree(both, again[name], f"layer {name!r} answers the same batch differently the second time")
             for row, single in ((0, alone), (1, other)):  # a causal axis taken for the batch spares the first row
@@ -239,15 +246,15 @@ def _probed(network: _Tapped, inputs: Sequence[Callable[[], Tensor]], labels: Se
     return {name: rows.shape[1] for name, rows in network.rows(pair[:1]).items()}
 
 
-def _batch_axis(name: str, two: torch.Size, one: torch.Size) -> int:
-    """The one axis that is as long as the batch: 0 in most networks, 1 in transformers of (token, batch, dimension)."""
+def batch_axis(two: Sequence[int], one: Sequence[int]) -> int | None:
+    """The axis that is as long as the batch, in outputs of these shapes for 2 stimuli and for 1; None where none is.
+
+    0 in most networks, 1 in transformers of (token, batch, dimension).
+    """
     changed = [axis for axis, sizes in enumerate(zip(two, one)) if sizes[0] != sizes[1]]
     if len(two) == len(one) and len(changed) == 1 and (two[changed[0]], one[changed[0]]) == (2, 1):
         return changed[0]
-    raise InputError(
-        f"the output of layer {name!r} is {tuple(one)} for 1 stimulus and {tuple(two)} for 2: no axis is the batch. "
-        "Layers that mix, split or drop stimuli (windows, squeezes) cannot be read; name the module around it."
-    )
+    return None
 
 
 def _check_agree(features: Tensor, others: Tensor, what: str) -> None:

@@ -105,6 +105,36 @@ def test_a_picture_may_have_its_channels_last_in_memory():
     assert list(ladder(module, example=torch.zeros(6, 8, 3).permute(2, 0, 1))) == ["0", "1"]
 
 
+class Positions(nn.Module):
+    """A submodule that gives its tokens' positions, one row for all stimuli."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(1, 64, 8))
+
+    def forward(self, tokens):
+        return self.table
+
+
+class Tokens(nn.Module):
+    """A network of tokens (stimulus, token, dimension) that lie (token, stimulus, dimension) in its blocks."""
+
+    def __init__(self):
+        super().__init__()
+        self.patch, self.positions = nn.Conv2d(3, 8, 8, stride=8), Positions()
+        self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        tokens = self.patch(x).flatten(2).mT
+        return self.second(self.first((tokens + self.positions(tokens)).transpose(0, 1)))
+
+
+def test_layers_that_are_the_same_for_all_stimuli_are_no_part_of_the_ladder():
+    assert ladder(Tokens()) == {"patch": "grid14", "first": "cls_mean", "second": "cls_mean"}
+    with pytest.raises(InputError, match=r"layer 'positions' .* no axis is the batch"):
+        ladder(Tokens(), ["positions"])
+
+
 def asked(layers):
     module = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU())
     spec = models.wrap(module, preprocess=lambda image: torch.zeros(3, 8, 8), layers=layers).spec
@@ -122,6 +152,11 @@ def test_poolings_may_come_as_a_mapping():
 def test_layers_are_asked_for_by_name(wanted):
     with pytest.raises(UsageError, match="layers are named by strings"):
         asked(wanted)
+
+
+def test_a_network_without_layers_says_what_one_would_be():
+    with pytest.raises(InputError, match=r"no layer was found .* submodule"):
+        ladder(nn.Identity())
 
 
 def test_tracing_leaves_the_module_as_it_was():
