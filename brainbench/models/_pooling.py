@@ -36,13 +36,15 @@ class Prefix:
 
 
 def prefix_of(module: nn.Module) -> Prefix:
-    """The prefix of this network's token sequences, read from what timm, open_clip and torchvision declare."""
+    """The prefix of this network's token sequences, read from what timm, open_clip, torchvision and DINO declare."""
     for part in module.modules():
         n = getattr(part, "num_prefix_tokens", None)  # timm: class token, distillation token, registers
         if isinstance(n, int):
             return Prefix(n, has_cls=n > 0 and getattr(part, "cls_token", None) is not None)
         if any(getattr(part, name, None) is not None for name in ("class_embedding", "class_token", "cls_token")):
-            return Prefix(1, has_cls=True)
+            registers = [getattr(part, name, None) for name in ("register_tokens", "storage_tokens")]
+            n = sum(tokens.shape[-2] for tokens in registers if isinstance(tokens, Tensor) and tokens.ndim > 1)
+            return Prefix(1 + n, has_cls=True)
     return Prefix(0, has_cls=False)
 
 

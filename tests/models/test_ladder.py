@@ -177,6 +177,17 @@ def test_prefixes_are_read_from_the_network():
     assert prefix_of(nn.Linear(1, 1)) == Prefix(0, has_cls=False)
 
 
+@pytest.mark.parametrize("name", ["register_tokens", "storage_tokens"])
+def test_registers_beside_a_class_token_are_no_patches(name):
+    """As DINOv2 and DINOv3 come from their authors' hubs, whole or in a wrapper."""
+    module = nn.Module()
+    module.cls_token = nn.Parameter(torch.zeros(1, 1, 8))
+    setattr(module, name, None)
+    assert prefix_of(module) == Prefix(1, has_cls=True)
+    setattr(module, name, nn.Parameter(torch.zeros(1, 4, 8)))
+    assert prefix_of(module) == prefix_of(nn.Sequential(module)) == Prefix(5, has_cls=True)
+
+
 def test_poolings_of_tokens():
     tokens = torch.arange(24.0).reshape(2, 4, 3)
     mean = tokens[:, 2:].mean(dim=1)
