@@ -55,7 +55,8 @@ def extract(
     size = batch_size or (4 if on_cpu else 64)
     with _full_precision(), _intra_op_threads(1 if on_cpu else torch.get_num_threads()):
         network = _Tapped(module, layers, device, size)
-        features = {name: torch.empty(len(inputs), p) for name, p in _probed(network, inputs, labels).items()}
+        found = _probed(network, inputs, labels)
+        features = {name: torch.empty(len(inputs), p, dtype=torch.float32) for name, p in found.items()}
         # On a CPU small batches on one core each, with decoding in the same thread, beat large ones on all cores; on
         # an accelerator one network serves all threads, which decode ahead of it.
         n_copies = min(n_threads, math.ceil(len(inputs) / size)) if on_cpu else 1
@@ -296,7 +297,11 @@ def _full_precision() -> Iterator[None]:
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
-        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        # Not in inference mode, whose tensors the threads, which are not in it, could not write to.
+        with (
+            torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+            torch.inference_mode(False),
+        ):
             yield
     finally:
         torch.set_float32_matmul_precision(before)

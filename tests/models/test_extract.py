@@ -2,6 +2,7 @@
 
 import copy
 import threading
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -340,6 +341,26 @@ def test_channels_are_averaged_over_space_whatever_the_shape_of_the_picture(shap
     with torch.no_grad():
         expected = torch.stack([module(picture()[None])[0].mean(dim=(0, 1)) for picture in inputs(3, shape=shape)])
     torch.testing.assert_close(features, expected)
+
+
+@contextmanager
+def _default_dtype():
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("state", [torch.inference_mode, _default_dtype])
+def test_what_torch_is_set_to_changes_nothing(state):
+    module = conv_net().eval()
+    expected = extract(module, inputs(9), LAYERS)
+    pictures = inputs(9)
+    with state():
+        features = extract(module, pictures, LAYERS)
+    torch.testing.assert_close(features, expected)
+    assert not any(values.is_inference() for values in features.values())
 
 
 def test_one_stimulus():
