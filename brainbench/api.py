@@ -94,7 +94,7 @@ def score(
     *,
     preprocess: Callable[[Image.Image], Any] | Preprocessing | None = None,
     stimulus_ids: Sequence[str] | None = None,
-    layers: str | Sequence[str] | None = None,
+    layers: str | Sequence[str] | Mapping[str, str] | None = None,
     weights: str | Path | None = None,
     name: str = "module",
     data_root: str | Path | Mapping[str, str | Path] | None = None,
@@ -107,12 +107,12 @@ def score(
     """Score a model on benchmarks and say how sure the scores are.
 
     `model` is a name (`bundled:efficientnet_lite0`, `timm:...`, see `brainbench list models`), an `nn.Module` (then
-    `preprocess` and, if the default ladder does not suit, `layers`), an object with the `Model` protocol, a
-    `FeatureTable`, or a dict of feature arrays (n, p) by layer (then `stimulus_ids`, one a row). `benchmarks` is one
-    or more ids or globs; without it every benchmark whose recording is here is run. `data_root` is a folder with one
-    folder a dataset, or a dict from dataset id to its folder. `max_memory` is
-    how many gigabytes the run may hold beside the recording and the network (half of what is free). `out` also writes
-    each entry as a JSON file, as soon as it is whole.
+    `preprocess` and, if the default ladder does not suit, `layers`, each "name" or "name:pooling", or a dict from name
+    to pooling), an object with the `Model` protocol, a `FeatureTable`, or a dict of feature arrays (n, p) by layer
+    (then `stimulus_ids`, one a row). `benchmarks` is one or more ids or globs; without it every benchmark whose
+    recording is here is run. `data_root` is a folder with one folder a dataset, or a dict from dataset id to its
+    folder. `max_memory` is how many gigabytes the run may hold beside the recording and the network (half of what is
+    free). `out` also writes each entry as a JSON file, as soon as it is whole.
 
     Raises UnknownNameError for names that do not exist, AccessError if a benchmark named without a wildcard has no
     recording here, InputError for features or networks that cannot be read as such, ResourceError where disk or
@@ -153,7 +153,7 @@ def compare_regions(
     scorer: str = "ridge",
     preprocess: Callable[[Image.Image], Any] | Preprocessing | None = None,
     stimulus_ids: Sequence[str] | None = None,
-    layers: str | Sequence[str] | None = None,
+    layers: str | Sequence[str] | Mapping[str, str] | None = None,
     weights: str | Path | None = None,
     name: str = "module",
     data_root: str | Path | Mapping[str, str | Path] | None = None,
@@ -270,7 +270,7 @@ def checked_roots(data_root: str | Path | Mapping[str, str | Path] | None) -> di
 
 
 def load_model(
-    model: Any, *, layers: str | Sequence[str] | None = None, roots: dict[str, Path] | None = None
+    model: Any, *, layers: str | Sequence[str] | Mapping[str, str] | None = None, roots: dict[str, Path] | None = None
 ) -> Model | FeatureTable:
     """The model that this name or object stands for. Raises as `score` does."""
     return _model(model, None, None, (layers,) if isinstance(layers, str) else layers, None, "module", roots or {})
@@ -280,7 +280,7 @@ def _model(
     model: Any,
     preprocess: Any,
     stimulus_ids: Sequence[str] | None,
-    layers: Sequence[str] | None,
+    layers: Sequence[str] | Mapping[str, str] | None,
     weights: str | Path | None,
     name: str,
     roots: dict[str, Path],

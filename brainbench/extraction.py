@@ -24,7 +24,7 @@ from brainbench.models.features_file import FeatureTable
 from brainbench.numerics.representation import Representation, cross_gram, offsets
 from brainbench.store import Store
 
-FEATURE_SEMANTICS = 3  # rises when the same network and stimulus would give other features
+FEATURE_SEMANTICS = 4  # rises when the same network and stimulus would give other features
 FEW_UNITS = 4096  # layers that are kept as features whatever the number of stimuli: scorers that match units need them
 SHARD = (
     2048  # most stimuli that are extracted before they are committed; a set of one shard never goes through the disk

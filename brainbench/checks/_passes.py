@@ -92,8 +92,8 @@ class Seen:
         return self._pooled(name, output, self.axes[name])
 
     def _pooled(self, name: str, output: Tensor, axis: int) -> Tensor:
-        prefix = _pooling.prefix_of(self.network)
-        return _pooling.pool(output.movedim(axis, 0), _pooling.check(self.poolings[name]), prefix).float()
+        prefix, of_px = _pooling.prefix_of(self.network), self.inputs.shape[-2:]
+        return _pooling.pool(output.movedim(axis, 0), _pooling.check(self.poolings[name]), prefix, of_px).float()
 
 
 _last: list[Seen] = []

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from brainbench.core.registry import Registry
 from brainbench.errors import UnknownNameError, UsageError
@@ -41,7 +42,7 @@ SOURCES = Registry(
 def load(
     name: str,
     *,
-    layers: Sequence[str] | None = None,
+    layers: Sequence[str] | Mapping[str, str] | None = None,
     weights: Path | None = None,
     roots: Mapping[str, Path] | None = None,
 ) -> Model | FeatureTable:
@@ -50,7 +51,8 @@ def load(
     "recording:cowley2023.V4/PE/210325".
 
     "@untrained" (seed 0) or "@untrained<seed>" after a bundled, timm or open_clip name is its untrained twin. `layers`
-    are "name" or "name:pooling"; None takes the default ladder. `weights` is a file of a timm or open_clip network.
+    are "name" or "name:pooling" each, or a dict from name to pooling; None takes the default ladder. `weights` is a
+    file of a timm or open_clip network.
     `roots` maps datasets to their folders, for recordings, and goes before the environment.
     Raises UnknownNameError for any part of the name that is not known, AccessError for weights that are not here.
     """
@@ -59,14 +61,30 @@ def load(
         raise UnknownNameError("model", name, _meant(name))
     make: Callable[..., Model | FeatureTable] = SOURCES[source]
     takes = inspect.signature(make).parameters
-    given = {"roots": roots} if "roots" in takes else {}
+    given: dict[str, Any] = {"layers": _spelled(layers)} | ({"roots": roots} if "roots" in takes else {})
     if weights is None:
-        return make(rest, layers=layers, **given)
+        return make(rest, **given)
     if "weights" not in takes:
         raise UsageError(f"{source!r} models bring their own weights; a weights file goes with timm: and open_clip:")
     if rest.partition("@")[1]:
         raise UsageError(f"{name!r} names an untrained twin, and a weights file was given: leave one of them out")
-    return make(rest, layers=layers, weights=weights, **given)
+    return make(rest, weights=weights, **given)
+
+
+def _spelled(layers: Sequence[str] | Mapping[str, str] | None) -> list[str] | None:
+    """Each layer as "name" or "name:pooling"; None for None. Raises UsageError for what is no string."""
+    if layers is None:
+        return None
+    given: Any = layers.items() if isinstance(layers, Mapping) else layers
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        given = [given]
+    spelled = [layer if isinstance(layers, Mapping) else (layer,) for layer in given]
+    for part in chain(*spelled):
+        if not isinstance(part, str):
+            raise UsageError(
+                f"layers are named by strings, NAME or NAME:POOLING, or by a dict from name to pooling; got {part!r}"
+            )
+    return [":".join(parts) for parts in spelled]
 
 
 def _meant(name: str) -> list[str]:
@@ -88,17 +106,17 @@ def wrap(
     module: torch.nn.Module,
     *,
     preprocess: Preprocessing | Callable[[Image.Image], torch.Tensor],
-    layers: Sequence[str] | None = None,
+    layers: Sequence[str] | Mapping[str, str] | None = None,
     name: str = "module",
 ) -> Model:
-    """The user's own module as a Model; the module is not touched.
+    """The user's own module as a Model; the module is not touched. `layers` are as `load` takes them.
 
     `preprocess` makes a float32 (channel, height, width) of a PIL picture. Its identity is what it does, that of the
     module its weights and source code, so `name` is only a label.
     """
     from brainbench.models import module as source
 
-    return source.wrap(module, preprocess=preprocess, layers=layers, name=name)
+    return source.wrap(module, preprocess=preprocess, layers=_spelled(layers), name=name)
 
 
 class Known(NamedTuple):

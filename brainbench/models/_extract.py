@@ -55,7 +55,8 @@ def extract(
     size = batch_size or (4 if on_cpu else 64)
     with _full_precision(), _intra_op_threads(1 if on_cpu else torch.get_num_threads()):
         network = _Tapped(module, layers, device, size)
-        features = {name: torch.empty(len(inputs), p) for name, p in _probed(network, inputs, labels).items()}
+        found = _probed(network, inputs, labels)
+        features = {name: torch.empty(len(inputs), p, dtype=torch.float32) for name, p in found.items()}
         # On a CPU small batches on one core each, with decoding in the same thread, beat large ones on all cores; on
         # an accelerator one network serves all threads, which decode ahead of it.
         n_copies = min(n_threads, math.ceil(len(inputs) / size)) if on_cpu else 1
@@ -108,10 +109,13 @@ class _Tapped:
         self.module, self.layers, self.device = module, dict(layers), device
         self.size = size
         self.batch_axis = dict.fromkeys(layers, 0)
+        # Channels last in memory is faster, but a `view` of what a convolution makes of it may be impossible.
+        self.layouts: tuple[torch.memory_format, ...] = (torch.channels_last, torch.contiguous_format)
         self.prefix = prefix_of(module)
         self.network = private_copy(module, device)
         self.dtype = _floating_dtype(module)
         self._keep: Callable[[str, Tensor], Tensor]
+        self._of_px: torch.Size
         self._caught: dict[str, Tensor] = {}
         for name in layers:
             self.network.get_submodule(name).register_forward_hook(partial(self._catch, name))
@@ -119,7 +123,7 @@ class _Tapped:
     def twin(self) -> _Tapped:
         """Another copy of the same network that reads it the same way."""
         twin = _Tapped(self.module, self.layers, self.device, self.size)
-        twin.batch_axis = self.batch_axis
+        twin.batch_axis, twin.layouts = self.batch_axis, self.layouts
         return twin
 
     def rows(self, batch: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b p"]]:
@@ -145,14 +149,9 @@ class _Tapped:
 
     @torch.no_grad()
     def _forward(self, batch: Tensor, keep: Callable[[str, Tensor], Tensor]) -> dict[str, Tensor]:
-        self._caught, self._keep = {}, keep
+        self._keep, self._of_px = keep, batch.shape[-2:]
         try:
-            try:
-                self.network(batch.to(self.device, self.dtype, memory_format=torch.channels_last))
-            except (BrainbenchError, torch.OutOfMemoryError):
-                raise
-            except Exception as error:
-                raise InputError(f"the network raised {type(error).__name__}: {error}") from error
+            self._call(batch)
             missing = [name for name in self.layers if name not in self._caught]
             if missing:
                 raise InputError(
@@ -162,6 +161,21 @@ class _Tapped:
             return self._caught
         finally:
             self._caught = {}
+
+    def _call(self, batch: Tensor) -> None:
+        """One pass in the first layout that the network takes, which it is shown from then on."""
+        for layout in self.layouts:
+            self._caught = {}
+            try:
+                self.network(batch.to(self.device, self.dtype, memory_format=layout))
+            except (BrainbenchError, torch.OutOfMemoryError):
+                raise
+            except Exception as error:
+                if layout is self.layouts[-1]:
+                    raise InputError(f"the network raised {type(error).__name__}: {error}") from error
+            else:
+                self.layouts = (layout,)
+                return
 
     def _catch(self, name: str, _module: nn.Module, _arguments: Any, output: Any) -> None:
         if name in self._caught:
@@ -174,18 +188,22 @@ class _Tapped:
 
     def _pooled(self, name: str, output: Tensor) -> Tensor:
         rows = output.movedim(self.batch_axis[name], 0)
-        return pool(rows, self.layers[name], self.prefix).to("cpu", torch.float32, copy=True)
+        return pool(rows, self.layers[name], self.prefix, self._of_px).to("cpu", torch.float32, copy=True)
 
 
 def private_copy(module: nn.Module, device: torch.device) -> nn.Module:
-    """A copy in eval mode on `device` whose hooks, mode and attributes are its own.
+    """A copy in eval mode on `device` whose hooks, mode, attributes and buffers are its own.
 
-    It shares the tensors of a module that is on `device` already. Raises InputError where the module cannot be copied.
+    It shares the parameters of a module that is on `device` already. Raises InputError where the module cannot be
+    copied.
     """
-    tensors = list(chain(module.parameters(), module.buffers()))
-    here = all(tensor.device == torch.empty(0, device=device).device for tensor in tensors)
+    parameters, buffers = list(module.parameters()), list(module.buffers())
+    here = all(tensor.device == torch.empty(0, device=device).device for tensor in chain(parameters, buffers))
+    shared: dict[int, Tensor] = {id(tensor): tensor for tensor in parameters} if here else {}
+    # deepcopy refuses a tensor with a history; all others it copies, and those that share memory go on doing so.
+    shared |= {id(tensor): tensor.detach().clone() for tensor in buffers if not tensor.is_leaf}
     try:
-        copy = deepcopy(module, {id(tensor): tensor for tensor in tensors} if here else {})
+        copy = deepcopy(module, shared)
     except Exception as error:
         raise InputError(f"the {type(module).__name__} cannot be copied ({error}): copy.deepcopy must work") from error
     return copy.to(device).eval()
@@ -213,7 +231,14 @@ def _probed(network: _Tapped, inputs: Sequence[Callable[[], Tensor]], labels: Se
     else:
         alone, other = network.raw(pair[:1]), network.raw(pair[1:])
         for name, both in first.items():
-            axis = network.batch_axis[name] = _batch_axis(name, both.shape, alone[name].shape)
+            axis = batch_axis(both.shape, alone[name].shape)
+            if axis is None:
+                raise InputError(
+                    f"the output of layer {name!r} is {tuple(alone[name].shape)} for 1 stimulus and "
+                    f"{tuple(both.shape)} for 2: no axis is the batch. Layers that mix, split or drop stimuli "
+                    "(windows, squeezes) cannot be read; name the module around it."
+                )
+            network.batch_axis[name] = axis
             _check_finite(name, both.movedim(axis, 0), labels)
             _check_agree(both, again[name], f"layer {name!r} answers the same batch differently the second time")
             for row, single in ((0, alone), (1, other)):  # a causal axis taken for the batch spares the first row
@@ -222,15 +247,15 @@ def _probed(network: _Tapped, inputs: Sequence[Callable[[], Tensor]], labels: Se
     return {name: rows.shape[1] for name, rows in network.rows(pair[:1]).items()}
 
 
-def _batch_axis(name: str, two: torch.Size, one: torch.Size) -> int:
-    """The one axis that is as long as the batch: 0 in most networks, 1 in transformers of (token, batch, dimension)."""
+def batch_axis(two: Sequence[int], one: Sequence[int]) -> int | None:
+    """The axis that is as long as the batch, in outputs of these shapes for 2 stimuli and for 1; None where none is.
+
+    0 in most networks, 1 in transformers of (token, batch, dimension).
+    """
     changed = [axis for axis, sizes in enumerate(zip(two, one)) if sizes[0] != sizes[1]]
     if len(two) == len(one) and len(changed) == 1 and (two[changed[0]], one[changed[0]]) == (2, 1):
         return changed[0]
-    raise InputError(
-        f"the output of layer {name!r} is {tuple(one)} for 1 stimulus and {tuple(two)} for 2: no axis is the batch. "
-        "Layers that mix, split or drop stimuli (windows, squeezes) cannot be read; name the module around it."
-    )
+    return None
 
 
 def _check_agree(features: Tensor, others: Tensor, what: str) -> None:
@@ -272,7 +297,11 @@ def _full_precision() -> Iterator[None]:
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
-        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        # Not in inference mode, whose tensors the threads, which are not in it, could not write to.
+        with (
+            torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+            torch.inference_mode(False),
+        ):
             yield
     finally:
         torch.set_float32_matmul_precision(before)

@@ -134,9 +134,10 @@ class _Walk:
             file = _file_of(base.__module__)
             if _installed(file):  # by name, and by what somebody has put into it since
                 told += [base.__module__, base.__qualname__, _package(base.__module__)]
-                functions = {name: member for name, member in members.items() if isinstance(member, FunctionType)}
                 members = {
-                    name: member for name, member in functions.items() if not _installed(member.__code__.co_filename)
+                    name: member
+                    for name, member in members.items()
+                    if any(not _installed(function.__code__.co_filename) for function in _functions(member))
                 }
             else:
                 told.append(_text(base.__module__))  # which it may look into by names that are made up as it runs
@@ -178,8 +179,12 @@ class _Walk:
 
 
 def _state(module: nn.Module) -> dict[str, Any]:
-    """A module's attributes, with hooks numbered as they run: torch numbers them through a whole process."""
-    state = {name: part for name, part in vars(module).items() if name != "training"}
+    """A module's attributes, with hooks numbered as they run: torch numbers them through a whole process.
+
+    Without the mode, and without the weak references to its weights that a recurrent layer holds beside them.
+    """
+    left_out = ("training", "_flat_weight_refs")
+    state = {name: part for name, part in vars(module).items() if name not in left_out}
     hooks = {name: state[name] for name in _HOOKS if name in state}
     number = {key: at for at, key in enumerate(sorted({key for part in hooks.values() for key in part}))}
     return state | {name: {number[key]: hook for key, hook in part.items()} for name, part in hooks.items()}
@@ -211,15 +216,38 @@ def _cell(cell: Any) -> Any:
         return "empty"
 
 
+def _functions(member: Any) -> list[FunctionType]:
+    """The functions written in Python that a member of a class runs."""
+    parts: list[Any] = [member]
+    if isinstance(member, staticmethod | classmethod):
+        parts = [member.__func__]
+    elif isinstance(member, property):
+        parts = [member.fget, member.fset]
+    elif isinstance(member, functools.cached_property):
+        parts = [member.func]
+    return [part for part in parts if isinstance(part, FunctionType)]
+
+
 def _counts(name: str, member: Any) -> bool:
     """Whether a member of a class can change what its objects do; its documentation and bookkeeping cannot."""
     return name != "_abc_impl" and (callable(member) or not (name.startswith("__") and name.endswith("__")))
 
 
 def _file_of(module: str) -> str:
-    if module.partition(".")[0] in sys.stdlib_module_names | {"builtins"}:
-        return "<frozen>"
-    return getattr(sys.modules.get(module), "__file__", None) or ""
+    """Its file, or "<frozen>" for a module of Python's own; one of the user's may be named as that, such as `code`."""
+    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    named = module.partition(".")[0] in sys.stdlib_module_names | {"builtins"}
+    return "<frozen>" if named and (not file or _of_python(file)) else file
+
+
+@functools.cache
+def _of_python(file: str) -> bool:
+    folders = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
+    return bool(folders & {*Path(file).parents}) and not _in_packages(file)
+
+
+def _in_packages(file: str) -> bool:
+    return bool({"site-packages", "dist-packages"} & {*Path(file).parts})
 
 
 def _text(module: str) -> bytes:
@@ -233,12 +261,7 @@ def _installed(file: str) -> bool:
     """Whether a file belongs to Python or an installed package, and not to us or to the user."""
     if file.startswith(_OURS):
         return False
-    library = Path(sysconfig.get_path("stdlib"))
-    return (
-        file.startswith("<frozen")
-        or bool({"site-packages", "dist-packages"} & {*Path(file).parts})
-        or (library in Path(file).parents)
-    )
+    return file.startswith("<frozen") or _in_packages(file) or _of_python(file)
 
 
 @functools.cache

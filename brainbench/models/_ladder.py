@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -18,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from brainbench.core.specs import LayerSpec
-from brainbench.errors import InputError, UnknownNameError, UsageError
+from brainbench.errors import InputError, UnknownNameError, UsageError, listed
 from brainbench.models import _pooling
-from brainbench.models._extract import private_copy, tensor_of
+from brainbench.models._extract import batch_axis, private_copy, tensor_of
 from brainbench.numerics._shapes import Float
 
 MOST = 12
@@ -43,11 +44,17 @@ def layers(
     """The layers `wanted`, each "name" or "name:pooling", in that order; the default ladder where None is given.
 
     Raises UnknownNameError for a layer or pooling that does not exist, UsageError for an empty or repeated choice,
-    InputError for a layer that is not called exactly once or gives no single tensor.
+    InputError for a layer that is not called exactly once, gives no single tensor or has no row for each stimulus, and
+    for a network without layers.
     """
     calls = trace(module, example)
     choices = [text.partition(":") for text in (default_names(module, calls) if wanted is None else wanted)]
     names = [name for name, _, _ in choices]
+    if wanted is None and not names:
+        raise InputError(
+            f"no layer was found in this {type(module).__name__}: a layer is a submodule that is called once in the "
+            f"forward pass and gives one floating-point tensor with a row a stimulus. {_found(calls)}"
+        )
     if not names or len(set(names)) < len(names):
         raise UsageError(f"layers must be named, each once; got {names}")
     known = dict(module.named_modules(remove_duplicate=False)).keys() - {""}
@@ -63,11 +70,33 @@ def layers(
     return tuple(specs)
 
 
-@torch.no_grad()
+def _found(calls: dict[str, Call]) -> str:
+    """What the submodules that were called are instead of layers."""
+    reasons = [f"{name!r} {call.unreadable}" for name, call in calls.items() if call.unreadable]
+    return f"Here {listed(reasons, 3)}." if reasons else "Here none is called."
+
+
 def trace(module: nn.Module, example: Float[Tensor, "c h w"]) -> dict[str, Call]:
-    """Every submodule that one forward pass of `example` calls, in the order in which they answer."""
-    parameter = next(module.parameters(), example)
-    network = private_copy(module, parameter.device)
+    """Every submodule that a forward pass of `example` calls, in the order in which they answer.
+
+    A second pass, of two stimuli, tells what has no row for each of them, where memory holds two.
+    """
+    network = private_copy(module, next(module.parameters(), example).device)
+    calls, pair = _pass(network, torch.stack([example])), {}
+    with suppress(torch.OutOfMemoryError):
+        pair = _pass(network, torch.stack([example, example]))
+    for name in calls.keys() & pair.keys():
+        one, two = calls[name].shape, pair[name].shape
+        if not calls[name].unreadable and batch_axis(two, one) is None:
+            told = f"is {one} for 1 stimulus and {two} for 2: no axis is the batch"
+            calls[name] = replace(calls[name], unreadable=told)
+    return calls
+
+
+@torch.no_grad()
+def _pass(network: nn.Module, batch: Float[Tensor, "b c h w"]) -> dict[str, Call]:
+    """The calls of one pass, in the order in which they answer."""
+    parameter = next(network.parameters(), batch)
     answers: dict[str, list[tuple[int, Any]]] = {}
     n_leaves = 0
 
@@ -80,10 +109,14 @@ def trace(module: nn.Module, example: Float[Tensor, "c h w"]) -> dict[str, Call]
             seen = str(error)
         answers.setdefault(name, []).append((n_leaves, seen))
 
-    for name, part in network.named_modules(remove_duplicate=False):
-        if name:
-            part.register_forward_hook(partial(note, name, not any(part.children())))
-    network(example[None].to(parameter.device, parameter.dtype))
+    hooks = [
+        part.register_forward_hook(partial(note, name, not any(part.children())))
+        for name, part in network.named_modules(remove_duplicate=False)
+        if name
+    ]
+    network(batch.to(parameter.device, parameter.dtype))
+    for hook in hooks:
+        hook.remove()
     calls = {}
     for name, answered in answers.items():
         leaves, seen = answered[-1]

@@ -36,13 +36,15 @@ class Prefix:
 
 
 def prefix_of(module: nn.Module) -> Prefix:
-    """The prefix of this network's token sequences, read from what timm, open_clip and torchvision declare."""
+    """The prefix of this network's token sequences, read from what timm, open_clip, torchvision and DINO declare."""
     for part in module.modules():
         n = getattr(part, "num_prefix_tokens", None)  # timm: class token, distillation token, registers
         if isinstance(n, int):
             return Prefix(n, has_cls=n > 0 and getattr(part, "cls_token", None) is not None)
         if any(getattr(part, name, None) is not None for name in ("class_embedding", "class_token", "cls_token")):
-            return Prefix(1, has_cls=True)
+            registers = [getattr(part, name, None) for name in ("register_tokens", "storage_tokens")]
+            n = sum(tokens.shape[-2] for tokens in registers if isinstance(tokens, Tensor) and tokens.ndim > 1)
+            return Prefix(1 + n, has_cls=True)
     return Prefix(0, has_cls=False)
 
 
@@ -60,20 +62,22 @@ def check(pooling: str) -> str:
     return pooling
 
 
-def pool(features: Float[Tensor, "b ..."], pooling: str, prefix: Prefix) -> Float[Tensor, "b p"]:
+def pool(
+    features: Float[Tensor, "b ..."], pooling: str, prefix: Prefix, of_px: Sequence[int] = (1, 1)
+) -> Float[Tensor, "b p"]:
     """One vector a stimulus; may be a view of `features`, whose first axis is stimuli.
 
     Three axes are (stimulus, token, dimension); four are (stimulus, channel, height, width), or channels last where
-    only that reading makes the map square. Where a layer has no more tokens than the prefix, all count as patches.
-    Raises UsageError where the pooling does not fit such a tensor.
+    only that reading gives a map of a picture that is `of_px` high and wide: a square one of a square picture. Where a
+    layer has no more tokens than the prefix, all count as patches. Raises UsageError where the pooling does not fit
+    such a tensor.
     """
     if pooling == "flatten":
         return features.reshape(len(features), -1)
     if pooling.startswith("sparse"):
         return projected(features.reshape(len(features), -1), int(pooling.removeprefix("sparse")))
     if features.ndim == 4 and (pooling == "mean" or pooling.startswith("grid")):
-        _, first, second, last = features.shape
-        maps = features.movedim(-1, 1) if first == second != last else features
+        maps = features.movedim(-1, 1) if _has_channels_last(features.shape[1:], of_px) else features
         if pooling == "mean":
             return maps.mean(dim=(2, 3))
         side = int(pooling.removeprefix("grid"))
@@ -93,3 +97,24 @@ def pool(features: Float[Tensor, "b ..."], pooling: str, prefix: Prefix) -> Floa
         "grids need (stimulus, channel, height, width), class tokens (stimulus, token, dimension); 'flatten' and "
         "'sparse<k>' fit all"
     )
+
+
+def _has_channels_last(shape: Sequence[int], of_px: Sequence[int]) -> bool:
+    """Whether three axes are (height, width, channel); channels come first where either reading, or neither, fits."""
+    first, second, last = shape
+    for picture in (of_px, (1, 1)):  # a network may make a square of whatever it is shown
+        if _is_map_of(picture, second, last):
+            return False
+        if _is_map_of(picture, first, second):
+            return True
+    return False
+
+
+def _is_map_of(picture: Sequence[int], height: int, width: int) -> bool:
+    """Whether one stride and one border, the same for both sides, make such a map of the (height, width) `picture`."""
+    apart = picture[1] - picture[0]
+    if apart == 0:
+        return height == width
+    stride = min(picture[0] / max(height - 1, 1), picture[1] / max(width - 1, 1))  # at most: sides are rounded
+    least, most = sorted([apart, apart / stride])
+    return stride >= 1 and least - 1 <= width - height <= most + 1

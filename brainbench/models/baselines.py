@@ -27,7 +27,7 @@ class Baseline:
 
     def build(self) -> nn.Module:
         """The computation as a network with one layer, in eval mode."""
-        return self.network().eval()
+        return self.network().float().eval()
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         """RGB in [0, 1], (3, side, side), antialiased."""
@@ -58,7 +58,7 @@ def baseline(name: str, *, layers: Sequence[str] | None = None) -> Baseline:
     if name not in _BASELINES:
         raise UnknownNameError("baseline", name, _BASELINES)
     network, layer, side_px = _BASELINES[name]
-    module = network()
+    module = network().float()  # whatever torch makes by default
     for wanted in layers or ():
         if wanted != layer:
             raise UnknownNameError(f"layer of baseline:{name}", wanted, [layer])

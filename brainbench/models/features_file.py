@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+import xarray as xr
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -71,9 +73,15 @@ class FeatureTable:
         stimulus_ids: Sequence[str],
         name: str,
         *,
-        layers: Sequence[str] | None = None,
+        layers: Sequence[str] | Mapping[str, str] | None = None,
     ) -> FeatureTable:
-        """The table of arrays in memory, layers (all or only `layers`) in the order given. Raises as `load` does."""
+        """The table of arrays in memory, layers (all or only `layers`) in the order given.
+
+        Raises as `load` does, InputError where values are masked or rows are labelled otherwise than in `stimulus_ids`,
+        and UsageError for a dict of poolings: each layer is one vector a stimulus already.
+        """
+        if isinstance(layers, Mapping):
+            raise UsageError(f"features have no pooling to choose: give `layers` as a list of names, {list(layers)}")
         return _table(*_packed(features, stimulus_ids, {"model": name}), name, f"the features of {name!r}", layers)
 
 
@@ -115,23 +123,48 @@ def _packed(
     unknown = facts.keys() - {"model", *_FACTS}
     if unknown:
         raise UsageError(f"unknown facts {sorted(unknown)}; there are model, {', '.join(_FACTS)}")
-    tensors = {name: _copied(name, values) for name, values in features.items()}
+    ids = list(stimulus_ids)
+    tensors = {name: _copied(name, values, ids) for name, values in features.items()}
     try:
-        ids = json.dumps(list(stimulus_ids))
+        written = json.dumps(ids)
     except TypeError as error:
         raise InputError(f"stimulus ids must be strings: {error}") from None
-    return tensors, {"stimulus_ids": ids, "layers": json.dumps(list(tensors)), **facts}
+    return tensors, {"stimulus_ids": written, "layers": json.dumps(list(tensors)), **facts}
 
 
-def _copied(name: str, values: np.ndarray | Tensor) -> Tensor:
+def _copied(name: str, values: np.ndarray | Tensor, ids: Sequence[str]) -> Tensor:
     """A contiguous copy: safetensors takes no views and no two tensors that share their memory."""
     if not isinstance(name, str):
         raise InputError(f"names of layers must be strings, got {name!r} ({type(name).__name__})")
+    for labels in _labels(values):
+        apart = [(label, given) for label, given in zip(labels, ids) if isinstance(label, str) and label != given]
+        if apart:
+            raise InputError(
+                f"a row of layer {name!r} is labelled {apart[0][0]!r}, and its place in stimulus_ids holds "
+                f"{apart[0][1]!r}: bring both into one order, or give an array without labels"
+            )
+    n_masked = np.count_nonzero(values.mask) if isinstance(values, np.ma.MaskedArray) else 0
+    if n_masked:
+        raise InputError(f"layer {name!r} has {n_masked} masked values: features must be there for every stimulus")
     try:
         array = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
         return torch.from_numpy(np.array(array, order="C"))
     except (TypeError, ValueError) as error:
         raise InputError(f"layer {name!r} is no array of numbers: {error}") from None
+
+
+def _labels(values: Any) -> list[list[Any]]:
+    """What a table of pandas or an array of xarray calls its rows; nothing for an array without labels."""
+    if isinstance(values, pd.DataFrame | pd.Series):
+        return [values.index.tolist()]
+    if isinstance(values, xr.DataArray) and values.dims:
+        rows = values.dims[:1]
+        return [
+            at.values.tolist()
+            for name, at in values.coords.items()
+            if at.dims == rows and name in (*rows, "stimulus_id")
+        ]
+    return []
 
 
 def _table(
@@ -147,10 +180,13 @@ def _table(
     else:
         names = sorted(tensors, key=_by_number)
     if wanted is not None:
+        wanted = list(wanted)
         for layer in wanted:
             if layer not in tensors:
                 raise UnknownNameError("layer", layer, tensors)
-    chosen = names if wanted is None else list(wanted)
+        if not wanted or len(set(wanted)) < len(wanted):
+            raise UsageError(f"layers must be named, each once; got {wanted}")
+    chosen = names if wanted is None else wanted
     spec = ModelSpec(
         id=f"features:{metadata.get('model', name)}",
         source="features",

@@ -40,7 +40,7 @@ class _Projected(nn.Module):
             self.base(x)
         finally:
             hook.remove()
-        pooled = pool(caught[0], self.pooling, prefix_of(self.base))
+        pooled = pool(caught[0], self.pooling, prefix_of(self.base), x.shape[-2:])
         projected: Tensor = self.features((pooled - self.mean) @ self.axes)
         return projected
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from PIL import Image
@@ -38,8 +38,8 @@ class Network:
         return deepcopy(self.module).eval() if any(m.training for m in self.module.modules()) else self.module
 
     def preprocess(self, image: Image.Image) -> Tensor:
-        """One picture as float32 (channel, height, width). Raises InputError where it is broken."""
-        return self.see(image)
+        """One picture as float32 (channel, height, width). Raises InputError where it is broken, or seen otherwise."""
+        return _tensor(self.see(image), f"mode {image.mode}")
 
 
 def network(
@@ -115,28 +115,33 @@ def load(name: str, *, layers: Sequence[str] | None = None) -> Model:
 def _identity(preprocess: See, what: str) -> str:
     """The sha256 of the code of `preprocess` and of what it makes of a picture of every kind; see also `code_of`.
 
-    Raises InputError where that is not a float32 (channel, height, width), or differs the second time, and where an
-    RGB picture cannot be seen at all; other kinds need not be seen.
+    Raises InputError where the second look differs, and where an RGB picture cannot be seen, or not as a float32
+    (channel, height, width); other kinds need not be seen.
     """
     digest = hashlib.sha256()
     for kind, picture in _probes.kinds().items():
         try:
             with said_by(f"preprocess of a picture ({kind})"):
-                looks = preprocess(picture.copy()), preprocess(picture)
+                looks = [_tensor(preprocess(seen), kind) for seen in (picture.copy(), picture)]
         except BrainbenchError:
             if kind == "RGB":
                 raise
             digest.update(f"{kind}: not seen\n".encode())
             continue
-        for seen in looks:
-            if not isinstance(seen, Tensor) or seen.dtype != torch.float32 or seen.ndim != 3:
-                made = f"{tuple(seen.shape)} {seen.dtype}" if isinstance(seen, Tensor) else f"a {type(seen).__name__}"
-                raise InputError(
-                    f"preprocess must return a float32 tensor (channel, height, width), it returned {made}"
-                )
         if not torch.equal(*looks):
             raise InputError("preprocess sees the same picture differently the second time: leave augmentation out")
         digest.update(f"{kind}: {sha256_of({'': looks[0]})}\n".encode())
     code = code_of(preprocess, f"the preprocessing of {what}")
     digest.update(code.encode())
     return code if code.startswith("run ") else digest.hexdigest()
+
+
+def _tensor(seen: Any, kind: str) -> Tensor:
+    """`seen` itself. Raises InputError where it is no float32 (channel, height, width)."""
+    if not isinstance(seen, Tensor) or seen.dtype != torch.float32 or seen.ndim != 3:
+        made = f"{tuple(seen.shape)} {seen.dtype}" if isinstance(seen, Tensor) else f"a {type(seen).__name__}"
+        raise InputError(
+            f"preprocess must return a float32 tensor (channel, height, width), it returned {made} of a picture "
+            f"({kind}): convert pictures to RGB first"
+        )
+    return seen

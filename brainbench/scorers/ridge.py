@@ -69,9 +69,9 @@ class Ridge:
         inner = self._inner(representation, at, folds) if self.select == "kfold" else []
 
         n_folds, v = len(folds), len(target.neuroid_ids)
-        predicted = [torch.empty(len(fold.test), v, device=device) for fold in folds]
+        predicted = [torch.empty(len(fold.test), v, dtype=torch.float32, device=device) for fold in folds]
         index = torch.empty(n_folds, v, dtype=torch.long, device=device)
-        train, luck, *metrics = torch.empty(5, n_folds, v, device=device)
+        train, luck, *metrics = torch.empty(5, n_folds, v, dtype=torch.float32, device=device)
         complete, varies = np.empty(v, dtype=bool), torch.empty(v, dtype=torch.bool, device=device)
         width = max(1, min(COLUMNS, BLOCK // len(target.stimulus_ids)))
         solves = [slice(start, start + width) for start in range(0, v, width)]
@@ -107,7 +107,7 @@ class Ridge:
 
         def resample(weights: np.ndarray, wanted: Sequence[int], columns: np.ndarray) -> np.ndarray:
             w = torch.as_tensor(weights, dtype=torch.float32, device=device)
-            out = torch.empty(len(w), len(wanted), len(columns), device=device)
+            out = torch.empty(len(w), len(wanted), len(columns), dtype=w.dtype, device=device)
             for start in range(0, len(columns), width):
                 some = columns[start : start + width]
                 y = responses(target, some, device).nan_to_num()

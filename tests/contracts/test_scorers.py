@@ -8,6 +8,7 @@ import torch
 
 from brainbench.checks import checks_for, parametrize_with_checks, run_checks
 from brainbench.checks._known import KNOWN_FAILURES
+from brainbench.checks._recording import recording, scored
 from brainbench.checks.scorers import check_devices_agree
 from brainbench.core.arrays import take
 from brainbench.core.score import Score
@@ -30,6 +31,26 @@ def test_contract(thing, check):
 )
 def test_parameters_that_benchmarks_use_keep_the_contract_too(scorer):
     assert failures(scorer) == {}
+
+
+@pytest.mark.parametrize("name", list(SCORERS))
+def test_a_default_dtype_of_the_users_changes_nothing(name):
+    scorer = SCORERS[name]()
+    case = recording(scorer)
+    ones = np.ones((1, len(case.data.stimulus_ids)), np.float32)
+
+    def found():
+        score = scored(scorer, case)
+        return score.raw, score.resample(ones, [0], np.array([0]))
+
+    expected = found()
+    torch.set_default_dtype(torch.float64)
+    try:
+        got = found()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for ours, theirs in zip(got, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_the_cosine_of_distances_has_no_zero():

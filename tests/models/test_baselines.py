@@ -84,3 +84,15 @@ def test_unknown_names_are_refused():
         baseline("pixel")
     with pytest.raises(UnknownNameError, match="cascade"):
         insilico("casacde")
+
+
+def test_a_default_dtype_of_the_users_makes_no_other_baseline():
+    expected = baseline("gabor").spec
+    torch.set_default_dtype(torch.float64)
+    try:
+        gabor = baseline("gabor")
+        network = gabor.build()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert gabor.spec == expected
+    assert {tensor.dtype for tensor in network.buffers()} == {torch.float32}

@@ -2,6 +2,7 @@
 
 import copy
 import threading
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -248,6 +249,118 @@ def test_copies_share_their_weights():
     copy_ = private_copy(module, torch.device("cpu"))
     assert copy_ is not module
     assert copy_[0].weight.data_ptr() == module[0].weight.data_ptr()
+
+
+class Viewing(nn.Module):
+    """The classic `view` after a convolution, which a map with its channels last in memory refuses."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.head = nn.Conv2d(3, 4, 5), nn.Linear(4 * 12 * 12, 5)
+
+    def forward(self, x):
+        return self.head(self.conv(x).view(x.size(0), -1))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_network_that_cannot_take_channels_last_in_memory_is_read_all_the_same(transposed):
+    module, pictures = Viewing().eval(), inputs(6)
+    if transposed:
+        pictures = [lambda see=see: see().permute(1, 2, 0).contiguous().permute(2, 0, 1) for see in pictures]
+    features = extract(module, pictures, {"conv": "flatten", "head": "flatten"})
+    with torch.no_grad():
+        expected = torch.stack([module(picture()[None].contiguous())[0] for picture in pictures])
+    torch.testing.assert_close(features["head"], expected)
+    assert features["conv"].shape == (6, 4 * 12 * 12)
+
+
+def test_the_memory_of_a_network_has_channels_last_where_it_takes_it():
+    def told(self, x):
+        formats.add(x.is_contiguous(memory_format=torch.channels_last))
+        return x
+
+    formats = set()
+    extract(Body(told), inputs(9), {"layer": "flatten"})
+    assert formats == {True}
+
+
+class Scratch(nn.Module):
+    """It works in a buffer that every pass resets, and counts the passes in another."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.register_buffer("state", torch.zeros(4, 3, 16, 16))
+        self.register_buffer("passes", torch.zeros(()))
+        self.register_buffer("history", self.scale * 2)
+        self.inner, self.layer = nn.Module(), nn.Identity()
+        self.inner.register_buffer("state", self.state)
+
+    def forward(self, x):
+        self.passes += 1
+        state = self.state[: len(x)]
+        state.zero_()
+        for _ in range(3):
+            state.add_(x * self.scale)
+            torch.randn(200, 200) @ torch.randn(200, 200)  # time for another thread to step in
+        return self.layer(self.inner.state[: len(x)] * self.history)
+
+
+def test_buffers_that_a_pass_writes_into_do_not_cross_threads():
+    module = Scratch().eval()
+    features = extract(module, inputs(64), {"layer": "flatten"})["layer"]
+    expected = torch.stack([picture().flatten() * 6 for picture in inputs(64)])
+    torch.testing.assert_close(features, expected)
+    assert module.passes == 0 and not module.state.any()
+
+
+class ChannelsLast(nn.Module):
+    """As Swin's stages: (stimulus, height, width, channel)."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.mix = nn.Conv2d(3, 96, 4, stride=4), nn.Linear(96, 96)
+
+    def forward(self, x):
+        return self.mix(self.conv(x).permute(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 32), (3, 32, 16), (3, 16, 16), (3, 64, 24), (3, 15, 33)])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_channels_are_averaged_over_space_whatever_the_shape_of_the_picture(shape, padding):
+    for channels in (8, 14, 16, 32):
+        module = nn.Sequential(nn.Conv2d(3, channels, 3, padding=padding), nn.ReLU())
+        features = extract(module, inputs(3, shape=shape), {"1": "mean"})["1"]
+        with torch.no_grad():
+            expected = torch.stack([module(picture()[None])[0].mean(dim=(1, 2)) for picture in inputs(3, shape=shape)])
+        torch.testing.assert_close(features, expected)
+    module = ChannelsLast()
+    features = extract(module, inputs(3, shape=shape), {"mix": "mean"})["mix"]
+    with torch.no_grad():
+        expected = torch.stack([module(picture()[None])[0].mean(dim=(0, 1)) for picture in inputs(3, shape=shape)])
+    torch.testing.assert_close(features, expected)
+
+
+@contextmanager
+def _default_dtype():
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("state", [torch.inference_mode, _default_dtype])
+def test_what_torch_is_set_to_changes_nothing(state):
+    module = conv_net().eval()
+    expected = extract(module, inputs(9), LAYERS)
+    pictures = inputs(9)
+    with state():
+        features = extract(module, pictures, LAYERS)
+    torch.testing.assert_close(features, expected)
+    assert not any(values.is_inference() for values in features.values())
 
 
 def test_one_stimulus():

@@ -3,9 +3,11 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.torch
 import torch
+import xarray as xr
 
 from brainbench import models
 from brainbench.errors import AlignmentError, InputError, UnknownNameError, UsageError
@@ -151,3 +153,48 @@ def test_nothing_that_load_would_refuse_is_written(tmp_path):
     assert not path.exists()
     with pytest.raises(InputError, match="cannot be read"):
         models.load(f"features:{path}")
+
+
+def test_layers_are_chosen_without_a_pooling():
+    with pytest.raises(UsageError, match="pooling"):
+        FeatureTable.from_arrays(FEATURES, IDS, "mine", layers={"a_head": "mean"})
+
+
+LABELLED = {
+    "a table": lambda x, ids: pd.DataFrame(x, index=ids),
+    "a column": lambda x, ids: xr.DataArray(x, dims=("stimulus_id", "unit"), coords={"stimulus_id": ids}),
+    "a coordinate": lambda x, ids: xr.DataArray(x, dims=("row", "unit"), coords={"stimulus_id": ("row", ids)}),
+}
+
+
+@pytest.mark.parametrize("labelled", LABELLED.values(), ids=list(LABELLED))
+def test_rows_that_are_labelled_otherwise_are_refused(labelled):
+    x = np.arange(6.0).reshape(3, 2)
+    table = FeatureTable.from_arrays({"a": labelled(x, list(IDS))}, IDS, "mine")
+    assert table.features("a", IDS).tolist() == x.tolist()
+    with pytest.raises(InputError, match=r"row of layer 'a' is labelled 's2'.* stimulus_ids holds 's3'"):
+        FeatureTable.from_arrays({"a": labelled(x, list(IDS[::-1]))}, IDS, "mine")
+
+
+def test_rows_without_names_go_by_their_order():
+    x = np.arange(6.0).reshape(3, 2)
+    for unnamed in (pd.DataFrame(x), pd.DataFrame(x, index=[7, 3, 5]), xr.DataArray(x)):
+        assert FeatureTable.from_arrays({"a": unnamed}, IDS, "mine").features("a", IDS).tolist() == x.tolist()
+
+
+def test_masked_values_are_refused():
+    x = np.ma.masked_array(np.ones((3, 2)), mask=np.zeros((3, 2)))
+    assert FeatureTable.from_arrays({"a": x}, IDS, "mine").features("a", IDS).tolist() == [[1.0, 1.0]] * 3
+    x[1, 0] = np.ma.masked
+    with pytest.raises(InputError, match="layer 'a' has 1 masked value"):
+        FeatureTable.from_arrays({"a": x}, IDS, "mine")
+
+
+def test_layers_are_chosen_once_each():
+    def chosen(layers):
+        return [layer.name for layer in FeatureTable.from_arrays(FEATURES, IDS, "mine", layers=layers).spec.layers]
+
+    assert chosen(name for name in ["a_head", "blocks.2"]) == ["a_head", "blocks.2"]
+    for wrong in (["a_head", "a_head"], []):
+        with pytest.raises(UsageError, match="each once"):
+            chosen(wrong)

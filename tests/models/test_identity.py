@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import subprocess
@@ -10,6 +11,7 @@ import textwrap
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -189,6 +191,55 @@ def test_helpers_in_other_files_are_part_of_a_network(outside, answer, inside, t
         return models.load("module:inner.net:Net", layers=["layer"]).spec.source
 
     assert source(1) != source(2)
+
+
+@pytest.mark.parametrize("name", ["profile", "code", "mynet"])
+@pytest.mark.parametrize(
+    "member",
+    ["k = {}", "@staticmethod\n    def f(): return {}", "@classmethod\n    def f(cls): return {}",
+     "@property\n    def f(self): return {}"],
+)  # fmt: skip
+def test_a_users_module_counts_whatever_its_name(name, member, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def content(value):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        source = f"from torch import nn\nclass Net(nn.Module):\n    {member.format(value)}\n"
+        (tmp_path / f"{name}.py").write_text(source)
+        module = ModuleType(name)
+        module.__file__ = str(tmp_path / f"{name}.py")
+        monkeypatch.setitem(sys.modules, name, module)
+        exec(compile(source, module.__file__, "exec"), vars(module))
+        return code_sha256(module.Net())
+
+    assert content(1) == content(1) != content(2)
+
+
+@pytest.mark.parametrize("kind", [staticmethod, classmethod, property, functools.cached_property])
+def test_what_a_user_puts_into_an_installed_class_is_part_of_it(kind, monkeypatch):
+    def content(function):
+        monkeypatch.setattr(nn.ReLU, "factor", kind(function), raising=False)
+        return code_sha256(nn.ReLU())
+
+    bare = code_sha256(nn.ReLU())
+    one = content(lambda *args: 1)
+    assert len({bare, one, content(lambda *args: 2)}) == 3
+    assert one == content(lambda *args: 1)
+    monkeypatch.undo()
+    assert code_sha256(nn.ReLU()) == bare
+
+
+RECURRENT = {"GRU": nn.GRU, "LSTM": nn.LSTM, "RNN": nn.RNN}
+
+
+@pytest.mark.parametrize("kind", RECURRENT.values(), ids=list(RECURRENT))
+def test_recurrent_networks_have_an_identity(kind):
+    def make(**options):
+        torch.manual_seed(0)
+        return nn.Sequential(kind(4, 4, **options))
+
+    assert code_sha256(make()) == code_sha256(make()) == code_sha256(copy.deepcopy(make()))
+    assert code_sha256(make()) != code_sha256(make(batch_first=True))
 
 
 def test_a_network_is_the_same_in_every_process(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from brainbench import models
 from brainbench.errors import InputError, UnknownNameError, UsageError
 from brainbench.models import _ladder
 from brainbench.models._pooling import Prefix, default_pooling, pool, prefix_of
@@ -95,6 +96,69 @@ def test_named_layers_keep_their_order_and_pooling():
         ladder(module, ["spare"])
 
 
+def test_a_picture_may_have_its_channels_last_in_memory():
+    class Viewing(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x.view(x.size(0), -1))
+
+    module = Viewing(nn.Linear(3 * 6 * 8, 5), nn.ReLU())
+    assert list(ladder(module, example=torch.zeros(6, 8, 3).permute(2, 0, 1))) == ["0", "1"]
+
+
+class Positions(nn.Module):
+    """A submodule that gives its tokens' positions, one row for all stimuli."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(1, 64, 8))
+
+    def forward(self, tokens):
+        return self.table
+
+
+class Tokens(nn.Module):
+    """A network of tokens (stimulus, token, dimension) that lie (token, stimulus, dimension) in its blocks."""
+
+    def __init__(self):
+        super().__init__()
+        self.patch, self.positions = nn.Conv2d(3, 8, 8, stride=8), Positions()
+        self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        tokens = self.patch(x).flatten(2).mT
+        return self.second(self.first((tokens + self.positions(tokens)).transpose(0, 1)))
+
+
+def test_layers_that_are_the_same_for_all_stimuli_are_no_part_of_the_ladder():
+    assert ladder(Tokens()) == {"patch": "grid14", "first": "cls_mean", "second": "cls_mean"}
+    with pytest.raises(InputError, match=r"layer 'positions' .* no axis is the batch"):
+        ladder(Tokens(), ["positions"])
+
+
+def asked(layers):
+    module = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU())
+    spec = models.wrap(module, preprocess=lambda image: torch.zeros(3, 8, 8), layers=layers).spec
+    return [(layer.name, layer.pooling) for layer in spec.layers]
+
+
+def test_poolings_may_come_as_a_mapping():
+    assert asked({"1": "mean", "0": "grid3"}) == [("1", "mean"), ("0", "grid3")]
+    with pytest.raises(UnknownNameError, match="pooling 'gird3'"):
+        asked({"0": "gird3"})
+    assert asked(name for name in ("1", "0:mean")) == [("1", "grid14"), ("0", "mean")]
+
+
+@pytest.mark.parametrize("wanted", [[0, 1], {0: "mean"}, {"0": 3}, [("0", "mean")], 0])
+def test_layers_are_asked_for_by_name(wanted):
+    with pytest.raises(UsageError, match="layers are named by strings"):
+        asked(wanted)
+
+
+def test_a_network_without_layers_says_what_one_would_be():
+    with pytest.raises(InputError, match=r"no layer was found .* submodule"):
+        ladder(nn.Identity())
+
+
 def test_tracing_leaves_the_module_as_it_was():
     module = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)).train()
     before = {name: value.clone() for name, value in module.state_dict().items()}
@@ -111,6 +175,17 @@ def test_prefixes_are_read_from_the_network():
     transformer = torchvision.models.VisionTransformer(32, 16, num_layers=1, num_heads=1, hidden_dim=8, mlp_dim=8)
     assert prefix_of(transformer) == Prefix(1, has_cls=True)
     assert prefix_of(nn.Linear(1, 1)) == Prefix(0, has_cls=False)
+
+
+@pytest.mark.parametrize("name", ["register_tokens", "storage_tokens"])
+def test_registers_beside_a_class_token_are_no_patches(name):
+    """As DINOv2 and DINOv3 come from their authors' hubs, whole or in a wrapper."""
+    module = nn.Module()
+    module.cls_token = nn.Parameter(torch.zeros(1, 1, 8))
+    setattr(module, name, None)
+    assert prefix_of(module) == Prefix(1, has_cls=True)
+    setattr(module, name, nn.Parameter(torch.zeros(1, 4, 8)))
+    assert prefix_of(module) == prefix_of(nn.Sequential(module)) == Prefix(5, has_cls=True)
 
 
 def test_poolings_of_tokens():

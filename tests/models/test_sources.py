@@ -352,8 +352,21 @@ def test_preprocessing_functions_must_see_rgb_and_see_it_alike():
     with pytest.raises(InputError, match="second time"):
         code(lambda image: torch.rand(3, 8, 8))
     for wrong in (torch.zeros(1, 3, 8, 8), torch.zeros(3, 8, 8, dtype=torch.uint8), "a"):
-        with pytest.raises(InputError, match="float32 tensor"):
+        with pytest.raises(InputError, match=r"float32 tensor .* of a picture \(RGB\)"):
             code(lambda image, wrong=wrong: wrong)
+
+
+def test_preprocessing_functions_may_make_something_else_of_what_is_not_rgb():
+    """As torchvision's ToTensor, which makes int16 of pictures of 16 bits."""
+
+    def wrapped(sixteen):
+        return models.wrap(Small(), preprocess=lambda image: sixteen if image.mode == "I;16" else torch.zeros(3, 8, 8))
+
+    right, wrong = wrapped(torch.zeros(3, 8, 8)), wrapped(torch.zeros(3, 8, 8, dtype=torch.int16))
+    assert right.spec.preprocessing.code != wrong.spec.preprocessing.code
+    assert wrong.preprocess(Image.new("RGB", (8, 8))).shape == (3, 8, 8)
+    with pytest.raises(InputError, match=r"int16 of a picture \(mode I;16\): convert pictures to RGB"):
+        wrong.preprocess(Image.new("I;16", (8, 8)))
 
 
 def test_a_users_callable_may_return_a_module_a_pair_or_a_model(tmp_path, monkeypatch):
