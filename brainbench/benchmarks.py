@@ -72,13 +72,18 @@ class Benchmark(BaseModel):
         """All that can change a score but the model.
 
         This table (not its title or baselines), the dataset's adapter version and the sha256 of its files, the
-        scorer's version, and the way scores are summarised.
+        scorer's version, and the way scores are summarised. Raises AccessError or InputError where a folder's files
+        cannot be read.
         """
+        return self.identity_on(datasets.content(self.dataset))
+
+    def identity_on(self, content: str) -> dict[str, Any]:
+        """The identity, were the recording's content this."""
         # rows of before there was a choice stay what they are
         whole = {name for name in ("stimuli", "window_s") if getattr(self, name) is None}
         return {
             **self.model_dump(mode="json", exclude={"title", "baselines", *whole}),
-            **self.recording,
+            **self._recording(content),
             "scorer_version": scorers.SCORERS[self.scorer].spec.version,
             "aggregation": AGGREGATION,
             "replicates": N_REPLICATES,
@@ -92,12 +97,11 @@ class Benchmark(BaseModel):
     @property
     def recording(self) -> dict[str, Any]:
         """What the recording is, whatever is asked of it."""
-        spec = datasets.DATASETS[self.dataset].spec
-        return {
-            "dataset": self.dataset,
-            "dataset_version": spec.version,
-            "dataset_content": datasets.content(self.dataset),
-        }
+        return self._recording(datasets.content(self.dataset))
+
+    def _recording(self, content: str) -> dict[str, Any]:
+        version = datasets.DATASETS[self.dataset].spec.version
+        return {"dataset": self.dataset, "dataset_version": version, "dataset_content": content}
 
     @property
     def solve_key(self) -> str:

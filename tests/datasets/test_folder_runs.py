@@ -1,0 +1,97 @@
+"""Runs on folders with a `dataset.toml`: what one of them lacks is no fault of the others, and nothing is lost."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import brainbench as bb
+from brainbench import datasets
+from brainbench.datasets import _declared
+from brainbench.errors import AccessError
+
+N = 30
+IDS = [f"{number:03d}" for number in range(N)]
+
+
+def write(root, *, n=N, units=("V4", "V4", "V4", "IT", "IT"), subjects=("ana",), time_s=None, pictures=True, more=""):
+    """A folder of `n` stimuli that were shown twice; arrays by subject, to be changed and saved again."""
+    (root / "stimuli").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in IDS[:n] if pictures else []:
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(root / "stimuli" / f"{name}.png")
+    rows = "".join(f"{name},{f'stimuli/{name}.png' if pictures else ''}\n" for name in IDS[:n])
+    (root / "stimuli.csv").write_text("stimulus_id,file\n" + rows)
+    (root / "shown.csv").write_text("stimulus_id\n" + "".join(f"{name}\n" for name in IDS[:n] * 2))
+    (root / "units.csv").write_text(
+        "neuroid_id,region\n" + "".join(f"{number},{region}\n" for number, region in enumerate(units)),
+        encoding="utf-8",
+    )
+    toml = f'id = "{root.name}"\ntitle = "t"\ncitation = "c"\nlicence = "l"\nspecies = "s"\nmodality = "m"\n'
+    toml += f"time_s = {list(time_s)}\n" if time_s is not None else ""
+    arrays = {}
+    for name in subjects:
+        toml += f'[subjects.{name}]\nresponses = "{name}.npy"\npresentations = "shown.csv"\nneuroids = "units.csv"\n'
+        arrays[name] = rng.normal(size=(2 * n, len(units)) + (() if time_s is None else (len(time_s),)))
+        np.save(root / f"{name}.npy", arrays[name])
+    (root / "dataset.toml").write_text(toml + more)
+    return arrays
+
+
+@pytest.fixture
+def recordings(tmp_path, monkeypatch):
+    """Where recordings are looked for: nowhere else."""
+    monkeypatch.delenv("BRAINBENCH_DATA", raising=False)
+    yield tmp_path / "recordings"
+    datasets.look_in({})
+
+
+def features(n=N):
+    return {"layer": np.random.default_rng(1).normal(size=(n, 6)).astype(np.float32)}
+
+
+def scored(recordings, asked, tmp_path, model=None, **options):
+    """Entries by benchmark."""
+    options = {"cache": tmp_path / "cache", "data_root": recordings, "device": "cpu"} | options
+    ids = {} if model else {"stimulus_ids": IDS}
+    run = bb.score(model or features(), asked, **ids, **options)
+    return {entry.benchmark: entry for entry in run.entries}
+
+
+def denied(full):
+    raise PermissionError(13, "Permission denied", str(full))
+
+
+@pytest.mark.parametrize("trouble", ["empty", "link", "denied"])
+def test_a_broken_file_of_one_dataset_takes_nothing_from_another(recordings, tmp_path, trouble, monkeypatch):
+    write(recordings / "a2026")
+    write(recordings / "z2026")
+    picture = recordings / "a2026" / "stimuli" / "005.png"
+    if trouble == "empty":
+        picture.write_bytes(b"")
+    if trouble == "link":
+        picture.rename(tmp_path / "005.png")
+        picture.symlink_to(tmp_path / "005.png")
+    if trouble == "denied":
+        monkeypatch.setattr(_declared, "difference", lambda full, *a: denied(full) if full == picture else "")
+    found = scored(recordings, ("a2026.V4-*", "z2026.V4-rsa"), tmp_path, "baseline:gabor", out=tmp_path / "out")
+    assert {name: entry.status for name, entry in found.items()} == {
+        "a2026.V4-ridge": "failed",
+        "a2026.V4-rsa": "failed",
+        "z2026.V4-rsa": "ok",
+    }
+    bad = found["a2026.V4-rsa"]
+    assert "005.png" in bad.reason and bad.benchmark_identity["dataset_content"] == "unreadable"
+    assert len(list((tmp_path / "out").rglob("*.json"))) == 3
+    if trouble == "denied":
+        with pytest.raises(AccessError, match="no permission to read"):
+            scored(recordings, "a2026.V4-*", tmp_path, "baseline:gabor")
+
+
+def test_what_one_region_lacks_is_no_other_regions_fault(recordings, tmp_path):
+    """Of one subject, all but one neuroid of IT were not measured for a stimulus: no dissimilarities of IT."""
+    arrays = write(recordings / "x2026", subjects=("ana", "bo"))
+    arrays["bo"][[0, N], 4] = np.nan
+    np.save(recordings / "x2026" / "bo.npy", arrays["bo"])
+    found = scored(recordings, "x2026.*-rsa", tmp_path)
+    assert {name: entry.status for name, entry in found.items()} == {"x2026.IT-rsa": "failed", "x2026.V4-rsa": "ok"}
+    assert "need 2" in found["x2026.IT-rsa"].reason
