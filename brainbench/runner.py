@@ -67,6 +67,7 @@ class _Group:
     dataset: Any
     benchmarks: list[Benchmark]
     scorer: Any
+    unpinned: str = ""  # what the recording's files are that no manifest pins
 
     @cached_property
     def asked(self) -> list[Target]:
@@ -83,11 +84,12 @@ def _groups(benchmarks: Sequence[Benchmark], setting: Setting) -> Iterator[_Grou
     """The benchmarks by dataset and solve, each dataset loaded once."""
     for name in sorted({b.dataset for b in benchmarks}):
         dataset = datasets.load(name, setting.roots)
+        unpinned = datasets.unpinned(name, setting.roots)
         mine = [b for b in benchmarks if b.dataset == name]
         for key in sorted({b.solve_key for b in mine}):
             solved = [b for b in mine if b.solve_key == key]
             scorer = scorers.load(solved[0].scorer, solved[0].params)
-            yield _Group(dataset=dataset, benchmarks=solved, scorer=scorer)
+            yield _Group(dataset=dataset, benchmarks=solved, scorer=scorer, unpinned=unpinned)
 
 
 @contextmanager
@@ -186,7 +188,7 @@ def control(
 def _results(
     model: Model | FeatureTable, group: _Group, setting: Setting, *, every_layer: bool = False
 ) -> dict[str, Result]:
-    """Those that the store has, for this very code, model and benchmark; the others are computed and kept."""
+    """Those that the store has, for this very code, model, benchmark and files; the others are computed and kept."""
     itself = [b.id for b in group.benchmarks if on_itself(model, b, group.dataset)]
     if itself:
         raise NotApplicableError(f"{model.spec.id} would be compared with its own responses on {', '.join(itself)}")
@@ -196,6 +198,7 @@ def _results(
             "model": fingerprint(model.spec),
             "features": extraction.FEATURE_SEMANTICS,
             "benchmark": b.fingerprint,
+            "unpinned": group.unpinned,
             "every_layer": every_layer,
             "code": code(type(group.scorer).__module__, type(group.dataset).__module__),
         }

@@ -11,7 +11,7 @@ from typing import Any
 from brainbench.core.protocols import Dataset
 from brainbench.core.registry import Registry
 from brainbench.datasets import _fetch, _terms
-from brainbench.datasets._fetch import look_in, read, verified
+from brainbench.datasets._fetch import look_in, read, unpinned, verified
 from brainbench.errors import AccessError, InputError, UnknownNameError, UsageError
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "present",
     "read",
     "recording",
+    "unpinned",
     "verified",
     "warn",
 ]
@@ -131,7 +132,11 @@ def recording(name: str) -> str:
 
 
 def content(name: str) -> str:
-    """What stands for a dataset's content: the hash over its files' hashes, or its version where code makes it."""
+    """What stands for a dataset's content: the hash over its files' hashes, or its version where code makes it.
+
+    Of files that no manifest could pin it holds the names alone, so that it is the same wherever the release is; see
+    `unpinned` for what they are on this machine.
+    """
     folder = _fetch.declared_in(name)
     if folder is not None:
         from brainbench.datasets import _folders

@@ -16,6 +16,7 @@ import platformdirs
 from pydantic import ValidationError
 
 from brainbench._resources import tomls
+from brainbench.core.specs import fingerprint
 from brainbench.datasets import _settings
 from brainbench.datasets._manifest import UNPINNED, File, Manifest
 from brainbench.errors import AccessError, InputError, UnknownNameError, listed
@@ -201,6 +202,30 @@ def inside(root: Path, id: str, path: str) -> list[str]:
     """Paths, in order, of the files there are in folder `path` of the manifest; none where the folder is not there."""
     folder = next(folder for folder in manifest(id).folders if folder.path == path)
     return sorted(full.relative_to(root).as_posix() for full in (root / path).glob(folder.pattern))
+
+
+def unpinned(id: str, roots: Mapping[str, Path]) -> str:
+    """What stands for the files of dataset `id` that no manifest could pin, as they are here now: sizes and times.
+
+    Empty where there are none, or none is here. For files of a terabyte, whose hashes nobody waits for.
+    """
+    if declared_in(id) or not has_manifest(id):  # folders are hashed, what code makes has no files
+        return ""
+    here = manifest(id)
+    paths = [file.path for file in here.files if file.sha256 == UNPINNED and not file.sha1]
+    if not paths and not here.folders:
+        return ""
+    place = next((place for _, place in places(id, roots) if not missing(id, place)), None)
+    if place is None:
+        return ""
+    found = {}
+    for path in dict.fromkeys([*paths, *(path for folder in here.folders for path in inside(place, id, folder.path))]):
+        try:
+            facts = (place / path).stat()
+        except OSError:  # a part that is not here, or will not be read
+            continue
+        found[path] = [facts.st_size, facts.st_mtime_ns]
+    return fingerprint(found)
 
 
 def _exists(path: Path) -> bool:
