@@ -49,6 +49,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(cli_compare.compare)
 app.add_typer(cli_data.app, name="data")
@@ -61,8 +62,17 @@ app.command()(cli_leaderboard.submit)
 app.add_typer(cli_leaderboard.app, name="leaderboard")
 
 
+def _told_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
 @app.callback()
 def _common(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_told_version, is_eager=True, help="Print the version.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks. May also follow the command.")] = False,
 ) -> None:
     logging.basicConfig(

@@ -495,9 +495,13 @@ def test_lists_say_what_is_missing_and_how_to_get_it(run, tmp_path):
 
 
 def test_the_version_and_help(run):
-    assert run("version") == (0, f"{__version__}\n", "")
-    code, out, _ = run("score", "--help")
-    assert code == 0 and "--data-root" in out
+    assert run("version") == run("--version") == (0, f"{__version__}\n", "")
+    for option in ("--help", "-h"):
+        code, out, _ = run("score", option)
+        assert code == 0 and "--data-root" in out
+        assert run("data", "list", option)[0] == run(option)[0] == 0
+    done = subprocess.run([sys.executable, "-m", "brainbench", "version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"{__version__}\n")
     assert run()[0] == 2
 
 
