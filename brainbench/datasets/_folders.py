@@ -17,6 +17,8 @@ from brainbench.errors import InputError
 if TYPE_CHECKING:
     from brainbench.datasets.folder import Folder
 
+TESTED = 5  # stimuli that a fold tests at least, where there are enough for two folds: a correlation needs some
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -170,7 +172,7 @@ def _defaults(root: Path, said: _declared.Declared, region: str) -> list[dict[st
         "subjects": list(shown),
         "scorer": "ridge",
         "params": {"select": "gcv"},
-        "split": {"n_folds": 5},
+        "split": {"n_folds": max(2, min(5, min(len(set(names)) for names in shown.values()) // TESTED))},
         "ceiling": "split_half" if repeated else "none",
     }
     rsa: list[dict[str, Any]] = [

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 import brainbench as bb
-from brainbench import datasets
+from brainbench import benchmarks, datasets
 from brainbench.datasets import _declared
 from brainbench.errors import AccessError
 
@@ -95,3 +95,11 @@ def test_what_one_region_lacks_is_no_other_regions_fault(recordings, tmp_path):
     found = scored(recordings, "x2026.*-rsa", tmp_path)
     assert {name: entry.status for name, entry in found.items()} == {"x2026.IT-rsa": "failed", "x2026.V4-rsa": "ok"}
     assert "need 2" in found["x2026.IT-rsa"].reason
+
+
+@pytest.mark.parametrize(("n", "n_folds"), [(8, 2), (10, 2), (17, 3), (25, 5), (30, 5)])
+def test_few_stimuli_have_fewer_folds(recordings, tmp_path, n, n_folds):
+    write(recordings / "x2026", n=n, units=("V4",))
+    datasets.look_in({"": recordings})
+    (made,) = benchmarks.select(("x2026.*",))
+    assert (made.id, made.split.n_folds) == ("x2026.V4-ridge", n_folds)

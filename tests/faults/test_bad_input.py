@@ -202,7 +202,7 @@ def test_D7_one_fold_is_refused_by_the_benchmarks_own_rule_and_nothing_is_comput
     monkeypatch.setattr(benchmarks, "known", lambda: {V1: few})
     monkeypatch.setattr(runner, "_columns", None)
     code, (entry,), _ = score(V1)
-    assert (code, entry["raw"]) == (3, None) and "both need 2 at least" in entry["reason"]
+    assert (code, entry["raw"]) == (3, None) and "both need 3 at least" in entry["reason"]
 
 
 def test_D8_unequal_repetitions_keep_a_ceiling_and_single_ones_the_raw_score(score):
