@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,8 @@ from brainbench.errors import InputError
 if TYPE_CHECKING:
     from brainbench.datasets.folder import Folder
 
+AT_ONSET = 1e-9  # seconds: as close to 0 as sums of bins come
+LONGEST = 40  # letters of a region in an id, which has 100 at most
 TESTED = 5  # stimuli that a fold tests at least, where there are enough for two folds: a correlation needs some
 
 
@@ -131,7 +135,8 @@ def content(root: Path) -> str:
 def benchmark_tables(root: Path) -> list[dict[str, Any]]:
     """The folder's own `[[benchmark]]` tables or, where it has none, ridge and RSA of every region.
 
-    Raises InputError for a table whose id does not begin with the dataset's, or that is about another dataset.
+    Raises InputError for a table whose id does not begin with the dataset's, or that is about another dataset, and
+    where time ends before a stimulus can be answered.
     """
     said = declared(root)
     for table in said.benchmark:
@@ -144,10 +149,27 @@ def benchmark_tables(root: Path) -> list[dict[str, Any]]:
             raise InputError(f"{root / TOML}: {table['id']!r} is about {table['dataset']!r}: leave `dataset` out")
     if said.benchmark:
         return [{"dataset": said.id, **table} for table in said.benchmark]
-    return [table for region in spec(root).regions for table in _defaults(root, said, region)]
+    if said.time_s and said.time_s[-1] <= AT_ONSET:
+        raise InputError(
+            f"{root / TOML}: time_s ends at {said.time_s[-1]:g} s, when the stimulus comes on, so no benchmark can be "
+            "made: give the seconds after that, or your own [[benchmark]] tables, each with its window_s"
+        )
+    named = _id_parts(spec(root).regions)
+    return [table for region, part in named.items() for table in _defaults(root, said, region, part)]
 
 
-def _defaults(root: Path, said: _declared.Declared, region: str) -> list[dict[str, Any]]:
+def _id_parts(regions: Iterable[str]) -> dict[str, str]:
+    """What stands for each region in a benchmark's id, no two alike: what an id may not hold is a dash."""
+    parts: dict[str, str] = {}
+    for region in regions:
+        plain = re.sub("[^A-Za-z0-9_+-]+", "-", region)[:LONGEST]
+        plain = plain if plain.strip("-") else "region"
+        alike = (f"{plain}-{n}" for n in count(2))
+        parts[region] = plain if plain not in parts.values() else next(p for p in alike if p not in parts.values())
+    return parts
+
+
+def _defaults(root: Path, said: _declared.Declared, region: str, part: str) -> list[dict[str, Any]]:
     """Ridge over the subjects that have the region, and RSA over each set of them that saw the same stimuli.
 
     Where there is time, the score is the mean over all bins after onset.
@@ -160,11 +182,13 @@ def _defaults(root: Path, said: _declared.Declared, region: str) -> list[dict[st
             shown[name] = presentations(root, name)["stimulus_id"]
         if size > 1:  # dissimilarities of one neuroid have no pattern
             sets.setdefault(frozenset(shown[name]), []).append(name)
-    prefix = f"{said.id}.{re.sub('[^A-Za-z0-9_+-]+', '-', region)}"
+    prefix = f"{said.id}.{part}"
     common: dict[str, Any] = {"version": 1, "dataset": said.id, "region": region}
     common |= {"baselines": ["baseline:pixels"]} if any(stimuli(root)["file"]) else {}
-    if said.time_s and said.time_s[-1] > 0:
-        common["window_s"] = [0.0, said.time_s[-1]]  # from the stimulus on
+    if said.time_s:
+        first = min(t for t in said.time_s if t > AT_ONSET)
+        start = first / 2 if any(abs(t) <= AT_ONSET for t in said.time_s) else 0.0  # the bin at 0 is before all answers
+        common["window_s"] = [start, said.time_s[-1]]
     repeated = all(len(set(names)) < len(names) for names in shown.values())
     ridge: dict[str, Any] = {
         "id": f"{prefix}-ridge",

@@ -7,7 +7,7 @@ from PIL import Image
 import brainbench as bb
 from brainbench import benchmarks, datasets
 from brainbench.datasets import _declared
-from brainbench.errors import AccessError
+from brainbench.errors import AccessError, InputError
 
 N = 30
 IDS = [f"{number:03d}" for number in range(N)]
@@ -103,3 +103,30 @@ def test_few_stimuli_have_fewer_folds(recordings, tmp_path, n, n_folds):
     datasets.look_in({"": recordings})
     (made,) = benchmarks.select(("x2026.*",))
     assert (made.id, made.split.n_folds) == ("x2026.V4-ridge", n_folds)
+
+
+def test_no_two_regions_share_an_id_whatever_they_are_called(recordings):
+    write(recordings / "x2026", units=("α", "β", "V4 (l)", "V4 [l]", "a" * 90), pictures=False)
+    datasets.look_in({"": recordings})
+    made = {b.id: b.region for b in benchmarks.select(("x2026.*",))}
+    ids = ("region", "region-2", "V4-l-", "V4-l--2", "a" * 40)
+    assert made == dict(zip((f"x2026.{name}-ridge" for name in ids), ("α", "β", "V4 (l)", "V4 [l]", "a" * 90)))
+
+
+@pytest.mark.parametrize("time_s", [(-0.1, 0.0, 0.1, 0.2), (0.0, 0.1), (-0.1, 0.05, 0.2)])
+def test_benchmarks_that_are_made_score_what_comes_after_the_onset(recordings, time_s):
+    write(recordings / "x2026", time_s=time_s)
+    datasets.look_in({"": recordings})
+    for made in benchmarks.select(("x2026.*",)):
+        start, end = made.window_s
+        assert [t for t in time_s if start <= t <= end] == [t for t in time_s if t > 0]
+
+
+def test_no_benchmark_is_made_where_time_ends_with_the_onset(recordings, caplog):
+    write(recordings / "x2026", time_s=(-0.2, -0.1, 0.0))
+    datasets.look_in({"": recordings})
+    with caplog.at_level("WARNING"):
+        assert not [name for name in benchmarks.known() if name.startswith("x2026")]
+    assert "benchmarks of x2026 are left out" in caplog.text and "time_s ends at 0 s" in caplog.text
+    with pytest.raises(InputError, match="time_s ends at 0 s"):
+        benchmarks.select(("x2026.*",))
