@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from brainbench.benchmarks import Benchmark, of_region, select
 from brainbench.core.protocols import Model
-from brainbench.datasets import DATASETS, look_in, present
+from brainbench.datasets import DATASETS, NOT_AN_ID, holds_dataset, look_in, present
 from brainbench.entry import Entry, read
 from brainbench.errors import AccessError, InputError, ResourceError, UnknownNameError, UsageError
 
@@ -264,8 +264,16 @@ def checked_roots(data_root: str | Path | Mapping[str, str | Path] | None) -> di
     for name, folder in roots.items():
         if not folder.is_dir():
             raise UsageError(f"the data root of {name or 'all datasets'} is {str(folder)!r}, which is not a folder")
+        own = holds_dataset(folder)
         if name and name not in DATASETS:
+            if own:
+                raise UsageError(f"{name!r} cannot be the id of {folder}: {NOT_AN_ID}")
             raise UnknownNameError("dataset", name, DATASETS)
+        if own and not name:
+            raise UsageError(
+                f"the data root {folder} is the folder of a dataset itself. Name the folder above it, or say which "
+                f"dataset it is: --data-root {folder.resolve().name}={folder}, from Python data_root={{id: folder}}"
+            )
     return roots
 
 

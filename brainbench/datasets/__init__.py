@@ -11,13 +11,15 @@ from typing import Any
 from brainbench.core.protocols import Dataset
 from brainbench.core.registry import Registry
 from brainbench.datasets import _fetch, _terms
-from brainbench.datasets._fetch import look_in, read, unpinned, verified
+from brainbench.datasets._fetch import NOT_AN_ID, holds_dataset, look_in, read, unpinned, verified
 from brainbench.errors import AccessError, InputError, UnknownNameError, UsageError
 
 __all__ = [
     "DATASETS",
+    "NOT_AN_ID",
     "content",
     "declared_benchmarks",
+    "holds_dataset",
     "is_declared",
     "load",
     "look_in",
@@ -58,7 +60,9 @@ class _Datasets(Registry):
         return Kind(name, folder)
 
     def folders(self) -> list[str]:
-        """The ids of folders that can be used; of the others it is said why not, once."""
+        """The ids of folders that can be used; of others, and of places that hold none, it is said why not, once."""
+        for sentence in _fetch.passed_over():
+            warn(sentence)
         usable = []
         for name in _fetch.declared_ids():
             try:

@@ -25,6 +25,7 @@ _HASHED_BELOW_BYTES = 256_000_000  # larger files are known by their size alone:
 ROOTS, EVERY = "roots", "all"  # the name of the user's settings, and the key in them of the folder of all recordings
 TOML = "dataset.toml"  # a folder that holds one is a dataset by itself
 FOLDER_ID = r"^[a-z0-9][a-z0-9_]{0,49}$"  # lower case, for BRAINBENCH_DATA_<ID>; "." ends it in a benchmark's id
+NOT_AN_ID = "the id of a dataset, and the name of its folder, have lower-case letters, digits and _ only"
 _hashed: set[tuple[Path, int, int]] = set()  # (path, size, mtime) whose sha256 was right in this process
 _given: ContextVar[Mapping[str, Path]] = ContextVar("the folders that the call in progress names")
 
@@ -38,13 +39,13 @@ def declared_in(id: str) -> Path | None:
     """The folder whose `dataset.toml` makes it dataset `id`: the first of its `places` that holds one."""
     if not re.fullmatch(FOLDER_ID, id):
         return None
-    return next((place for _, place in places(id, _given.get({})) if _holds(place, TOML)), None)
+    return next((place for _, place in places(id, _given.get({})) if holds_dataset(place)), None)
 
 
-def _holds(folder: Path, name: str) -> bool:
-    """Whether the file can be seen there; not where looking is not permitted."""
+def holds_dataset(folder: Path) -> bool:
+    """Whether a `dataset.toml` can be seen there; not where looking is not permitted."""
     try:
-        return (folder / name).is_file()
+        return (folder / TOML).is_file()
     except PermissionError:
         return False
 
@@ -60,6 +61,30 @@ def declared_ids() -> list[str]:
         except OSError:
             continue  # who asks for a dataset is told what its folder lacks
     return sorted(name for name in names if declared_in(name))
+
+
+def passed_over() -> list[str]:
+    """What keeps folders from being datasets before anything in them is read, a sentence each."""
+    said = []
+    for named, parent in _parents(_given.get({})):
+        try:
+            children = sorted(parent.iterdir())
+        except PermissionError:
+            said.append(f"no permission to look into {parent} ({named})")
+            continue
+        except OSError:
+            if parent != platformdirs.user_data_path("brainbench"):  # which few people have
+                one = " (it is one folder, not a list)" if os.pathsep in str(parent) else ""
+                said.append(f"{named} is {parent}, which is no folder{one}")
+            continue
+        if holds_dataset(parent):
+            said.append(f"{parent} is the folder of a dataset itself: {named} is the folder above it")
+        for child in children:
+            if child.is_dir() and not os.access(child, os.R_OK | os.X_OK):
+                said.append(f"no permission to look into {child}")
+            elif holds_dataset(child) and not re.fullmatch(FOLDER_ID, child.name):
+                said.append(f"{child} is left out: {NOT_AN_ID}")
+    return said
 
 
 def manifest(id: str) -> Manifest:

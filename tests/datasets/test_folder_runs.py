@@ -1,13 +1,17 @@
 """Runs on folders with a `dataset.toml`: what one of them lacks is no fault of the others, and nothing is lost."""
 
+import contextlib
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import brainbench as bb
 from brainbench import benchmarks, datasets
-from brainbench.datasets import _declared
-from brainbench.errors import AccessError, InputError
+from brainbench.datasets import _declared, _fetch
+from brainbench.errors import AccessError, InputError, UnknownNameError, UsageError
 
 N = 30
 IDS = [f"{number:03d}" for number in range(N)]
@@ -130,3 +134,38 @@ def test_no_benchmark_is_made_where_time_ends_with_the_onset(recordings, caplog)
     assert "benchmarks of x2026 are left out" in caplog.text and "time_s ends at 0 s" in caplog.text
     with pytest.raises(InputError, match="time_s ends at 0 s"):
         benchmarks.select(("x2026.*",))
+
+
+@pytest.mark.parametrize("trouble", ["capitals", "dash", "itself", "absent", "list", "denied", "denied all"])
+def test_why_a_folder_is_not_found_is_said(recordings, tmp_path, monkeypatch, caplog, trouble):
+    name = {"capitals": "MyLab", "dash": "my-lab"}.get(trouble, "x2026")
+    write(recordings / name, pictures=False)
+    places = {"itself": recordings / name, "absent": tmp_path / "gone", "list": f"{tmp_path}:{recordings}"}
+    monkeypatch.setenv("BRAINBENCH_DATA", str(places.get(trouble, recordings)))
+    access = os.access
+    if trouble == "denied":
+        monkeypatch.setattr(os, "access", lambda path, mode: path != recordings / name and access(path, mode))
+        monkeypatch.setattr(_fetch, "holds_dataset", lambda folder: False, raising=False)
+    if trouble == "denied all":
+        look = Path.iterdir
+        monkeypatch.setattr(Path, "iterdir", lambda path: denied(path) if path == recordings else look(path))
+    with caplog.at_level("WARNING"), contextlib.suppress(UnknownNameError):
+        benchmarks.select((f"{name}.*",))
+    says = {
+        "capitals": "MyLab is left out: the id of a dataset, and the name of its folder, have lower-case letters",
+        "dash": "my-lab is left out",
+        "itself": "x2026 is the folder of a dataset itself: BRAINBENCH_DATA is the folder above it",
+        "absent": "gone, which is no folder",
+        "list": "which is no folder (it is one folder, not a list)",
+        "denied": f"no permission to look into {recordings / name}",
+        "denied all": f"no permission to look into {recordings} (BRAINBENCH_DATA)",
+    }
+    assert says[trouble] in caplog.text
+
+
+def test_a_data_root_that_is_a_dataset_itself_or_has_no_id_is_refused(recordings, tmp_path):
+    write(recordings / "x2026", pictures=False)
+    with pytest.raises(UsageError, match=r"folder of a dataset itself.*--data-root x2026="):
+        scored(recordings / "x2026", "x2026.*", tmp_path)
+    with pytest.raises(UsageError, match=r"'X-2026' cannot be the id of .*lower-case"):
+        scored({"X-2026": recordings / "x2026"}, "x2026.*", tmp_path)
