@@ -139,11 +139,10 @@ def _run_group(
     done = {b.id: _entry(model, b, group, own, {n: beside[n] for n in wanted[b.id]}, setting) for b in group.benchmarks}
     for entry in done.values():
         if entry.status == "ok" and entry.n_excluded:
-            n, reasons = (
-                entry.n_excluded + entry.n_neuroids,
-                ", ".join(f"{k} {why}" for why, k in entry.excluded.items()),
-            )
-            log.warning("%s: %d of %d columns are not in the score: %s", entry.label, entry.n_excluded, n, reasons)
+            n, reasons = entry.n_excluded, ", ".join(f"{k} {why}" for why, k in entry.excluded.items())
+            # of RDMs and labels, neuroids or stimuli are left out, but subjects or one set of categories scored
+            of = f"{n} of {n + entry.n_neuroids} neuroids are " if group.scorer.spec.requires == "responses" else ""
+            log.warning("%s: %snot in the score: %s", entry.label, of, reasons)
     return done
 
 

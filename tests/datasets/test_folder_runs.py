@@ -169,3 +169,13 @@ def test_a_data_root_that_is_a_dataset_itself_or_has_no_id_is_refused(recordings
         scored(recordings / "x2026", "x2026.*", tmp_path)
     with pytest.raises(UsageError, match=r"'X-2026' cannot be the id of .*lower-case"):
         scored({"X-2026": recordings / "x2026"}, "x2026.*", tmp_path)
+
+
+def test_neuroids_that_an_rdm_lacks_are_not_counted_among_subjects(recordings, tmp_path, caplog):
+    arrays = write(recordings / "x2026", subjects=("ana", "bo"))
+    arrays["bo"][[0, N], 0] = np.nan
+    np.save(recordings / "x2026" / "bo.npy", arrays["bo"])
+    with caplog.at_level("WARNING"):
+        scored(recordings, "x2026.V4-*", tmp_path)
+    assert "x2026.V4-rsa: not in the score: 1 incomplete-neuroid" in caplog.text
+    assert "x2026.V4-ridge: 1 of 6 neuroids are not in the score: 1 missing-stimuli" in caplog.text
