@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Literal, Self
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from brainbench import _resources, datasets, scorers
 from brainbench.core.specs import fingerprint
-from brainbench.errors import AccessError, InputError, UnknownNameError, UsageError, did_you_mean
+from brainbench.errors import AccessError, InputError, UnknownNameError, UsageError, complaint, did_you_mean
 
 N_REPLICATES = 1000
 AGGREGATION = 3  # rises when the way from columns to an entry's numbers changes
@@ -161,11 +162,16 @@ def _shipped() -> dict[str, Benchmark]:
     return found
 
 
+def _keys(table: list[str]) -> Iterable[str]:
+    return (SplitRule if table else Benchmark).model_fields
+
+
 def _add(found: dict[str, Benchmark], table: dict[str, Any], said: str) -> None:
     try:
         benchmark = Benchmark(**table)
     except ValidationError as error:
-        raise InputError(f"{said}, benchmark {table.get('id')!r}: {error}") from None
+        wrong = "\n  ".join(complaint(detail, _keys) for detail in error.errors())
+        raise InputError(f"{said}, benchmark {table.get('id')!r}:\n  {wrong}") from None
     if benchmark.id in found:
         raise InputError(f"{said} defines {benchmark.id!r} a second time")
     found[benchmark.id] = benchmark
