@@ -1,24 +1,29 @@
-"""Datasets that are folders with a `dataset.toml`: what each is, without reading an array."""
+"""Datasets that are folders with a `dataset.toml`: what each is; no array is read where tables say it."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from brainbench.core.specs import DatasetSpec, fingerprint
 from brainbench.datasets import _declared, _tables
 from brainbench.datasets._declared import declared
 from brainbench.datasets._fetch import TOML
 from brainbench.datasets._manifest import UNPINNED, File, Manifest
-from brainbench.errors import InputError
+from brainbench.errors import AccessError, InputError
 
 if TYPE_CHECKING:
     from brainbench.datasets.folder import Folder
 
+log = logging.getLogger(__name__)
 AT_ONSET = 1e-9  # seconds: as close to 0 as sums of bins come
 LONGEST = 40  # letters of a region in an id, which has 100 at most
 TESTED = 5  # stimuli that a fold tests at least, where there are enough for two folds: a correlation needs some
@@ -170,7 +175,7 @@ def _id_parts(regions: Iterable[str]) -> dict[str, str]:
 
 
 def _defaults(root: Path, said: _declared.Declared, region: str, part: str) -> list[dict[str, Any]]:
-    """Ridge over the subjects that have the region, and RSA over each set of them that saw the same stimuli.
+    """Ridge over the subjects that have the region, and RSA over each set of them whose neuroids saw the same stimuli.
 
     Where there is time, the score is the mean over all bins after onset.
     """
@@ -180,7 +185,7 @@ def _defaults(root: Path, said: _declared.Declared, region: str, part: str) -> l
         size = neuroids(root, name)["region"].count(region)
         if size:
             shown[name] = presentations(root, name)["stimulus_id"]
-        if size > 1:  # dissimilarities of one neuroid have no pattern
+        if size > 1 and _alike(root, name, region):  # dissimilarities of one neuroid have no pattern
             sets.setdefault(frozenset(shown[name]), []).append(name)
     prefix = f"{said.id}.{part}"
     common: dict[str, Any] = {"version": 1, "dataset": said.id, "region": region}
@@ -212,3 +217,45 @@ def _defaults(root: Path, said: _declared.Declared, region: str, part: str) -> l
         for n, names in enumerate(sets.values(), 1)
     ]
     return [common | table for table in (ridge, *rsa)]
+
+
+def _alike(root: Path, subject: str, region: str) -> bool:
+    """Whether all neuroids of a region were shown the same stimuli; else they have no common RDM.
+
+    The array is only read where sessions showed different stimuli.
+    """
+    table = presentations(root, subject)
+    by_session: dict[str, set[str]] = {}
+    for name, session in zip(table["stimulus_id"], table["session"]):
+        by_session.setdefault(session, set()).add(name)
+    if len(set(map(frozenset, by_session.values()))) == 1:
+        return True
+    files = declared(root).subjects[subject]
+    try:
+        facts = [(root / path).stat() for path in (files.responses, files.presentations, files.neuroids)]
+    except OSError:  # what reads it says what is wrong
+        return True
+    return _measured_alike(root, subject, region, tuple((one.st_size, one.st_mtime_ns) for one in facts))
+
+
+@lru_cache(maxsize=1024)
+def _measured_alike(root: Path, subject: str, region: str, facts: tuple[tuple[int, int], ...]) -> bool:
+    from brainbench.datasets.folder import Folder
+
+    try:
+        responses = Folder(root).responses(subject, regions=(region,))
+    except (AccessError, InputError):
+        return True
+    values, sessions, names = responses.values, responses["session"].values, responses["stimulus_id"].values
+    shown: list[set[str]] = [set() for _ in range(values.shape[1])]
+    for session in dict.fromkeys(sessions):
+        rows = np.flatnonzero(sessions == session)
+        there = np.isfinite(values[rows]).reshape(len(rows), values.shape[1], -1).any(axis=(0, 2))
+        for neuroid in np.flatnonzero(there):
+            shown[neuroid].update(names[rows])
+    alike = len({frozenset(seen) for seen in shown if seen}) < 2
+    if not alike:
+        log.warning(
+            "no RSA is made of %s of %s in %s: its neuroids were shown different stimuli", region, subject, root.name
+        )
+    return alike

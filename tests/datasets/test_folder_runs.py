@@ -179,3 +179,21 @@ def test_neuroids_that_an_rdm_lacks_are_not_counted_among_subjects(recordings, t
         scored(recordings, "x2026.V4-*", tmp_path)
     assert "x2026.V4-rsa: not in the score: 1 incomplete-neuroid" in caplog.text
     assert "x2026.V4-ridge: 1 of 6 neuroids are not in the score: 1 missing-stimuli" in caplog.text
+
+
+def test_no_rsa_is_made_of_neuroids_that_were_shown_different_stimuli(recordings, caplog):
+    arrays = write(recordings / "x2026", subjects=("ana", "bo"), pictures=False)
+    shown = "".join(f"{name},{day}\n" for day, names in (("mon", IDS), ("tue", IDS[:20] + IDS[:10])) for name in names)
+    (recordings / "x2026" / "shown.csv").write_text("stimulus_id,session\n" + shown)
+    arrays["bo"][:N, :2] = np.nan  # V4: two neuroids on Tuesday, one on both days
+    np.save(recordings / "x2026" / "bo.npy", arrays["bo"])
+    datasets.look_in({"": recordings})
+    with caplog.at_level("WARNING"):
+        made = {b.id: b.subjects for _ in range(2) for b in benchmarks.select(("x2026.*",))}
+    assert made == {
+        "x2026.V4-ridge": ("ana", "bo"),
+        "x2026.V4-rsa": ("ana",),
+        "x2026.IT-ridge": ("ana", "bo"),
+        "x2026.IT-rsa": ("ana", "bo"),
+    }
+    assert caplog.text.count("no RSA is made of V4 of bo in x2026") == 1
