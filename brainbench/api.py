@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brainbench.benchmarks import Benchmark, of_region, select
 from brainbench.core.protocols import Model
-from brainbench.datasets import DATASETS, look_in, present
+from brainbench.datasets import DATASETS, NOT_AN_ID, holds_dataset, look_in, present
 from brainbench.entry import Entry, read
 from brainbench.errors import AccessError, InputError, ResourceError, UnknownNameError, UsageError
 
@@ -68,7 +70,7 @@ class Results:
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write each entry as `<folder>/<model>-<8 hex>/<benchmark>.json` (see `save`); gives the paths."""
-        return [save(entry, Path(folder)) for entry in self.entries]
+        return [save(entry, Path(folder).expanduser()) for entry in self.entries]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +122,26 @@ def score(
     """
     from brainbench import runner, settings
 
-    roots = checked_roots(data_root)
-    patterns = (benchmarks,) if isinstance(benchmarks, str) else None if benchmarks is None else tuple(benchmarks)
+    roots, patterns, folder = checked_roots(data_root), _patterns(benchmarks), _folder(out, "out")
     if patterns == ():
         raise UsageError("no benchmark was named; leave `benchmarks` out to run every one whose recording is here")
     chosen, skipped = available(select(patterns), roots, required=patterns or ())
     setting = settings.make_setting(
         roots=roots,
         device=device,
-        cache_folder=None if cache is None else Path(cache),
+        cache_folder=_folder(cache, "cache"),
         progress=progress or settings.Silent,
         max_memory=max_memory,
     )
     names = (layers,) if isinstance(layers, str) else layers
     loaded = _model(model, preprocess, stimulus_ids, names, weights, name, roots)
-    if out is not None:
-        check_writable(Path(out), "--out")  # before hours of work, not after
+    if folder is not None:
+        check_writable(folder, "--out")  # before hours of work, not after
 
     def keep(entries: list[Entry]) -> None:
         """To disk at once: what comes after may fail, or be interrupted."""
-        if out is not None:
-            Results(entries, {}).save(out)
+        if folder is not None:
+            Results(entries, {}).save(folder)
 
     return Results(runner.run(loaded, chosen, setting, keep), skipped)
 
@@ -175,14 +176,14 @@ def compare_regions(
     from brainbench.analysis.regions import compare_regions as compared
 
     roots = checked_roots(data_root)
-    patterns = (benchmarks,) if isinstance(benchmarks, str) else None if benchmarks is None else tuple(benchmarks)
+    patterns = _patterns(benchmarks)
     chosen = [_one(region, of_region(region, scorer, patterns), roots) for region in regions]
     if len({b.id for b in chosen}) < max(2, len(chosen)):
         raise UsageError(f"a comparison needs 2 regions or more, each once; got {', '.join(b.id for b in chosen)}")
     setting = settings.make_setting(
         roots=roots,
         device=device,
-        cache_folder=None if cache is None else Path(cache),
+        cache_folder=_folder(cache, "cache"),
         progress=progress or settings.Silent,
         max_memory=max_memory,
     )
@@ -259,14 +260,41 @@ def available(
 def checked_roots(data_root: str | Path | Mapping[str, str | Path] | None) -> dict[str, Path]:
     """Folders by dataset id ('' is the parent of all). Raises UnknownNameError for an id, UsageError for a folder."""
     given = data_root if isinstance(data_root, Mapping) else {} if data_root is None else {"": data_root}
-    roots = {name: Path(folder).expanduser() for name, folder in given.items()}
+    roots = {name: found for name, folder in given.items() if (found := _folder(folder, "data_root")) is not None}
     look_in(roots)  # a folder may be a dataset of its own
     for name, folder in roots.items():
         if not folder.is_dir():
             raise UsageError(f"the data root of {name or 'all datasets'} is {str(folder)!r}, which is not a folder")
+        own = holds_dataset(folder)
         if name and name not in DATASETS:
+            if own:
+                raise UsageError(f"{name!r} cannot be the id of {folder}: {NOT_AN_ID}")
             raise UnknownNameError("dataset", name, DATASETS)
+        if own and not name:
+            raise UsageError(
+                f"the data root {folder} is the folder of a dataset itself. Name the folder above it, or say which "
+                f"dataset it is: --data-root {folder.resolve().name}={folder}, from Python data_root={{id: folder}}"
+            )
     return roots
+
+
+def _folder(given: Any, option: str) -> Path | None:
+    """The folder that is given, ~ being the user's own. Raises UsageError for what is no path."""
+    if given is None:
+        return None
+    if not isinstance(given, str | os.PathLike):
+        raise UsageError(f"{option} takes the path of a folder, got {_kind(given)}: {given!r}")
+    return Path(given).expanduser()
+
+
+def _patterns(benchmarks: Any) -> tuple[str, ...] | None:
+    """Ids or globs of benchmarks, None for all. Raises UsageError for what is no name."""
+    if benchmarks is None or isinstance(benchmarks, str):
+        return None if benchmarks is None else (benchmarks,)
+    found = tuple(benchmarks) if isinstance(benchmarks, Iterable) else (benchmarks,)
+    if any(not isinstance(name, str) for name in found):
+        raise UsageError(f"benchmarks are ids or globs, such as 'cowley2023.*', or several; got {benchmarks!r}")
+    return found
 
 
 def load_model(
@@ -290,6 +318,8 @@ def _model(
     from brainbench import models
     from brainbench.models.features_file import FeatureTable
 
+    if not isinstance(name, str) or not name:
+        raise UsageError(f"name is a text, how the model is called in results; got {name!r}")
     if isinstance(model, str):
         _refuse("a model given by name", preprocess=preprocess, stimulus_ids=stimulus_ids)
         return models.load(model, layers=layers, weights=None if weights is None else Path(weights), roots=roots)
@@ -389,6 +419,9 @@ def save(entry: Entry, folder: Path) -> Path:
         temporary.replace(path)
     except OSError as error:
         raise ResourceError(f"cannot write the entry {path}: {error.strerror}. Give another --out folder.") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return path
 
 

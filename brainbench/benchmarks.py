@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Literal, Self
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from brainbench import _resources, datasets, scorers
 from brainbench.core.specs import fingerprint
-from brainbench.errors import AccessError, InputError, UnknownNameError, UsageError, did_you_mean
+from brainbench.errors import AccessError, InputError, UnknownNameError, UsageError, complaint, did_you_mean
 
 N_REPLICATES = 1000
 AGGREGATION = 3  # rises when the way from columns to an entry's numbers changes
@@ -72,13 +73,18 @@ class Benchmark(BaseModel):
         """All that can change a score but the model.
 
         This table (not its title or baselines), the dataset's adapter version and the sha256 of its files, the
-        scorer's version, and the way scores are summarised.
+        scorer's version, and the way scores are summarised. Raises AccessError or InputError where a folder's files
+        cannot be read.
         """
+        return self.identity_on(datasets.content(self.dataset))
+
+    def identity_on(self, content: str) -> dict[str, Any]:
+        """The identity, were the recording's content this."""
         # rows of before there was a choice stay what they are
         whole = {name for name in ("stimuli", "window_s") if getattr(self, name) is None}
         return {
             **self.model_dump(mode="json", exclude={"title", "baselines", *whole}),
-            **self.recording,
+            **self._recording(content),
             "scorer_version": scorers.SCORERS[self.scorer].spec.version,
             "aggregation": AGGREGATION,
             "replicates": N_REPLICATES,
@@ -92,12 +98,11 @@ class Benchmark(BaseModel):
     @property
     def recording(self) -> dict[str, Any]:
         """What the recording is, whatever is asked of it."""
-        spec = datasets.DATASETS[self.dataset].spec
-        return {
-            "dataset": self.dataset,
-            "dataset_version": spec.version,
-            "dataset_content": datasets.content(self.dataset),
-        }
+        return self._recording(datasets.content(self.dataset))
+
+    def _recording(self, content: str) -> dict[str, Any]:
+        version = datasets.DATASETS[self.dataset].spec.version
+        return {"dataset": self.dataset, "dataset_version": version, "dataset_content": content}
 
     @property
     def solve_key(self) -> str:
@@ -162,11 +167,16 @@ def _shipped() -> dict[str, Benchmark]:
     return found
 
 
+def _keys(table: list[str]) -> Iterable[str]:
+    return (SplitRule if table else Benchmark).model_fields
+
+
 def _add(found: dict[str, Benchmark], table: dict[str, Any], said: str) -> None:
     try:
         benchmark = Benchmark(**table)
     except ValidationError as error:
-        raise InputError(f"{said}, benchmark {table.get('id')!r}: {error}") from None
+        wrong = "\n  ".join(complaint(detail, _keys) for detail in error.errors())
+        raise InputError(f"{said}, benchmark {table.get('id')!r}:\n  {wrong}") from None
     if benchmark.id in found:
         raise InputError(f"{said} defines {benchmark.id!r} a second time")
     found[benchmark.id] = benchmark

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
 import os
 import signal
@@ -27,7 +29,15 @@ from brainbench import (
     cli_time,
     cli_train,
 )
-from brainbench.errors import BrainbenchError, InputError, UnknownNameError, UsageError, VerificationError, listed
+from brainbench.errors import (
+    BrainbenchError,
+    InputError,
+    ResourceError,
+    UnknownNameError,
+    UsageError,
+    VerificationError,
+    listed,
+)
 from brainbench.terminal import AsJson, DataRoot, MaxMemory, ProgressBars, err, out, print_json, roots
 
 INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
@@ -39,6 +49,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(cli_compare.compare)
 app.add_typer(cli_data.app, name="data")
@@ -51,8 +62,17 @@ app.command()(cli_leaderboard.submit)
 app.add_typer(cli_leaderboard.app, name="leaderboard")
 
 
+def _told_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
 @app.callback()
 def _common(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_told_version, is_eager=True, help="Print the version.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks. May also follow the command.")] = False,
 ) -> None:
     logging.basicConfig(
@@ -276,14 +296,30 @@ def _cell(value: Any) -> str:
     return listed(map(str, value), 4) if isinstance(value, list) else str(value)
 
 
+def _prepare_stdout() -> None:
+    """What the terminal's encoding lacks is a "?", hours of work are not lost for it; and what is not written is told.
+
+    Under PYTHONUNBUFFERED there is no buffer to see that only a part of a text went to a full disk: it gets one.
+    """
+    if not isinstance(sys.stdout, io.TextIOWrapper):
+        return
+    raw: Any = sys.stdout.buffer
+    if isinstance(raw, io.RawIOBase):
+        raw = io.BufferedWriter(raw)
+        sys.stdout = io.TextIOWrapper(raw, encoding=sys.stdout.encoding, line_buffering=True)
+    sys.stdout.reconfigure(errors="replace")
+
+
 def main() -> None:
     """Run the command line and exit: what goes wrong is one message and an exit code, a traceback only on request."""
+    _prepare_stdout()
     warnings.filterwarnings("ignore", module="torch|timm|open_clip")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds: temporary files and the terminal are put right
     try:
         arguments = sorted(sys.argv[1:], key=lambda argument: argument != "--debug")  # it may stand anywhere
         # typer gives the code of an Exit back, also of the one it makes of Ctrl-C
         code = app(arguments, standalone_mode=False)
+        out.file.flush()
     except typer.exceptions.TyperException as error:  # a flag or argument that does not exist, or none at all
         message = error.format_message()
         if message:
@@ -294,6 +330,9 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("BRAINBENCH_DEBUG"):
             raise
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            error = ResourceError(f"cannot write: {error.strerror}. Free space and run again: finished work is stored.")
+            sys.stdout = None  # what is left of the output would fail once more at the exit, with another code
         mine = isinstance(error, BrainbenchError)
         what = str(error) if mine else f"a bug: {type(error).__name__}: {error}. `brainbench --debug ...` shows where."
         err.print(Text(f"brainbench: {what}"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -207,11 +208,23 @@ def migrated(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def files(path: Path) -> list[Path]:
-    """The file itself, or all JSON files below a folder in order. Raises InputError where there is none."""
-    found = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    """The file itself, or all JSON files below a folder in order, each once, those behind links to folders, too.
+
+    Raises InputError where there is none.
+    """
+    found = sorted(file for folder in _folders(path) for file in folder.glob("*.json")) if path.is_dir() else [path]
     if not found:
         raise InputError(f"there are no entries in {path}: `brainbench score MODEL --out {path}` writes some")
     return found
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    seen = {root.resolve()}
+    for at, below, _ in os.walk(root, followlinks=True):
+        yield Path(at)
+        new = {(Path(at) / name).resolve(): name for name in sorted(below, reverse=True)}  # of two links, the first
+        below[:] = [name for real, name in new.items() if real not in seen]
+        seen |= new.keys()
 
 
 def read(path: Path) -> list[Entry]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 
 class BrainbenchError(Exception):
@@ -83,6 +84,19 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if not names:
         return ""
     return f" Known: {listed(names, 12)}."
+
+
+def complaint(detail: Mapping[str, Any], known: Callable[[list[str]], Iterable[str]]) -> str:
+    """One of pydantic's complaints in our words, with the key that was meant: `known` gives those of a table."""
+    *where, key = [str(part) for part in detail["loc"]] or [""]
+    place = f" of [{'.'.join(where)}]" if where else ""
+    if detail["type"] == "extra_forbidden":
+        return f"unknown key {key!r}{place}.{did_you_mean(key, known(where))}"
+    if detail["type"] == "missing":
+        return f"the key {key!r}{place} is missing"
+    if not key:  # about the table as a whole
+        return str(detail.get("ctx", {}).get("error", detail["msg"]))
+    return f"{key!r}{place} is {detail['input']!r}: {detail['msg']}"
 
 
 def listed(items: Iterable[str], limit: int = 5) -> str:

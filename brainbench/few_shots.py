@@ -20,7 +20,10 @@ REFERENCE = "ridge"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curves:
-    """Points of every readout at every size, and `full`: the share of the same ridge on all training stimuli."""
+    """Points of every readout at every size, and `full`: the share of the same ridge on all training stimuli.
+
+    `n_neuroids` are those that have a score.
+    """
 
     benchmark: str
     model: str
@@ -63,6 +66,8 @@ def few_shots(
         raise UsageError(f"{benchmark!r} stands for {len(chosen)} benchmarks: name one")
     asked = chosen[0].model_copy(update={"ceiling": "split_half"} | ({"subjects": (subject,)} if subject else {}))
     dataset: Any = datasets.load(asked.dataset, roots)
+    if "responses" not in dataset.spec.measures:
+        raise UsageError(f"{asked.id} is of {' and '.join(dataset.spec.measures)}: readouts are of single neuroids")
     found = targets(dataset, [asked], FewShotRidge())
     if len(found) != 1:
         raise UsageError(
@@ -102,7 +107,7 @@ def few_shots(
         model=model,
         synthetic=dataset.spec.synthetic,
         n_stimuli=len(target.stimuli.ids),
-        n_neuroids=len(target.names),
+        n_neuroids=int(np.isfinite(everything.raw).sum()),
         points=points,
         full=full,
     )

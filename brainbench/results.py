@@ -51,7 +51,20 @@ def read(arrays: dict[str, np.ndarray] | None) -> Result | None:
 
 @cache
 def code(*modules: str) -> str:
-    """The sha256 over the source of this package and of further modules: no result outlives the code that made it."""
-    files = set(Path(__file__).parent.rglob("*.py"))
-    files |= {Path(found) for name in modules if (found := getattr(sys.modules.get(name), "__file__", None))}
+    """The sha256 over the source of this package and of those of further modules: no result outlives its code."""
+    files = {file for name in (__name__, *modules) for file in _sources(name)}
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in sorted(files))).hexdigest()
+
+
+def _sources(name: str) -> list[Path]:
+    """The .py files of the outermost package that an imported module is in, or its own where it is in none.
+
+    Of a namespace, which packages of several people share, those of the package inside it.
+    """
+    parts = name.split(".")
+    for n in range(1, len(parts) + 1):
+        module = sys.modules.get(".".join(parts[:n]))
+        own = getattr(module, "__file__", None)  # None of a namespace, and of what was made in a console
+        if own is not None:
+            return sorted(Path(own).parent.rglob("*.py")) if hasattr(module, "__path__") else [Path(own)]
+    return []

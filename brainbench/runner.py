@@ -44,16 +44,19 @@ def run(
     """One entry for each benchmark, in their order, with the benchmark's baselines scored beside the model.
 
     `finished` is given entries as soon as they are whole, some at a time: what it keeps, no later trouble can take
-    away. What goes wrong inside one dataset (a broken file, a leak, an exception out of the model's own code) makes its
-    benchmarks' entries `failed` with the reason; the others go on. Raises ResourceError where disk or memory runs out,
-    and AccessError for missing data.
+    away. What goes wrong with one benchmark (a broken file or one that may not be read, a leak, an exception out of the
+    model's own code) makes its entry `failed` with the reason; the others go on. Raises ResourceError where disk or
+    memory runs out, and AccessError where that is why none of the benchmarks could be scored.
     """
     entries: dict[str, Entry] = {}
+    denied: dict[str, AccessError] = {}
     with own_store(model, setting) as of_model:
         for group in _groups(benchmarks, setting):
-            done = _run_group(model, group, setting, of_model)
+            done = _run_group(model, group, setting, of_model, denied)
             finished(list(done.values()))
             entries |= done
+    if denied and denied.keys() == entries.keys():
+        raise next(iter(denied.values()))
     return [entries[b.id] for b in benchmarks]
 
 
@@ -64,6 +67,7 @@ class _Group:
     dataset: Any
     benchmarks: list[Benchmark]
     scorer: Any
+    unpinned: str = ""  # what the recording's files are that no manifest pins
 
     @cached_property
     def asked(self) -> list[Target]:
@@ -80,11 +84,12 @@ def _groups(benchmarks: Sequence[Benchmark], setting: Setting) -> Iterator[_Grou
     """The benchmarks by dataset and solve, each dataset loaded once."""
     for name in sorted({b.dataset for b in benchmarks}):
         dataset = datasets.load(name, setting.roots)
+        unpinned = datasets.unpinned(name, setting.roots)
         mine = [b for b in benchmarks if b.dataset == name]
         for key in sorted({b.solve_key for b in mine}):
             solved = [b for b in mine if b.solve_key == key]
             scorer = scorers.load(solved[0].scorer, solved[0].params)
-            yield _Group(dataset=dataset, benchmarks=solved, scorer=scorer)
+            yield _Group(dataset=dataset, benchmarks=solved, scorer=scorer, unpinned=unpinned)
 
 
 @contextmanager
@@ -97,18 +102,32 @@ def own_store(model: Model | FeatureTable, setting: Setting) -> Iterator[Setting
         yield replace(setting, store=store)
 
 
-def _run_group(model: Model | FeatureTable, group: _Group, setting: Setting, of_model: Setting) -> dict[str, Entry]:
-    """The model's scores, then those of the baselines that stand beside them."""
+def _run_group(
+    model: Model | FeatureTable, group: _Group, setting: Setting, of_model: Setting, denied: dict[str, AccessError]
+) -> dict[str, Entry]:
+    """The model's scores, then those of the baselines that stand beside them.
+
+    Benchmarks that fail together are scored one by one, so that what is wrong with one region is no other's fault.
+    `denied` takes up those whose files are missing or may not be read.
+    """
+
+    def parts(of: Iterable[list[Benchmark]]) -> dict[str, Entry]:
+        done = [_run_group(model, replace(group, benchmarks=part), setting, of_model, denied) for part in of]
+        return {name: entry for entries in done for name, entry in entries.items()}
+
     try:
         sides = [[b for b in group.benchmarks if on_itself(model, b, group.dataset) == side] for side in (True, False)]
         if all(sides):
-            parts = [_run_group(model, replace(group, benchmarks=side), setting, of_model) for side in sides]
-            return parts[0] | parts[1]
+            return parts(sides)
         wanted = {b.id: _baselines(model, b) for b in group.benchmarks}
         own = _results(model, group, of_model)
-    except (InputError, UsageError) as error:
-        log.error("%s: %s", group.shown, error)
-        status = "not_applicable" if isinstance(error, NotApplicableError) else "failed"
+    except (AccessError, InputError, UsageError) as error:
+        absent = isinstance(error, NotApplicableError)
+        if len(group.benchmarks) > 1 and not absent:
+            return parts([b] for b in group.benchmarks)
+        log.error("%s, %s: %s", group.shown, ", ".join(b.id for b in group.benchmarks), error)
+        denied |= {b.id: error for b in group.benchmarks if isinstance(error, AccessError)}
+        status = "not_applicable" if absent else "failed"
         return {b.id: _failed(model, b, group, status, str(error), setting) for b in group.benchmarks}
     beside: dict[str, dict[str, Result] | str] = {}
     for name in sorted({name for names in wanted.values() for name in names}):
@@ -120,11 +139,10 @@ def _run_group(model: Model | FeatureTable, group: _Group, setting: Setting, of_
     done = {b.id: _entry(model, b, group, own, {n: beside[n] for n in wanted[b.id]}, setting) for b in group.benchmarks}
     for entry in done.values():
         if entry.status == "ok" and entry.n_excluded:
-            n, reasons = (
-                entry.n_excluded + entry.n_neuroids,
-                ", ".join(f"{k} {why}" for why, k in entry.excluded.items()),
-            )
-            log.warning("%s: %d of %d columns are not in the score: %s", entry.label, entry.n_excluded, n, reasons)
+            n, reasons = entry.n_excluded, ", ".join(f"{k} {why}" for why, k in entry.excluded.items())
+            # of RDMs and labels, neuroids or stimuli are left out, but subjects or one set of categories scored
+            of = f"{n} of {n + entry.n_neuroids} neuroids are " if group.scorer.spec.requires == "responses" else ""
+            log.warning("%s: %snot in the score: %s", entry.label, of, reasons)
     return done
 
 
@@ -169,7 +187,7 @@ def control(
 def _results(
     model: Model | FeatureTable, group: _Group, setting: Setting, *, every_layer: bool = False
 ) -> dict[str, Result]:
-    """Those that the store has, for this very code, model and benchmark; the others are computed and kept."""
+    """Those that the store has, for this very code, model, benchmark and files; the others are computed and kept."""
     itself = [b.id for b in group.benchmarks if on_itself(model, b, group.dataset)]
     if itself:
         raise NotApplicableError(f"{model.spec.id} would be compared with its own responses on {', '.join(itself)}")
@@ -179,6 +197,7 @@ def _results(
             "model": fingerprint(model.spec),
             "features": extraction.FEATURE_SEMANTICS,
             "benchmark": b.fingerprint,
+            "unpinned": group.unpinned,
             "every_layer": every_layer,
             "code": code(type(group.scorer).__module__, type(group.dataset).__module__),
         }
@@ -385,11 +404,18 @@ def _failed(
 
 
 def _head(model: Model | FeatureTable, benchmark: Benchmark, group: _Group, setting: Setting) -> dict[str, Any]:
-    """What stands in an entry of any status: what was scored on what, where and when."""
+    """What stands in an entry of any status: what was scored on what, where and when.
+
+    Files that cannot be read have no content: then the identity says so, and is that of no score.
+    """
+    try:
+        identity = benchmark.identity
+    except (AccessError, InputError):
+        identity = benchmark.identity_on("unreadable")
     return {
         "benchmark": benchmark.id,
-        "benchmark_fingerprint": benchmark.fingerprint,
-        "benchmark_identity": benchmark.identity,
+        "benchmark_fingerprint": fingerprint(identity),
+        "benchmark_identity": identity,
         "synthetic": group.dataset.spec.synthetic,
         "model": model.spec.id,
         "model_fingerprint": fingerprint(model.spec),

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -108,15 +109,16 @@ def make_setting(
 ) -> Setting:
     """The setting of a run from what a user gives; everything has a default: of memory (in GB), half of what is free.
 
-    Raises UsageError for a device that is not there and for no memory at all.
+    Raises UsageError for a device that is not there and for memory that is none or no number.
     """
-    if max_memory is not None and not max_memory > 0:
+    if max_memory is not None and not (isinstance(max_memory, Real) and max_memory > 0):
         raise UsageError(
-            f"a run needs some memory, got {max_memory} GB; leave --max-memory out to use half of what is free"
+            f"max_memory is a number of gigabytes above 0, got {max_memory!r}: a run needs some memory. Leave it out "
+            "to use half of what is free"
         )
     return Setting(
         roots=roots or {},
-        store=Store(cache_folder or default_cache()),
+        store=Store((cache_folder or default_cache()).expanduser()),
         device=pick_device(device),
         progress=progress(),
         max_bytes=int((max_memory or 0) * 1e9) or psutil.virtual_memory().available // 2,

@@ -69,7 +69,7 @@ class Target:
     def restricted(self, ids: frozenset[str]) -> Target:
         """The same columns on those of their stimuli that are in `ids`; without ceilings, which hold for all of them.
 
-        Raises InputError where a fold would keep fewer than 2 stimuli a side.
+        Raises InputError where a fold would keep fewer than 3 stimuli a side.
         """
         rows = np.flatnonzero([name in ids for name in self.data.stimulus_ids])
         kept = tuple(self.data.stimulus_ids[row] for row in rows)

@@ -148,6 +148,9 @@ def sources(order: Order, setting: Setting) -> Sources:
     side = _side(order.layer)
     preset(order.preset)
     dataset: Any = datasets.load(order.dataset, setting.roots)
+    if "responses" not in dataset.spec.measures:
+        measured = " and ".join(dataset.spec.measures)
+        raise UsageError(f"{order.dataset} is of {measured}: an encoder learns from neuroids")
     found = [block for subject in order.subjects for block in blocks(dataset.responses(subject))]
     stimuli = _distinct(dataset.stimuli(), [name for block in found for name in block.stimulus_ids])
     shas = set(stimuli.table["sha256"].dropna())

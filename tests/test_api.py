@@ -161,13 +161,22 @@ def test_features_that_are_wrong_are_refused_in_words(features, ids, says):
         (lambda: bb.score("baseline:pixels", []), UsageError, "no benchmark was named"),
         (lambda: bb.score("baseline:pixels", V1, data_root={"insilica": "."}), UnknownNameError, "'insilico'"),
         (lambda: bb.score("baseline:pixels", V1, data_root="/nonexistent"), UsageError, "not a folder"),
+        (lambda: scored({"a": FEATURES}, data_root=["."]), UsageError, "data_root takes the path .*got a list"),
+        (lambda: scored({"a": FEATURES}, data_root={"insilico": 3}), UsageError, "data_root takes the path"),
+        (lambda: scored({"a": FEATURES}, out=3), UsageError, "out takes the path of a folder, got a int: 3"),
+        (lambda: scored({"a": FEATURES}, cache=3), UsageError, "cache takes the path of a folder"),
+        (lambda: scored({"a": FEATURES}, max_memory="4GB"), UsageError, "number of gigabytes above 0, got '4GB'"),
+        (lambda: scored({"a": FEATURES}, name=None), UsageError, "name is a text"),
+        (lambda: bb.score("baseline:pixels", 3), UsageError, "benchmarks are ids or globs, .*; got 3"),
+        (lambda: bb.score("baseline:pixels", [V1, 3]), UsageError, "benchmarks are ids or globs"),
         (lambda: bb.score("module:os:nothing", V1), UsageError, "has no 'nothing'"),
         (lambda: bb.score("module:nothing_here:f", V1), UsageError, "no module 'nothing_here'"),
         (lambda: bb.score("module:os.path:join", V1), InputError, "raised TypeError"),
         (lambda: bb.score("module:os:getcwd", V1), UsageError, "returned a str"),
     ],
 )
-def test_a_wrong_call_is_refused_in_words(call, error, says):
+def test_a_wrong_call_is_refused_in_words_before_any_work(call, error, says, monkeypatch):
+    monkeypatch.setattr(runner, "_columns", lambda *a: pytest.fail("work was done"))
     with pytest.raises(error, match=says):
         call()
 
@@ -294,3 +303,24 @@ def test_an_out_folder_that_cannot_be_written_is_refused_before_the_work(tmp_pat
 def test_no_memory_is_refused(memory):
     with pytest.raises(UsageError, match="needs some memory"):
         bb.score("baseline:pixels", "insilico.V1-ridge", max_memory=memory)
+
+
+def test_a_tilde_is_the_users_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BRAINBENCH_CACHE", "~/one")
+    bb.score({"a": FEATURES}, V1, stimulus_ids=IDS, out="~/runs").save("~/again")
+    scored({"a": FEATURES}, cache="~/two")
+    assert {path.name for path in tmp_path.iterdir()} == {"one", "two", "runs", "again"}
+
+
+def test_a_full_disk_leaves_nothing_beside_the_entries(tmp_path, monkeypatch):
+    def full(path, text):
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(api.Path, "write_text", full)
+    entry = Entry.model_construct(model="m", model_fingerprint="0" * 64, benchmark="b", status="ok")
+    with pytest.raises(ResourceError, match="No space left"):
+        api.save(entry, tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

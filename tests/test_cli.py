@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -194,6 +195,35 @@ def test_what_is_not_here_is_named_on_stderr_and_the_rest_runs(run, features, mo
     assert code == 0 and len(json.loads(out)) == 1
     skipped = ", ".join(sorted(name for name in benchmarks.known() if name.startswith("cowley2023.")))
     assert f"Not run, recording not here: {skipped}." in err
+
+
+ALONE = [sys.executable, "-c", "from brainbench import cli; cli.main()"]
+
+
+def test_what_the_terminal_cannot_encode_ends_no_command(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
+    monkeypatch.setattr(sys, "argv", ["brainbench", "version"])
+    monkeypatch.setattr(cli, "__version__", "0.40\u20130.60")
+    with pytest.raises(SystemExit) as exit:
+        cli.main()
+    assert (exit.value.code, written.getvalue()) == (None, b"0.40?0.60\n")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_full_disk_under_stdout_is_exit_6(tmp_path, options, unbuffered):
+    env = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with (tmp_path / "out").open("wb") as file:
+        done = subprocess.run(
+            [*ALONE, "list", "benchmarks", *options],
+            env=env,
+            stdout=file,
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+        )
+    assert done.returncode == 6, done.stderr
+    assert b"cannot write: File too large" in done.stderr and b"Exception ignored" not in done.stderr
 
 
 def test_a_bug_is_one_line_and_a_traceback_only_on_request(run, monkeypatch):
@@ -465,9 +495,13 @@ def test_lists_say_what_is_missing_and_how_to_get_it(run, tmp_path):
 
 
 def test_the_version_and_help(run):
-    assert run("version") == (0, f"{__version__}\n", "")
-    code, out, _ = run("score", "--help")
-    assert code == 0 and "--data-root" in out
+    assert run("version") == run("--version") == (0, f"{__version__}\n", "")
+    for option in ("--help", "-h"):
+        code, out, _ = run("score", option)
+        assert code == 0 and "--data-root" in out
+        assert run("data", "list", option)[0] == run(option)[0] == 0
+    done = subprocess.run([sys.executable, "-m", "brainbench", "version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"{__version__}\n")
     assert run()[0] == 2
 
 

@@ -85,3 +85,15 @@ def test_earlier_versions_are_read_forward_step_by_step_and_later_ones_refused(t
 )
 def test_a_file_lies_in_one_folder_whatever_the_model_is_called(model, folder):
     assert ENTRY.model_copy(update={"model": model}).path.parts == (folder, "x.V1-ridge.json")
+
+
+def test_entries_are_found_through_links_once_and_without_end(tmp_path):
+    there = tmp_path / "there" / "m"
+    there.mkdir(parents=True)
+    (there / "entry.json").write_text(json.dumps(ENTRY.as_json()))
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    (runs / "linked").symlink_to(tmp_path / "there")
+    (runs / "twice").symlink_to(tmp_path / "there")
+    (there / "back").symlink_to(runs)
+    assert entries.files(runs) == [runs / "linked" / "m" / "entry.json"]

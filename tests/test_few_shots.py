@@ -2,11 +2,12 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from brainbench import cli
+from brainbench import cli, datasets, few_shots
 from brainbench.datasets.insilico import Insilico
 from brainbench.models.features_file import write_features
 
@@ -59,3 +60,24 @@ def test_the_table_has_a_line_a_readout_and_size_and_the_figure_is_written(run, 
 def test_what_makes_no_sense_is_refused(run, model, arguments, message):
     code, _, err = run(model, *arguments)
     assert code == 2 and message in err, err
+
+
+def test_a_recording_without_neuroids_is_refused(run, monkeypatch):
+    released = SimpleNamespace(spec=datasets.DATASETS["kriegeskorte2008"].spec)
+    monkeypatch.setattr(few_shots, "available", lambda chosen, *a, **k: (chosen, {}))
+    monkeypatch.setattr(datasets, "load", lambda *a: released)
+    code, _, err = run(IT, "-b", "kriegeskorte2008.humanIT-rsa")
+    assert code == 2 and "kriegeskorte2008.humanIT-rsa is of rdms: readouts are of single neuroids" in err
+
+
+def test_only_neuroids_with_a_score_are_counted(run, monkeypatch):
+    class Silent(Insilico):
+        def responses(self, subject, **asked):
+            responses = super().responses(subject, **asked)
+            responses.values[:, :3] = 0
+            return responses
+
+    asked = ("-b", "insilico.V4-ridge", "--subject", "s1", "--sizes", "10", "--json")
+    everyone = json.loads(run(IT, *asked)[1])["n_neuroids"]
+    monkeypatch.setattr(datasets, "load", lambda *a: Silent())
+    assert json.loads(run(IT, *asked)[1])["n_neuroids"] == everyone - 3

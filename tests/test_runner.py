@@ -501,13 +501,15 @@ def test_a_second_run_reads_no_recording(tmp_path, codes, monkeypatch):
     assert [e.model_copy(update=dates) for e in again] == [e.model_copy(update=dates) for e in first]
 
 
-@pytest.mark.parametrize("other", ["model", "code", "benchmark"])
+@pytest.mark.parametrize("other", ["model", "code", "benchmark", "files"])
 def test_no_result_is_taken_for_that_of_another(tmp_path, codes, monkeypatch, other):
     setting = settings.make_setting(device="cpu", cache_folder=tmp_path)
     (benchmark,) = alone("insilico.V1-ridge")
     runner.run(table({"V1": codes["V1"]}), [benchmark], setting)
     if other == "code":
         monkeypatch.setattr(runner, "code", lambda *modules: "edited")
+    if other == "files":
+        monkeypatch.setattr(runner.datasets, "unpinned", lambda name, roots: "others", raising=False)
     if other == "benchmark":
         benchmark = benchmark.model_copy(update={"split": benchmark.split.model_copy(update={"n_folds": 4})})
     solved = []

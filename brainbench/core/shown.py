@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from brainbench.core.arrays import presentations
@@ -42,7 +43,7 @@ class Shown:
         for column, value in self.where.items():
             if column not in table:
                 raise UnknownNameError(f"column of the stimuli of {self.spec.id}", column, table.columns)
-            keep &= (table[column] == value).to_numpy(dtype=bool, na_value=False)
+            keep &= [_is(cell, value) for cell in table[column]]
         if not keep.any():
             raise InputError(f"no stimulus of {self.spec.id} has {listed(f'{k} = {v}' for k, v in self.where.items())}")
         return everything.select(tuple(table.index[keep]))
@@ -62,6 +63,13 @@ class Shown:
         rdms: xr.DataArray = self.dataset.rdms(region)
         at = np.flatnonzero(np.isin(rdms["stimulus_id"].values.astype(str), self.stimuli().ids))
         return rdms.isel(stimulus=at, stimulus_=at)
+
+
+def _is(cell: Any, value: Any) -> bool:
+    """Whether a cell has the value: where tables are text, as text, with true or True for true."""
+    if isinstance(cell, str) and not isinstance(value, str):
+        return (cell.lower() if isinstance(value, bool) else cell) == str(value).lower()
+    return bool(pd.notna(cell) and cell == value)
 
 
 def shown(dataset: Any, where: Mapping[str, Any] | None) -> Any:

@@ -10,6 +10,8 @@ import pandas as pd
 from brainbench.core.arrays import take
 from brainbench.errors import InputError, LeakageError, listed
 
+FEWEST = 3  # stimuli on each side of a fold
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
@@ -30,7 +32,10 @@ class Split:
     unit: dict[str, str]
 
     def restrict(self, ids: tuple[str, ...]) -> Split:
-        """The same folds over only `ids`. Raises InputError where a fold would keep fewer than 2 stimuli a side."""
+        """The same folds over only `ids`. Raises InputError where a fold would keep fewer than 3 stimuli a side.
+
+        Two numbers always correlate by 1 or -1, and two stimuli have one dissimilarity.
+        """
         keep = set(ids)
         take(list(self.unit), ids, what="the split")
         folds = tuple(
@@ -38,10 +43,10 @@ class Split:
             for f in self.folds
         )
         for number, fold in enumerate(folds):
-            if min(len(fold.train), len(fold.test)) < 2:
+            if min(len(fold.train), len(fold.test)) < FEWEST:
                 raise InputError(
                     f"fold {number} would train on {len(fold.train)} and test on {len(fold.test)} of the "
-                    f"{len(ids)} stimuli: both need 2 at least. Use fewer folds, or more stimuli."
+                    f"{len(ids)} stimuli: both need {FEWEST} at least. Use fewer folds, or more stimuli."
                 )
         return Split(folds=folds, unit={i: self.unit[i] for i in ids})
 

@@ -11,19 +11,22 @@ from typing import Any
 from brainbench.core.protocols import Dataset
 from brainbench.core.registry import Registry
 from brainbench.datasets import _fetch, _terms
-from brainbench.datasets._fetch import look_in, read, verified
+from brainbench.datasets._fetch import NOT_AN_ID, holds_dataset, look_in, read, unpinned, verified
 from brainbench.errors import AccessError, InputError, UnknownNameError, UsageError
 
 __all__ = [
     "DATASETS",
+    "NOT_AN_ID",
     "content",
     "declared_benchmarks",
+    "holds_dataset",
     "is_declared",
     "load",
     "look_in",
     "present",
     "read",
     "recording",
+    "unpinned",
     "verified",
     "warn",
 ]
@@ -57,7 +60,9 @@ class _Datasets(Registry):
         return Kind(name, folder)
 
     def folders(self) -> list[str]:
-        """The ids of folders that can be used; of the others it is said why not, once."""
+        """The ids of folders that can be used; of others, and of places that hold none, it is said why not, once."""
+        for sentence in _fetch.passed_over():
+            warn(sentence)
         usable = []
         for name in _fetch.declared_ids():
             try:
@@ -131,7 +136,11 @@ def recording(name: str) -> str:
 
 
 def content(name: str) -> str:
-    """What stands for a dataset's content: the hash over its files' hashes, or its version where code makes it."""
+    """What stands for a dataset's content: the hash over its files' hashes, or its version where code makes it.
+
+    Of files that no manifest could pin it holds the names alone, so that it is the same wherever the release is; see
+    `unpinned` for what they are on this machine.
+    """
     folder = _fetch.declared_in(name)
     if folder is not None:
         from brainbench.datasets import _folders

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from brainbench.datasets._fetch import FOLDER_ID, TOML, difference
 from brainbench.datasets._manifest import UNPINNED, File
-from brainbench.errors import AccessError, InputError, did_you_mean
+from brainbench.errors import AccessError, InputError, complaint
 
 HOW = "https://github.com/brainbench/brainbench/tree/main/docs/add_a_dataset.md"
 _ENDINGS = (".npy", ".safetensors", ".h5", ".hdf5")
@@ -71,7 +72,7 @@ def _parsed(full: Path, mtime_ns: int, size: int) -> Declared:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{full} is not TOML: {error}") from None
     except ValidationError as error:
-        wrong = "\n  ".join(_said(detail) for detail in error.errors())
+        wrong = "\n  ".join(complaint(detail, _keys) for detail in error.errors())
         raise InputError(f"{full}:\n  {wrong}\nEvery key is explained in {HOW}") from None
     for name, subject in found.subjects.items():
         if not subject.responses.endswith(_ENDINGS):
@@ -84,16 +85,8 @@ def _parsed(full: Path, mtime_ns: int, size: int) -> Declared:
     return found
 
 
-def _said(detail: Any) -> str:
-    """One of pydantic's complaints in our words, with the key that was meant."""
-    *where, key = (str(part) for part in detail["loc"])
-    place = f" of [{'.'.join(where)}]" if where else ""
-    if detail["type"] == "extra_forbidden":
-        known = (Subject if where else Declared).model_fields
-        return f"unknown key {key!r}{place}.{did_you_mean(key, known)}"
-    if detail["type"] == "missing":
-        return f"the key {key!r}{place} is missing"
-    return f"{key!r}{place} is {detail['input']!r}: {detail['msg']}"
+def _keys(table: list[str]) -> Iterable[str]:
+    return (Subject if table else Declared).model_fields
 
 
 def inside(root: Path, path: str, *, said: str) -> Path:

@@ -16,6 +16,7 @@ import platformdirs
 from pydantic import ValidationError
 
 from brainbench._resources import tomls
+from brainbench.core.specs import fingerprint
 from brainbench.datasets import _settings
 from brainbench.datasets._manifest import UNPINNED, File, Manifest
 from brainbench.errors import AccessError, InputError, UnknownNameError, listed
@@ -24,6 +25,7 @@ _HASHED_BELOW_BYTES = 256_000_000  # larger files are known by their size alone:
 ROOTS, EVERY = "roots", "all"  # the name of the user's settings, and the key in them of the folder of all recordings
 TOML = "dataset.toml"  # a folder that holds one is a dataset by itself
 FOLDER_ID = r"^[a-z0-9][a-z0-9_]{0,49}$"  # lower case, for BRAINBENCH_DATA_<ID>; "." ends it in a benchmark's id
+NOT_AN_ID = "the id of a dataset, and the name of its folder, have lower-case letters, digits and _ only"
 _hashed: set[tuple[Path, int, int]] = set()  # (path, size, mtime) whose sha256 was right in this process
 _given: ContextVar[Mapping[str, Path]] = ContextVar("the folders that the call in progress names")
 
@@ -37,13 +39,13 @@ def declared_in(id: str) -> Path | None:
     """The folder whose `dataset.toml` makes it dataset `id`: the first of its `places` that holds one."""
     if not re.fullmatch(FOLDER_ID, id):
         return None
-    return next((place for _, place in places(id, _given.get({})) if _holds(place, TOML)), None)
+    return next((place for _, place in places(id, _given.get({})) if holds_dataset(place)), None)
 
 
-def _holds(folder: Path, name: str) -> bool:
-    """Whether the file can be seen there; not where looking is not permitted."""
+def holds_dataset(folder: Path) -> bool:
+    """Whether a `dataset.toml` can be seen there; not where looking is not permitted."""
     try:
-        return (folder / name).is_file()
+        return (folder / TOML).is_file()
     except PermissionError:
         return False
 
@@ -59,6 +61,30 @@ def declared_ids() -> list[str]:
         except OSError:
             continue  # who asks for a dataset is told what its folder lacks
     return sorted(name for name in names if declared_in(name))
+
+
+def passed_over() -> list[str]:
+    """What keeps folders from being datasets before anything in them is read, a sentence each."""
+    said = []
+    for named, parent in _parents(_given.get({})):
+        try:
+            children = sorted(parent.iterdir())
+        except PermissionError:
+            said.append(f"no permission to look into {parent} ({named})")
+            continue
+        except OSError:
+            if parent != platformdirs.user_data_path("brainbench"):  # which few people have
+                one = " (it is one folder, not a list)" if os.pathsep in str(parent) else ""
+                said.append(f"{named} is {parent}, which is no folder{one}")
+            continue
+        if holds_dataset(parent):
+            said.append(f"{parent} is the folder of a dataset itself: {named} is the folder above it")
+        for child in children:
+            if child.is_dir() and not os.access(child, os.R_OK | os.X_OK):
+                said.append(f"no permission to look into {child}")
+            elif holds_dataset(child) and not re.fullmatch(FOLDER_ID, child.name):
+                said.append(f"{child} is left out: {NOT_AN_ID}")
+    return said
 
 
 def manifest(id: str) -> Manifest:
@@ -201,6 +227,30 @@ def inside(root: Path, id: str, path: str) -> list[str]:
     """Paths, in order, of the files there are in folder `path` of the manifest; none where the folder is not there."""
     folder = next(folder for folder in manifest(id).folders if folder.path == path)
     return sorted(full.relative_to(root).as_posix() for full in (root / path).glob(folder.pattern))
+
+
+def unpinned(id: str, roots: Mapping[str, Path]) -> str:
+    """What stands for the files of dataset `id` that no manifest could pin, as they are here now: sizes and times.
+
+    Empty where there are none, or none is here. For files of a terabyte, whose hashes nobody waits for.
+    """
+    if declared_in(id) or not has_manifest(id):  # folders are hashed, what code makes has no files
+        return ""
+    here = manifest(id)
+    paths = [file.path for file in here.files if file.sha256 == UNPINNED and not file.sha1]
+    if not paths and not here.folders:
+        return ""
+    place = next((place for _, place in places(id, roots) if not missing(id, place)), None)
+    if place is None:
+        return ""
+    found = {}
+    for path in dict.fromkeys([*paths, *(path for folder in here.folders for path in inside(place, id, folder.path))]):
+        try:
+            facts = (place / path).stat()
+        except OSError:  # a part that is not here, or will not be read
+            continue
+        found[path] = [facts.st_size, facts.st_mtime_ns]
+    return fingerprint(found)
 
 
 def _exists(path: Path) -> bool:

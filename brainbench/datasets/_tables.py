@@ -98,6 +98,9 @@ def _parsed(full: Path, needed: tuple[str, ...], optional: tuple[str, ...], mtim
     header = [name.strip() for name in header]
     if len(set(header)) < len(header):
         raise InputError(f"{full} has two columns of one name: {', '.join(header)}")
+    for sign, called in ((";", "';'"), ("\t", "tabs")):
+        if len(header) == 1 and sign in header[0]:
+            raise InputError(f"{full} has columns that are separated by {called}: save it with commas between them")
     for name in (*needed, *optional):
         if name in header:
             continue

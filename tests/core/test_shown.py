@@ -57,3 +57,16 @@ def test_a_choice_that_leaves_nothing_is_refused():
         shown(Toy(), {"kind": "z"}).stimuli()
     with pytest.raises(InputError, match="two of toy was shown none of the 2 stimuli asked for"):
         shown(Toy(), {"shared": True}).responses("two")
+
+
+@pytest.mark.parametrize(
+    ("cells", "value"),
+    [(["1", "0", "1", None], 1), (["true", "false", "True", None], True), (["0.5", "1", "0.5", "2"], "0.5")],
+)
+def test_what_a_table_holds_as_text_is_compared_as_text(cells, value):
+    class Text(Toy):
+        def stimuli(self):
+            found = super().stimuli()
+            return StimulusSet(name="toy", table=found.table.assign(test=pd.Series(cells, index=IDS, dtype=object)))
+
+    assert shown(Text(), {"test": value}).stimuli().ids == ("a", "c")

@@ -69,3 +69,9 @@ def test_too_few_units_raise():
         grouped_folds(table(4, group=["g"] * 4), n_folds=2, seed=0)
     with pytest.raises(InputError, match="fewer folds"):
         grouped_folds(table(8), n_folds=4, seed=0).restrict(("s00", "s01", "s02"))
+
+
+def test_a_fold_does_not_test_two_stimuli_which_always_correlate_by_1():
+    with pytest.raises(InputError, match="train on 8 and test on 2 of the 10 stimuli: both need 3 at least"):
+        grouped_folds(table(10), n_folds=5, seed=0).restrict(tuple(f"s{n:02d}" for n in range(10)))
+    assert grouped_folds(table(9), n_folds=3, seed=0).restrict(tuple(f"s{n:02d}" for n in range(9)))

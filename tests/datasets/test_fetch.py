@@ -1,4 +1,6 @@
 import hashlib
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -212,3 +214,26 @@ def test_a_file_is_hashed_once_and_again_when_it_changed(release, monkeypatch):
     (root / "a.npy").write_bytes(b"first fila")
     with pytest.raises(InputError, match="another content"):
         _fetch.read(root, "made2000", "a.npy")
+
+
+def test_what_nobody_pinned_is_told_apart_on_this_machine_alone(release, elsewhere, tmp_path):
+    root = release("made2000", CONTENT)
+    toml = tmp_path / "data_manifests" / "made2000.toml"
+    pinned = hashlib.sha256(CONTENT["deep/b.npy"]).hexdigest()
+    roots = {"made2000": root}
+    assert _fetch.unpinned("made2000", roots) == ""
+    toml.write_text(
+        toml.read_text().replace(f'bytes = 11\nsha256 = "{pinned}"', 'sha256 = "unpinned"')
+        + '[[folder]]\npath = "runs"\npattern = "*.h5"\ngroup = "extra"\n[parts]\nall = ["responses"]\n'
+    )
+    _fetch.shipped.cache_clear()
+    digest, seen = _fetch.manifest("made2000").digest, {_fetch.unpinned("made2000", roots)}
+    (root / "deep" / "b.npy").write_bytes(b"SECOND FILE")
+    os.utime(root / "deep" / "b.npy", ns=(1, 1))
+    seen.add(_fetch.unpinned("made2000", roots))
+    (root / "runs").mkdir()
+    (root / "runs" / "1.h5").write_bytes(b"1")
+    seen.add(_fetch.unpinned("made2000", roots))
+    assert len(seen) == 3 and "" not in seen
+    assert _fetch.manifest("made2000").digest == digest
+    assert _fetch.unpinned("made2000", {"made2000": shutil.copytree(root, tmp_path / "moved")}) in seen

@@ -408,7 +408,11 @@ WRONG = {
     "benchmark of another": (toml("[sub", '[[benchmark]]\nid = "cowley2023.x"\n[sub'), r"begins with 'mylab2026\.'"),
     "misspelt benchmark": (
         toml("[sub", '[[benchmark]]\nid = "mylab2026.x"\nregoin = ""\n[sub'),
-        r"benchmark 'mylab2026.x'(.|\n)*regoin",
+        r"benchmark 'mylab2026.x'(.|\n)*unknown key 'regoin'\. Did you mean 'region'",
+    ),
+    "benchmark without a key": (
+        toml("[sub", '[[benchmark]]\nid = "mylab2026.x"\nsplit = { folds = 3 }\n[sub'),
+        r"'mylab2026\.x':\n  the key 'version' is missing\n(.|\n)*'folds' of \[split\]\. Did you mean 'n_folds'",
     ),
     "path out": (toml("ana.npy", "../outside.npy"), r"names the file '\.\./outside\.npy'.*without \.\."),
     "absolute path": (toml("ana.npy", "/etc/x.npy"), r"names the file '/etc/x\.npy'"),
@@ -433,6 +437,8 @@ WRONG = {
     ),
     "odd repetition": (table("shown.csv", "002,mon,1", "002,mon,1.0"), r"line 3: repetition is '1\.0'; it is a number"),
     "misspelt column": (table("shown.csv", "repetition", "repitition"), r"a column 'repitition'; is it 'repetition'"),
+    "semicolons": (table("stimuli.csv", "_id,file,category", "_id;file"), r"separated by ';': .*commas"),
+    "tabs": (table("ana_units.csv", "neuroid_id,region,x,y,z", "neuroid_id\tregion"), r"separated by tabs: .*commas"),
     "no such column": (table("ana_units.csv", "region", "where"), r"no column 'region'; it has neuroid_id, where"),
     "empty cell": (table("ana_units.csv", "2,IT", "2,"), r"line 3: region is empty"),
     "text for nothing": (table("stimuli.csv", "png,\n", "png,nan\n"), r"line 3: category is the text 'nan'"),
@@ -466,4 +472,5 @@ def test_what_is_wrong_is_said_with_what_to_do(root, case):
     with pytest.raises(BrainbenchError, match=says) as error:
         everything(root)
     assert isinstance(error.value, InputError | AccessError)
+    assert "pydantic" not in str(error.value)
     assert str(root) in str(error.value) or "mylab2026" in str(error.value)

@@ -150,7 +150,7 @@ def test_D1_some_voxels_without_a_number_are_left_out_counted_and_told(score, ca
 
     code, (entry,), _ = score(V1, spoil=spoil)
     assert (code, entry["status"], entry["excluded"], entry["n_neuroids"]) == (0, "ok", {"missing-stimuli": 6}, 144)
-    assert "6 of 150 columns are not in the score: 6 missing-stimuli" in caplog.text
+    assert "6 of 150 neuroids are not in the score: 6 missing-stimuli" in caplog.text
 
 
 def test_D2_an_area_without_a_number_stands_in_the_table_as_null_with_its_reason(score):
@@ -202,7 +202,7 @@ def test_D7_one_fold_is_refused_by_the_benchmarks_own_rule_and_nothing_is_comput
     monkeypatch.setattr(benchmarks, "known", lambda: {V1: few})
     monkeypatch.setattr(runner, "_columns", None)
     code, (entry,), _ = score(V1)
-    assert (code, entry["raw"]) == (3, None) and "both need 2 at least" in entry["reason"]
+    assert (code, entry["raw"]) == (3, None) and "both need 3 at least" in entry["reason"]
 
 
 def test_D8_unequal_repetitions_keep_a_ceiling_and_single_ones_the_raw_score(score):

@@ -5,15 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from brainbench import datasets
 from brainbench.datasets import content
-from brainbench.errors import InputError
+from brainbench.errors import InputError, UsageError
 from brainbench.in_context.checkpoint import load
-from brainbench.training import Order, _plan
+from brainbench.training import Order, _plan, sources
 
 NET = """
 import torch
@@ -69,3 +71,11 @@ def test_contexts_leave_queries_in_a_small_recording_and_too_small_ones_are_refu
     assert [stage.context for stage in _plan(order, 400, 200).stages] == [(8, 200), (8, 336), (8, 136)]
     with pytest.raises(InputError, match="100 training stimuli"):
         _plan(order, 4500, 100)
+
+
+def test_a_recording_without_neuroids_teaches_nothing(monkeypatch):
+    spec = datasets.DATASETS["kriegeskorte2008"].spec
+    monkeypatch.setattr(datasets, "load", lambda *a: SimpleNamespace(spec=spec))
+    order = Order(dataset="kriegeskorte2008", subjects=("BE",), model="baseline:pixels", layer="a:grid14")
+    with pytest.raises(UsageError, match="kriegeskorte2008 is of rdms: an encoder learns from neuroids"):
+        sources(order, SimpleNamespace(roots={}))
