@@ -304,7 +304,7 @@ def _prepare_stdout() -> None:
     if not isinstance(sys.stdout, io.TextIOWrapper):
         return
     raw: Any = sys.stdout.buffer
-    if isinstance(raw, io.RawIOBase):
+    if isinstance(raw, io.RawIOBase) and sys.stdout is sys.__stdout__:  # another's would be closed with its wrapper
         raw = io.BufferedWriter(raw)
         sys.stdout = io.TextIOWrapper(raw, encoding=sys.stdout.encoding, line_buffering=True)
     sys.stdout.reconfigure(errors="replace")
