@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from brainbench.benchmarks import Benchmark, of_region, select
 from brainbench.core.protocols import Model
 from brainbench.datasets import DATASETS, NOT_AN_ID, holds_dataset, look_in, present
-from brainbench.entry import Entry, read
-from brainbench.errors import AccessError, InputError, ResourceError, UnknownNameError, UsageError
+from brainbench.entry import Entry, save
+from brainbench.errors import AccessError, ResourceError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from brainbench.models.features_file import FeatureTable
     from brainbench.results import Result
     from brainbench.settings import Progress
-
-log = logging.getLogger("brainbench")
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,39 +391,3 @@ def check_writable(folder: Path, option: str) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise ResourceError(f"cannot write to {folder}: {error.strerror}. Give another {option} folder.") from None
-
-
-def save(entry: Entry, folder: Path) -> Path:
-    """Write one entry as `<folder>/<model>-<8 hex>/<benchmark>.json`, whole or not at all; gives the path.
-
-    A later entry of the same model replaces an earlier one, but one without a score never replaces a score.
-    """
-    import json
-    import uuid
-
-    path = folder / entry.path
-    earlier = _scored_before(path)
-    if earlier is not None and entry.status != "ok":
-        log.warning("%s: this entry is %s and was not written, %s has a score", entry.label, entry.status, path)
-        return path
-    if earlier is not None and earlier.benchmark_fingerprint != entry.benchmark_fingerprint:
-        log.warning("%s replaces the score on another version of the benchmark in %s", entry.label, path)
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(entry.as_json(), indent=1) + "\n")
-        temporary.replace(path)
-    except OSError as error:
-        raise ResourceError(f"cannot write the entry {path}: {error.strerror}. Give another --out folder.") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return path
-
-
-def _scored_before(path: Path) -> Entry | None:
-    """The entry with a score that is in this file; None where there is no such file or entry."""
-    try:
-        return next((entry for entry in read(path) if entry.status == "ok"), None)
-    except InputError:
-        return None

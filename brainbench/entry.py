@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import logging
 import math
 import os
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, model_validator
 
-from brainbench.errors import InputError
+from brainbench.errors import InputError, ResourceError
 
+log = logging.getLogger("brainbench")
 SCHEMA_VERSION: Literal[1] = 1
 # How an entry's JSON of one version becomes that of the next: files are never rewritten, they are read forward.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
@@ -251,3 +256,36 @@ def read(path: Path) -> list[Entry]:
 _ENTRIES = TypeAdapter(
     Annotated[list[Entry], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
 )
+
+
+def save(entry: Entry, folder: Path) -> Path:
+    """Write one entry as `<folder>/<model>-<8 hex>/<benchmark>.json`, whole or not at all; gives the path.
+
+    A later entry of the same model replaces an earlier one, but one without a score never replaces a score.
+    """
+    path = folder / entry.path
+    earlier = _scored_before(path)
+    if earlier is not None and entry.status != "ok":
+        log.warning("%s: this entry is %s and was not written, %s has a score", entry.label, entry.status, path)
+        return path
+    if earlier is not None and earlier.benchmark_fingerprint != entry.benchmark_fingerprint:
+        log.warning("%s replaces the score on another version of the benchmark in %s", entry.label, path)
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(entry.as_json(), indent=1) + "\n")
+        temporary.replace(path)
+    except OSError as error:
+        raise ResourceError(f"cannot write the entry {path}: {error.strerror}. Give another --out folder.") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def _scored_before(path: Path) -> Entry | None:
+    """The entry with a score that is in this file; None where there is no such file or entry."""
+    try:
+        return next((entry for entry in read(path) if entry.status == "ok"), None)
+    except InputError:
+        return None

@@ -16,7 +16,9 @@ import numpy as np
 import torch
 
 from brainbench import datasets
+from brainbench.benchmarks import Benchmark
 from brainbench.core.arrays import Block, blocks
+from brainbench.core.protocols import Model
 from brainbench.core.specs import DatasetSpec
 from brainbench.errors import InputError, UsageError, listed
 from brainbench.models.features_file import FeatureTable
@@ -77,6 +79,24 @@ def load(name: str, *, layers: Sequence[str] | None = None, roots: Mapping[str, 
         region=shown.region,
         neuroids={subject: frozenset(block.neuroid_ids) for subject, block in shown.blocks.items()},
     )
+
+
+def on_itself(model: Model | FeatureTable, benchmark: Benchmark, dataset: Any) -> bool:
+    """Whether the model is a recording of neuroids that it would be compared with; never so for labels.
+
+    Regions overlap, so a neuroid may be there under several names. Another release of the recording has other names for
+    neuroids: there the same people are enough.
+    """
+    if not isinstance(model, Recorded) or not benchmark.region:
+        return False
+    if datasets.recording(model.dataset) != datasets.recording(benchmark.dataset):
+        return False
+    people = model.neuroids.keys() & set(benchmark.subjects or dataset.spec.subjects)
+    if (model.dataset, model.region) == (benchmark.dataset, benchmark.region) or model.dataset != benchmark.dataset:
+        return bool(people)
+    asked = {"regions": (benchmark.region,), "sessions": benchmark.sessions}
+    there = {subject: dataset.responses(subject, **asked)["neuroid_id"].values for subject in sorted(people)}
+    return any(not model.neuroids[subject].isdisjoint(names) for subject, names in there.items())
 
 
 def noise(

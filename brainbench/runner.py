@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from brainbench import datasets, extraction, models, scorers
+from brainbench import baselines, datasets, extraction, scorers
 from brainbench.aggregate import Columns, aggregate, summary
 from brainbench.benchmarks import N_REPLICATES, Benchmark
 from brainbench.core.protocols import Model
@@ -26,13 +25,12 @@ from brainbench.numerics.diagnostics import diagnostics
 from brainbench.numerics.representation import Representation
 from brainbench.numerics.resampling import interval
 from brainbench.reading import as_read, extract, reader
-from brainbench.recorded import Recorded
+from brainbench.recorded import on_itself
 from brainbench.results import Result, code, read, written
 from brainbench.settings import Setting, environment, workers
 from brainbench.targets import Target, refuse_seen, targets
 
 log = logging.getLogger("brainbench")
-TWINNED = ("bundled", "timm", "open_clip")  # sources whose networks have an untrained twin
 
 
 def run(
@@ -119,7 +117,7 @@ def _run_group(
         sides = [[b for b in group.benchmarks if on_itself(model, b, group.dataset) == side] for side in (True, False)]
         if all(sides):
             return parts(sides)
-        wanted = {b.id: _baselines(model, b) for b in group.benchmarks}
+        wanted = {b.id: baselines.named(model, b) for b in group.benchmarks}
         own = _results(model, group, of_model)
     except (AccessError, InputError, UsageError) as error:
         absent = isinstance(error, NotApplicableError)
@@ -132,7 +130,7 @@ def _run_group(
     beside: dict[str, dict[str, Result] | str] = {}
     for name in sorted({name for names in wanted.values() for name in names}):
         try:
-            beside[name] = _results(_baseline(model, name, setting.roots), group, setting)
+            beside[name] = _results(baselines.load(model, name, setting.roots), group, setting)
         except (AccessError, InputError, UsageError) as error:  # the model's own score does not hang on its baselines
             log.warning("%s: baseline %s has no score: %s", group.shown, name, error)
             beside[name] = str(error)
@@ -227,43 +225,6 @@ def _require_stimuli(model: FeatureTable, asked: Iterable[Target]) -> None:
             f"the features of {model.spec.id} have none of the {len(wanted)} stimuli of this dataset: its ids are like "
             f"{min(wanted)!r}, those of the features like {model.stimulus_ids[0]!r}"
         )
-
-
-def on_itself(model: Model | FeatureTable, benchmark: Benchmark, dataset: Any) -> bool:
-    """Whether the model is a recording of neuroids that it would be compared with; never so for labels.
-
-    Regions overlap, so a neuroid may be there under several names. Another release of the recording has other names for
-    neuroids: there the same people are enough.
-    """
-    if not isinstance(model, Recorded) or not benchmark.region:
-        return False
-    if datasets.recording(model.dataset) != datasets.recording(benchmark.dataset):
-        return False
-    people = model.neuroids.keys() & set(benchmark.subjects or dataset.spec.subjects)
-    if (model.dataset, model.region) == (benchmark.dataset, benchmark.region) or model.dataset != benchmark.dataset:
-        return bool(people)
-    asked = {"regions": (benchmark.region,), "sessions": benchmark.sessions}
-    there = {subject: dataset.responses(subject, **asked)["neuroid_id"].values for subject in sorted(people)}
-    return any(not model.neuroids[subject].isdisjoint(names) for subject, names in there.items())
-
-
-def _baselines(model: Model | FeatureTable, benchmark: Benchmark) -> list[str]:
-    names = []
-    for name in benchmark.baselines:
-        if name == "untrained":
-            if model.spec.source not in TWINNED or "@untrained" in model.spec.id:
-                continue
-            name = f"{model.spec.id}@untrained"
-        if name != model.spec.id:
-            names.append(name)
-    return names
-
-
-def _baseline(model: Model | FeatureTable, name: str, roots: dict[str, Path]) -> Model | FeatureTable:
-    """The baseline of this name; a twin is read at the very layers that its model is read at."""
-    twin = name == f"{model.spec.id}@untrained"
-    layers = [f"{s.name}:{s.pooling}" for s in model.spec.layers] if twin else None
-    return models.load(name, layers=layers, roots=roots)
 
 
 def _latest(of: Callable[..., Any]) -> Callable[..., Any]:

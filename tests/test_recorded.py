@@ -178,7 +178,7 @@ def test_neuroids_are_the_same_under_another_name_of_region_or_release(of, bench
     model = recorded.Recorded(spec=None, stimulus_ids=(), tensors={}, dataset="allen2021", region=of, neuroids=neuroids)
     dataset = SimpleNamespace(spec=SimpleNamespace(subjects=("subj01", "subj02")), responses=responses)
     asked = known()[benchmark].model_copy(update={"subjects": None})
-    assert runner.on_itself(model, asked, dataset) == same
+    assert recorded.on_itself(model, asked, dataset) == same
 
 
 def test_a_recording_that_cannot_be_looked_at_fails_its_own_benchmarks_alone(setting, monkeypatch):

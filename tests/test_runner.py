@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from brainbench import datasets, extraction, models, runner, scorers, settings
+from brainbench import baselines, datasets, extraction, models, runner, scorers, settings
 from brainbench.benchmarks import known
 from brainbench.core.arrays import take
 from brainbench.core.specs import Preprocessing, fingerprint
@@ -571,8 +571,8 @@ def test_a_twin_is_read_at_the_layers_of_its_model(monkeypatch):
     layers = (SimpleNamespace(name="a.0", pooling="mean"), SimpleNamespace(name="b", pooling="flatten"))
     model = SimpleNamespace(spec=SimpleNamespace(id="timm:net.tag", source="timm", layers=layers))
     benchmark = known()["insilico.V1-ridge"]
-    for name in runner._baselines(model, benchmark):
-        runner._baseline(model, name, {})
+    for name in baselines.named(model, benchmark):
+        baselines.load(model, name, {})
     assert asked == [
         ("baseline:pixels", None),
         ("baseline:gabor", None),
@@ -585,7 +585,7 @@ def test_a_twin_is_read_at_the_layers_of_its_model(monkeypatch):
 )
 def test_no_twin_of_what_has_none(id, source):
     model = SimpleNamespace(spec=SimpleNamespace(id=id, source=source))
-    assert runner._baselines(model, known()["insilico.V1-ridge"]) == ["baseline:pixels", "baseline:gabor"]
+    assert baselines.named(model, known()["insilico.V1-ridge"]) == ["baseline:pixels", "baseline:gabor"]
 
 
 # settings

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from brainbench import datasets, extraction, reading, runner, scorers, settings
+from brainbench import datasets, extraction, reading, recorded, runner, scorers, settings
 from brainbench.aggregate import Choice, choose
 from brainbench.analysis.robustness import AXES, Level, Robustness, Stability, level, orders
 from brainbench.benchmarks import Benchmark
@@ -57,7 +57,7 @@ def subsample(
         raise UsageError(f"a spread needs 2 draws or more, got {n_draws}")
     recording = _Recording.of(benchmark, setting)
     for model in models:
-        if runner.on_itself(model, benchmark, recording.dataset):
+        if recorded.on_itself(model, benchmark, recording.dataset):
             raise InputError(f"{model.spec.id} would be compared with its own responses on {benchmark.id}")
     found = [_stability(model, recording, setting, fractions, n_draws) for model in models]
     return Robustness(

@@ -100,3 +100,10 @@ class Score:
     def raw(self) -> np.ndarray:
         """Mean over folds of the per-fold score (V,); NaN where any fold is."""
         return self.folds.mean(axis=0)
+
+
+def reasons(complete: Sequence[bool], valid: Sequence[bool]) -> tuple[str, ...]:
+    """Why columns of responses have no score: a stimulus is missing, or else they are constant; "" for valid ones."""
+    return tuple(
+        "" if ok else "missing-stimuli" if not whole else "zero-variance" for whole, ok in zip(complete, valid)
+    )

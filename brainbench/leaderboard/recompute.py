@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from brainbench import models, runner, settings
+from brainbench import baselines, models, runner, settings
 from brainbench.benchmarks import known
 from brainbench.core.protocols import Model
 from brainbench.core.specs import fingerprint, plain
@@ -67,7 +67,7 @@ def rebuilt(folder: Path, card: Card, entry: Entry, roots: dict[str, Path]) -> M
     else:
         if card.model.partition(":")[0] not in REBUILT_FROM:
             raise UsageError(f"{card.model} cannot be rebuilt by its name")
-        networks = card.model.partition(":")[0] in runner.TWINNED  # the other sources pool in one way alone
+        networks = card.model.partition(":")[0] in baselines.TWINNED  # the other sources pool in one way alone
         try:
             model = models.load(card.model, layers=_layers(entry, poolings=networks), roots=roots)
         except UnknownNameError as error:

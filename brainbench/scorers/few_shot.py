@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from brainbench.core.arrays import Block, take
-from brainbench.core.score import Score
+from brainbench.core.score import Score, reasons
 from brainbench.core.specs import ScorerSpec
 from brainbench.core.splits import Split
 from brainbench.errors import InputError, NotApplicableError, UsageError
@@ -140,10 +140,6 @@ class _FewShot(ABC):
                 out[:, place] = torch.where(absent, torch.nan, mean)
             return torch.where(valid[some], out, torch.nan).cpu().numpy()
 
-        reason = tuple(
-            "" if ok else "missing-stimuli" if not whole else "zero-variance"
-            for ok, whole in zip(valid.tolist(), complete.tolist())
-        )
         extras = {"support": known(curve)} if self.sizes else {}
         return Score(
             scale="r",
@@ -151,7 +147,7 @@ class _FewShot(ABC):
             train=known(train),
             resample=resample,
             luck=known(luck),
-            reason=reason,
+            reason=reasons(complete.tolist(), valid.tolist()),
             extras=extras,
         )
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from brainbench.core.arrays import Block, take
-from brainbench.core.score import Score
+from brainbench.core.score import Score, reasons
 from brainbench.core.specs import ScorerSpec
 from brainbench.core.splits import Split
 from brainbench.errors import UsageError
@@ -121,10 +121,7 @@ class Matching:
             train=known(train),
             resample=resample,
             luck=known(luck),
-            reason=tuple(
-                "" if ok else "missing-stimuli" if not c else "zero-variance"
-                for ok, c in zip(valid.tolist(), complete.tolist())
-            ),
+            reason=reasons(complete.tolist(), valid.tolist()),
             extras={
                 "n_partners": of_all([found.n_units for found in read]),
                 "penalty": of_all([found.penalty for found in read]),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from brainbench.core.arrays import Block, take
-from brainbench.core.score import Score
+from brainbench.core.score import Score, reasons
 from brainbench.core.specs import ScorerSpec
 from brainbench.core.splits import Split
 from brainbench.errors import UsageError
@@ -95,10 +95,6 @@ class Ridge:
             varies[columns] = ~flat
 
         valid = torch.as_tensor(complete, device=device) & varies
-        reason = tuple(
-            "" if c and v else "missing-stimuli" if not c else "zero-variance"
-            for c, v in zip(complete, varies.tolist())
-        )
 
         def by_fold(values: Tensor) -> np.ndarray:
             return torch.where(valid, values, torch.nan).double().cpu().numpy()
@@ -124,7 +120,7 @@ class Ridge:
             folds=by_fold(r),
             train=by_fold(train),
             resample=resample,
-            reason=reason,
+            reason=reasons(complete.tolist(), valid.tolist()),
             luck=by_fold(luck),
             extras={
                 "r2": by_fold(r2),

@@ -1,0 +1,32 @@
+"""What stands beside a score: pixels, Gabor energy, the untrained twin, a recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from brainbench import models
+from brainbench.benchmarks import Benchmark
+from brainbench.core.protocols import Model
+from brainbench.models.features_file import FeatureTable
+
+TWINNED = ("bundled", "timm", "open_clip")  # sources whose networks have an untrained twin
+
+
+def named(model: Model | FeatureTable, benchmark: Benchmark) -> list[str]:
+    """Models that stand beside this one on the benchmark: those that it names, but the model itself."""
+    names = []
+    for name in benchmark.baselines:
+        if name == "untrained":
+            if model.spec.source not in TWINNED or "@untrained" in model.spec.id:
+                continue
+            name = f"{model.spec.id}@untrained"
+        if name != model.spec.id:
+            names.append(name)
+    return names
+
+
+def load(model: Model | FeatureTable, name: str, roots: dict[str, Path]) -> Model | FeatureTable:
+    """The baseline of this name; a twin is read at the very layers that its model is read at."""
+    twin = name == f"{model.spec.id}@untrained"
+    layers = [f"{s.name}:{s.pooling}" for s in model.spec.layers] if twin else None
+    return models.load(name, layers=layers, roots=roots)
