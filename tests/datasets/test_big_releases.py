@@ -243,8 +243,8 @@ def test_epochs_lie_in_a_file_where_they_are_large(sensors, monkeypatch):
 
 @pytest.mark.parametrize("scorer", ["ridge", "rsa"])
 def test_epochs_become_a_benchmarks_columns_of_time(with_folders, tmp_path, scorer):
-    """All that lies between epochs and an entry but the model; five test pictures, two sessions."""
-    files, test = {}, [f"{concept}_14s" for concept in CONCEPTS]
+    """All that lies between epochs and an entry but the model; six test pictures, which is as few as two folds take, two sessions."""
+    files, test = {}, [f"{concept}_14s" for concept in (*CONCEPTS, "zebra")]
     for subject in (1, 2, 3, 4):
         files[f"derivatives/preprocessed/preprocessed_P{subject}-epo.fif"] = meg(tmp_path, subject, test=test)[0]
     recording = Hebart2023Meg(with_folders("hebart2023_meg", files, IMAGES, ("P1", "P2", "P3", "P4")))
@@ -262,7 +262,7 @@ def test_epochs_become_a_benchmarks_columns_of_time(with_folders, tmp_path, scor
         np.testing.assert_allclose(mean.reshape(3, 29), values[own][:, 2:5].mean(axis=0), rtol=1e-4, atol=1e-6)
         assert asked[1].names[29] == "MRO12-1609" and asked[1].times[29] == pytest.approx(-0.1)
     else:
-        assert target.data.subjects[:30] == ("P1",) * 29 + ("P2",) and target.data.values.shape == (2, 116, 5, 5)
+        assert target.data.subjects[:30] == ("P1",) * 29 + ("P2",) and target.data.values.shape == (2, 116, 6, 6)
 
 
 def test_epochs_that_break_or_lack_their_table_are_refused(with_folders, tmp_path):
