@@ -558,7 +558,7 @@ def test_a_baseline_that_cannot_be_scored_takes_nothing_from_its_model(setting, 
         return models_load(name, layers=layers)
 
     models_load = models.load
-    monkeypatch.setattr(runner.models, "load", load)
+    monkeypatch.setattr(models, "load", load)
     (entry,) = runner.run(table({"V1": codes["V1"]}), [known()["insilico.V1-ridge"]], setting)
     assert entry.status == "ok"
     assert entry.baselines["baseline:gabor"] == Baseline(reason="its weights are not here")
@@ -567,7 +567,7 @@ def test_a_baseline_that_cannot_be_scored_takes_nothing_from_its_model(setting, 
 
 def test_a_twin_is_read_at_the_layers_of_its_model(monkeypatch):
     asked = []
-    monkeypatch.setattr(runner.models, "load", lambda name, layers=None, roots=None: asked.append((name, layers)))
+    monkeypatch.setattr(models, "load", lambda name, layers=None, roots=None: asked.append((name, layers)))
     layers = (SimpleNamespace(name="a.0", pooling="mean"), SimpleNamespace(name="b", pooling="flatten"))
     model = SimpleNamespace(spec=SimpleNamespace(id="timm:net.tag", source="timm", layers=layers))
     benchmark = known()["insilico.V1-ridge"]
