@@ -243,7 +243,7 @@ def test_epochs_lie_in_a_file_where_they_are_large(sensors, monkeypatch):
 
 @pytest.mark.parametrize("scorer", ["ridge", "rsa"])
 def test_epochs_become_a_benchmarks_columns_of_time(with_folders, tmp_path, scorer):
-    """All that lies between epochs and an entry but the model; six test pictures, the fewest of two folds, two sessions."""
+    """Between epochs and an entry, all but the model; six test pictures, the fewest of two folds, in two sessions."""
     files, test = {}, [f"{concept}_14s" for concept in (*CONCEPTS, "zebra")]
     for subject in (1, 2, 3, 4):
         files[f"derivatives/preprocessed/preprocessed_P{subject}-epo.fif"] = meg(tmp_path, subject, test=test)[0]
