@@ -23,6 +23,7 @@ from markupsafe import Markup
 
 from brainbench.errors import ResourceError
 from brainbench.leaderboard.board import Board, Row, recording_facts
+from brainbench.leaderboard.rules import stale
 
 PAGE_BYTES = 990_000
 UNIT = 100_000
@@ -166,7 +167,7 @@ def _bench(row: Row) -> dict[str, Any]:
         "synthetic": entry.synthetic,
         "fingerprint": entry.benchmark_fingerprint[:16],
         "version": identity.get("version", 1),
-        "current": row.unranked != "earlier version of the benchmark",
+        "current": not stale(entry),
         "region": identity.get("region", "") or "categories",
         "scorer": entry.scorer,
         "measures": MEASURES.get(str(identity.get("scorer")), ""),

@@ -152,6 +152,21 @@ def test_what_was_superseded_is_found_and_in_no_summary(opened):
     assert "superseded" in page.inner_text("#model-body")
 
 
+def test_a_benchmark_is_shown_as_it_is_now_and_each_earlier_version_at_an_address_of_its_own(opened):
+    """The superseded score on an earlier version comes first among the rows."""
+    rows = made.rows(2, NAMES[:1])
+    name = f"{rows[0].folder}/{NAMES[0]}.json"
+    before = {"benchmark_fingerprint": "0" * 64, "scorer": "ridge 1"}
+    card = rows[0].card.model_copy(update={"supersedes": [Superseded(path=name, sha256="0" * 64, reason="a bug")]})
+    old = replace(rows[0], sha256="0" * 64, card=card, entry=rows[0].entry.model_copy(update=before))
+    page = opened([old, rows[1]], f"#benchmark={NAMES[0]}")
+    told = page.inner_text("#benchmark-body")
+    assert "ridge (version 1)" not in told and "An earlier version" not in told
+    page.goto(page.url.partition("#")[0] + "#benchmark=" + "0" * 16)
+    told = page.inner_text("#benchmark-body")
+    assert "ridge (version 1)" in told and "An earlier version" in told
+
+
 def test_score_cells_have_an_interval_and_a_ceiling(opened):
     page = opened(made.rows(2, NAMES[:2]), "#scores?sort=-raw")
     for line in page.locator("#scores-table tbody tr").all():

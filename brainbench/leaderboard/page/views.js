@@ -54,7 +54,8 @@ function span(values) {
 }
 
 function showBenchmark(name) {
-  const benchmark = benchmarks.find((b) => b.fingerprint === name) || benchmarks.find((b) => b.id === name);
+  const versions = benchmarks.filter((b) => b.id === name);
+  const benchmark = benchmarks.find((b) => b.fingerprint === name) || versions.find((b) => b.current) || versions[0];
   const body = document.getElementById("benchmark-body");
   document.getElementById("benchmark-title").replaceChildren(named(benchmark ? benchmark.label : "No such benchmark"));
   if (!benchmark) return body.replaceChildren(el("p", { class: "note" }, "This page has no benchmark of that address."));
