@@ -3,7 +3,8 @@
 Pictures go through the network once for all layers. Sets larger than a shard are committed shard by shard, so an
 interrupted run goes on where it stopped. When a set is complete, each layer is kept in one of two sufficient forms:
 features where it has no more units than stimuli, or few, else the Gram matrix (see `numerics.representation`), and the
-shards are dropped. Another process may do the same meanwhile: what it has stored is not made again.
+shards are dropped, those of interrupted runs as well. Another process may do the same meanwhile: what it has stored is
+not made again.
 """
 
 from __future__ import annotations
@@ -66,11 +67,14 @@ def extract(
     if isinstance(model, FeatureTable):
         return progress(len(stimuli.ids))
     layers = list(model.spec.layers)  # all, so that shards keep their key while layers are combined one by one
+    in_shards = _in_shards_key(model, layers, stimuli)
+    sharded = store.part(in_shards)
 
     def kept(layer: LayerSpec) -> bool:
         return store.get(_key(model, layer, stimuli), names=["n_units"]) is not None
 
     if all(map(kept, layers)):
+        store.drop(in_shards)
         return progress(len(stimuli.ids))
 
     @cache
@@ -87,12 +91,12 @@ def extract(
     def extracted(shard: StimulusSet, progress: Callable[[int], None]) -> dict[str, np.ndarray]:
         found = _features(model, network(), layers, shard, device=device, progress=progress)
         if len(shards) > 1:
-            store.put(_shard_key(model, layers, shard), found, provenance)
+            sharded.put(_shard_key(shard), found, provenance)
         return found
 
     held: dict[str, np.ndarray] = {}
     for shard in shards:
-        if store.get(_shard_key(model, layers, shard), names=[]) is None and not all(map(kept, layers)):
+        if sharded.get(_shard_key(shard), names=[]) is None and not all(map(kept, layers)):
             held = extracted(shard, progress)
         else:
             progress(len(shard.ids))
@@ -101,7 +105,7 @@ def extract(
         """One layer's features of one shard, extracted again where the shard was damaged after it was written."""
         shard = shards[index]
         alone = len(shards) == 1 and held
-        arrays = held if alone else store.get(_shard_key(model, layers, shard), [layer.name])
+        arrays = held if alone else sharded.get(_shard_key(shard), [layer.name])
         if arrays is None and kept(layer):
             raise _KeptMeanwhile
         if arrays is None:
@@ -112,8 +116,7 @@ def extract(
         with suppress(_KeptMeanwhile):
             if not kept(layer):
                 store.put(_key(model, layer, stimuli), _combined(partial(part, layer), shards), provenance)
-    for shard in shards:
-        store.drop(_shard_key(model, layers, shard))
+    store.drop(in_shards)
 
 
 class _KeptMeanwhile(Exception):
@@ -225,10 +228,14 @@ def _key(model: Model, layer: LayerSpec, stimuli: StimulusSet) -> dict[str, Any]
     }
 
 
-def _shard_key(model: Model, layers: list[LayerSpec], shard: StimulusSet) -> dict[str, Any]:
+def _in_shards_key(model: Model, layers: list[LayerSpec], stimuli: StimulusSet) -> dict[str, Any]:
     return {
         "kind": "features",
         **_identity(model),
         "layers": [[layer.name, layer.pooling] for layer in layers],
-        "stimuli": shard.fingerprint,
+        "stimuli": stimuli.fingerprint,
     }
+
+
+def _shard_key(shard: StimulusSet) -> dict[str, Any]:
+    return {"shard": shard.fingerprint}

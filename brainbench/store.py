@@ -114,11 +114,15 @@ class Store:
         return None
 
     def drop(self, key: Mapping[str, Any]) -> None:
-        """Remove the entry under `key`, all of it at once; nothing happens where there is none."""
+        """Remove the entry or part under `key`, all of it at once; nothing happens where there is none."""
         aside = self._temporary()
         with contextlib.suppress(OSError):
             self._folder(key).replace(aside)
             shutil.rmtree(aside, ignore_errors=True)
+
+    def part(self, key: Mapping[str, Any]) -> Store:
+        """A store inside this one, which `drop` of the same key removes with all that was put there."""
+        return Store(self._folder(key))
 
     @contextlib.contextmanager
     def passing(self) -> Iterator[Store]:

@@ -149,6 +149,20 @@ def test_an_interrupted_run_goes_on_where_it_stopped(store):
         assert torch.equal(a.gram, b.gram)
 
 
+def test_shards_of_an_interrupted_run_go_with_those_of_another_size(store, monkeypatch):
+    def interrupted(name):
+        if name == IDS[9]:
+            raise KeyboardInterrupt
+        return Image.fromarray(pixels(name))
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(wrapped(), pictures(open=interrupted), store)
+    assert len(list(store.root.glob("??/*/??/*/entry.json"))) == 2
+    monkeypatch.setattr(extraction, "SHARD", 8)
+    extract(wrapped(), pictures(), store)
+    assert len(list(store.root.rglob("entry.json"))) == len(list(store.root.glob("??/*"))) == 3
+
+
 def test_only_a_damaged_layer_is_made_again(store):
     model, stimuli = wrapped(), pictures()
     extract(model, stimuli, store)
@@ -304,12 +318,21 @@ class Raced(Store):
 
     def __init__(self, root, n, overtake):
         super().__init__(root)
-        self.n, self.overtake, self.asked = n, overtake, 0
+        self.n, self.overtake, self.asks = n, overtake, []
+
+    @property
+    def asked(self):
+        return len(self.asks)
 
     def _tell(self):
-        self.asked += 1
+        self.asks.append(None)
         if self.asked == self.n:
             self.overtake()
+
+    def part(self, key):
+        part = Raced(self._folder(key), self.n, self.overtake)
+        part.asks = self.asks
+        return part
 
     def get(self, *args, **options):
         self._tell()
@@ -371,22 +394,23 @@ def test_two_processes_on_one_cold_key_both_end_well(store):
     assert extract(wrapped(), pictures(), store) == 0
 
 
-def test_a_shard_that_is_damaged_after_it_was_written_is_extracted_again(store, monkeypatch):
+def test_a_shard_that_is_damaged_after_it_was_written_is_extracted_again(store, monkeypatch, caplog):
     """By this very run, which has a network at hand, and without a word to the progress bar."""
     model, stimuli, steps = wrapped(), pictures(), []
     combined = extraction._combined
 
+    damage = []
+
     def damaged(part, shards):
-        for entry in store.root.glob("*/*/entry.json"):
-            if '"kind": "features"' in entry.read_text():
-                entry.write_text("{garbage")
+        for entry in store.root.glob("??/*/??/*/entry.json"):
+            damage.append(entry.write_text("{garbage"))
         return combined(part, shards)
 
     fresh = Store(store.root.parent / "fresh")
     extract(model, stimuli, fresh)
     monkeypatch.setattr(extraction, "_combined", damaged)
     extract(model, stimuli, store, steps.append)
-    assert sum(steps) == len(IDS) and len(list((store.root / "quarantine").iterdir())) == 6
+    assert sum(steps) == len(IDS) and len(damage) == 6 == caplog.text.count("is damaged")
     for layer in ("wide", "narrow"):
         a, b = (rows_of(model, layer, stimuli, s).gram for s in (store, fresh))
         torch.testing.assert_close(a, b)

@@ -21,6 +21,7 @@ HELD = {
     "C1": [  # killed, and run again
         "test_store.py::test_a_writer_killed_before_the_commit_point_leaves_nothing_to_read",
         "test_store.py::test_files_are_on_the_disk_before_they_have_their_names_and_names_before_the_next_file",
+        "faults/test_every_operation.py::test_a_fault_at_any_operation_costs_a_shard_at_most",
         "test_extraction.py::test_an_interrupted_run_goes_on_where_it_stopped",
         "in_context/test_command.py::test_a_training_killed_without_warning_ends_with_the_tensors_of_one_that_was_not",
     ],
@@ -37,6 +38,7 @@ HELD = {
         "test_runner.py::test_a_flipped_bit_in_a_real_recording_fails_by_name",
     ],
     "C4": [  # a full disk
+        "faults/test_every_operation.py::test_a_fault_at_any_operation_costs_a_shard_at_most",
         "test_store.py::test_a_full_disk_is_a_resource_error_and_keeps_what_was_there",
         "test_store.py::test_only_a_disk_without_space_is_called_full",
     ],
