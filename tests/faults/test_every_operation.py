@@ -54,7 +54,7 @@ def _hit(root: Path, fault: str, at: int, writing: int) -> int:
                 raise OSError(getattr(errno, fault), os.strerror(getattr(errno, fault)), str(args[0]))
 
     def told(descriptor: int) -> None:
-        sys.audit("os.fsync", os.readlink(f"/proc/self/fd/{descriptor}"))
+        sys.audit("os.fsync", str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         sync(descriptor)
 
     sys.addaudithook(hook)
