@@ -164,11 +164,15 @@ def declared_benchmarks(name: str) -> list[dict[str, Any]]:
 
 
 def present(name: str, roots: dict[str, Path]) -> str:
-    """Empty where the dataset's files are on this machine, else what is missing and how to get it."""
+    """Empty where the dataset's files are on this machine and its terms accepted, else what is missing and how to mend.
+
+    Raises InputError where the user's own record of accepted terms cannot be read.
+    """
     if not _fetch.has_manifest(name):
         return ""
     try:
         _fetch.root(name, roots)
+        _terms.demand(_fetch.manifest(name))
     except AccessError as error:
         return str(error)
     return ""

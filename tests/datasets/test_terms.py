@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from brainbench import datasets
+from brainbench import api, benchmarks, datasets
 from brainbench.datasets import DATASETS, _fetch, _settings, _terms
 from brainbench.errors import AccessError, InputError
 
@@ -54,6 +54,19 @@ def test_terms_come_first_and_both_ways_to_accept_them_are_told(id, nobody, monk
     assert _terms.accept(_fetch.manifest(id)) == nobody
     assert datasets.load(id).root == tmp_path
     assert nobody.read_text() == f'{id} = "unversioned"\n'
+
+
+def test_a_recording_whose_terms_nobody_accepted_ends_no_run_over_others(nobody, monkeypatch, tmp_path):
+    root = _fetch.root
+    monkeypatch.setattr(_fetch, "root", lambda name, roots: tmp_path if name == "allen2021" else root(name, roots))
+    asked = benchmarks.select(["allen2021.V1-ridge", "insilico.V1-ridge"])
+    here, skipped = api.available(asked, {}, required=())
+    assert [b.id for b in here] == ["insilico.V1-ridge"]
+    assert "brainbench data accept allen2021" in skipped["allen2021.V1-ridge"]
+    with pytest.raises(AccessError, match="brainbench data accept"):
+        api.available(asked, {}, required=["allen2021.V1-ridge"])
+    monkeypatch.setenv(_terms.VARIABLE, "allen2021")
+    assert api.available(asked, {}, required=()) == (asked, {})
 
 
 def test_new_terms_are_accepted_anew_and_others_stay_accepted(nobody):
