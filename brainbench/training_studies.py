@@ -75,8 +75,8 @@ def scaling(
 def held_out(name: str, sizes: Sequence[int], setting: Setting) -> list[Explained]:
     """The held-out neuroids of a checkpoint's training, by ridge, by the encoder in one pass, and by its ensembles.
 
-    The reference is the one pass. Raises InputError where recordings are not those of the training, and as
-    `checkpoint.load` does.
+    The reference is the one pass. Raises InputError where recordings or the network are not those of the training, and
+    as `checkpoint.load` does.
     """
     found = checkpoint.load(name)
     card = found.card
@@ -87,6 +87,7 @@ def held_out(name: str, sizes: Sequence[int], setting: Setting) -> list[Explaine
         layer=card["layer"],
     )
     source = sources(order, setting)
+    found.keep_network(source.network)
     if source.sha256 != card["seen"]["sha256"] or not set(card["seen"]["neuroids"]) <= set(source.names):
         raise InputError(
             f"{order.dataset} is not the recording that {name!r} was trained on: nothing is held out of it"

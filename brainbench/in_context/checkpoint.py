@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -37,6 +38,16 @@ class Checkpoint:
     reader: Reader
     projection: Projection
     card: dict[str, Any]
+
+    def keep_network(self, now: Mapping[str, Any]) -> None:
+        """Raises InputError where `now`, the facts of a network, are not of the one that the encoder was trained on."""
+        then = self.card["network"]
+        changed = [fact for fact in ("weights", "source", "preprocessing") if now[fact] != then.get(fact)]
+        if changed:
+            raise InputError(
+                f"the encoder was trained on another {self.card['model']} than the one here ({' and '.join(changed)} "
+                "differ): install what it was then (the checkpoint's card says), or train it again"
+            )
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from brainbench import models
 from brainbench.core.protocols import Model
 from brainbench.core.specs import fingerprint, plain
-from brainbench.errors import InputError, UsageError
+from brainbench.errors import UsageError
 from brainbench.in_context import checkpoint
 from brainbench.models._pooling import pool, prefix_of
 from brainbench.models.module import Network, network
@@ -64,13 +64,7 @@ def load(name: str, *, layers: Sequence[str] | None = None) -> EncodedNetwork:
     layer, _, pooling = found.card["layer"].partition(":")
     base = models.load(found.card["model"], layers=[found.card["layer"]])
     assert isinstance(base, Model)
-    now, then = plain(base.spec), found.card["network"]
-    changed = [fact for fact in ("weights", "source", "preprocessing") if now[fact] != then.get(fact)]
-    if changed:
-        raise InputError(
-            f"the encoder {name} was trained on another {base.spec.id} than the one here ({' and '.join(changed)} "
-            "differ): install what it was then (the checkpoint's card says), or train it again"
-        )
+    found.keep_network(plain(base.spec))
     module = _Projected(base.build(), layer, pooling, found).eval()
     own = base.spec.preprocessing.code  # the user's, which facts do not tell
     with torch.no_grad():

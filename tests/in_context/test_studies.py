@@ -2,13 +2,15 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from brainbench import cli, plotting
+from brainbench import cli, plotting, training_studies
 from brainbench.errors import InputError
+from brainbench.in_context import checkpoint
 from brainbench.in_context.gaussian import Risk
 from brainbench.in_context.tasks import Recorded
 from brainbench.in_context.training import explained
@@ -56,6 +58,20 @@ def test_fewer_neuroids_are_some_of_more():
         assert torch.equal(own.responses, parts[part].responses[:, columns])
     with pytest.raises(InputError, match="8 neuroids"):
         all_of.some(9)
+
+
+def test_held_out_neuroids_are_those_of_the_trainings_network_and_recording(monkeypatch):
+    card = checkpoint.load("small").card
+    here = {"network": card["network"], "sha256": card["seen"]["sha256"], "names": card["seen"]["neuroids"]}
+    for other, said in (
+        ({"network": card["network"] | {"weights": "another"}}, "trained on another .* \\(weights differ\\)"),
+        ({"sha256": []}, "is not the recording"),
+        ({"names": []}, "is not the recording"),
+    ):
+        found = SimpleNamespace(**here | other)
+        monkeypatch.setattr(training_studies, "sources", lambda *asked, found=found: found)
+        with pytest.raises(InputError, match=said):
+            training_studies.held_out("small", [20], None)
 
 
 def test_contexts_and_queries_are_apart_and_the_truth_explains_all():

@@ -16,7 +16,7 @@ from brainbench.analysis.subsampling import subsample
 from brainbench.benchmarks import known
 from brainbench.checks._recording import recording, represented, scored
 from brainbench.core.arrays import Block
-from brainbench.core.specs import Preprocessing
+from brainbench.core.specs import Preprocessing, plain
 from brainbench.core.splits import grouped_folds
 from brainbench.core.stimuli import StimulusSet
 from brainbench.errors import InputError, LeakageError, NotApplicableError, UsageError
@@ -239,6 +239,25 @@ def test_an_encoder_is_refused_where_its_network_is_another(tmp_path, fact):
     network = checkpoint.load("small").card["network"]
     with pytest.raises(InputError, match=f"than the one here \\({fact} differ"):
         saved(tmp_path / "mine.safetensors", network=network | {fact: "another"})
+
+
+OWN = """
+def net():
+    from brainbench import models
+    base = models.load("bundled:efficientnet_lite0")
+    return base.build(), lambda picture: -base.preprocess(picture)
+"""
+
+
+def test_an_encoder_sees_pictures_as_its_networks_own_preprocessing_shows_them(tmp_path, monkeypatch):
+    (tmp_path / "negative_net.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    layer, picture = checkpoint.load("small").card["layer"], datasets.load("insilico").stimuli().image("insilico/0001")
+    network = plain(models.load("module:negative_net:net", layers=[layer]).spec)
+    model = saved(tmp_path / "mine.safetensors", model="module:negative_net:net", network=network)
+    shipped = models.load("in_context:small")
+    torch.testing.assert_close(model.preprocess(picture), -shipped.preprocess(picture))
+    assert model.spec.preprocessing.code and not shipped.spec.preprocessing.code
 
 
 def test_an_encoder_reads_one_layer():
