@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from brainbench.core.specs import LayerSpec, ModelSpec, Preprocessing
-from brainbench.errors import UnknownNameError
+from brainbench.errors import UnknownNameError, UsageError
 from brainbench.models import _preprocess
 from brainbench.models._identity import code_sha256
 from brainbench.models._weights import sha256_of
@@ -34,7 +34,7 @@ class Oracle:
 def insilico(name: str, *, layers: Sequence[str] | None = None) -> Oracle:
     """The model `insilico:<name>`, read at `layers` (all stages if None); `cascade` is the only one.
 
-    Raises UnknownNameError for another name or layer.
+    Raises UnknownNameError for another name or layer, UsageError for no layer or one that is named twice.
     """
     if name != "cascade":
         raise UnknownNameError("insilico model", name, ["cascade"])
@@ -45,6 +45,8 @@ def insilico(name: str, *, layers: Sequence[str] | None = None) -> Oracle:
     for layer in layers or ():
         if layer not in stages:
             raise UnknownNameError("layer of insilico:cascade", layer, stages)
+    if layers is not None and (not layers or len(set(layers)) < len(layers)):
+        raise UsageError(f"layers must be named, each once; got {list(layers)}")
     module = cascade.Cascade()
     return Oracle(
         spec=ModelSpec(

@@ -7,7 +7,7 @@ from PIL import Image
 
 from brainbench.core.protocols import Model
 from brainbench.datasets.insilico import Insilico
-from brainbench.errors import UnknownNameError
+from brainbench.errors import UnknownNameError, UsageError
 from brainbench.models.baselines import baseline
 from brainbench.models.insilico import insilico
 from brainbench.numerics.cascade import Cascade
@@ -75,6 +75,9 @@ def test_layers_can_be_chosen():
     assert [layer.name for layer in insilico("cascade", layers=["V4", "V1"]).spec.layers] == ["V4", "V1"]
     with pytest.raises(UnknownNameError, match="V4"):
         insilico("cascade", layers=["v4"])
+    for wrong in (["V1", "V1"], []):
+        with pytest.raises(UsageError, match="each once"):
+            insilico("cascade", layers=wrong)
     with pytest.raises(UnknownNameError, match="energy"):
         baseline("gabor", layers=["energie"])
 
