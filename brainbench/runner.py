@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from brainbench import baselines, datasets, extraction, scorers
@@ -47,14 +47,14 @@ def run(
     memory runs out, and AccessError where that is why none of the benchmarks could be scored.
     """
     entries: dict[str, Entry] = {}
-    denied: dict[str, AccessError] = {}
     with own_store(model, setting) as of_model:
+        this = _Run(model, setting, of_model)
         for group in _groups(benchmarks, setting):
-            done = _run_group(model, group, setting, of_model, denied)
+            done = this.entries(group)
             finished(list(done.values()))
             entries |= done
-    if denied and denied.keys() == entries.keys():
-        raise next(iter(denied.values()))
+    if this.denied and this.denied.keys() == entries.keys():
+        raise next(iter(this.denied.values()))
     return [entries[b.id] for b in benchmarks]
 
 
@@ -100,48 +100,56 @@ def own_store(model: Model | FeatureTable, setting: Setting) -> Iterator[Setting
         yield replace(setting, store=store)
 
 
-def _run_group(
-    model: Model | FeatureTable, group: _Group, setting: Setting, of_model: Setting, denied: dict[str, AccessError]
-) -> dict[str, Entry]:
-    """The model's scores, then those of the baselines that stand beside them.
+class _Run:
+    """One model, group by group: baselines are loaded once, and `denied` has benchmarks whose files may not be read."""
 
-    Benchmarks that fail together are scored one by one, so that what is wrong with one region is no other's fault.
-    `denied` takes up those whose files are missing or may not be read.
-    """
+    def __init__(self, model: Model | FeatureTable, setting: Setting, of_model: Setting):
+        self.model, self.setting, self.of_model = model, setting, of_model
+        self.denied: dict[str, AccessError] = {}
+        self.baseline = cache(lambda name: baselines.load(model, name, setting.roots))
 
-    def parts(of: Iterable[list[Benchmark]]) -> dict[str, Entry]:
-        done = [_run_group(model, replace(group, benchmarks=part), setting, of_model, denied) for part in of]
-        return {name: entry for entries in done for name, entry in entries.items()}
+    def entries(self, group: _Group) -> dict[str, Entry]:
+        """The model's scores, then those of the baselines that stand beside them.
 
-    try:
-        sides = [[b for b in group.benchmarks if on_itself(model, b, group.dataset) == side] for side in (True, False)]
-        if all(sides):
-            return parts(sides)
-        wanted = {b.id: baselines.named(model, b) for b in group.benchmarks}
-        own = _results(model, group, of_model)
-    except (AccessError, InputError, UsageError) as error:
-        absent = isinstance(error, NotApplicableError)
-        if len(group.benchmarks) > 1 and not absent:
-            return parts([b] for b in group.benchmarks)
-        log.error("%s, %s: %s", group.shown, ", ".join(b.id for b in group.benchmarks), error)
-        denied |= {b.id: error for b in group.benchmarks if isinstance(error, AccessError)}
-        status = "not_applicable" if absent else "failed"
-        return {b.id: _failed(model, b, group, status, str(error), setting) for b in group.benchmarks}
-    beside: dict[str, dict[str, Result] | str] = {}
-    for name in sorted({name for names in wanted.values() for name in names}):
+        Benchmarks that fail together are scored one by one, so that what is wrong with one region is no other's fault.
+        """
+        model, setting = self.model, self.setting
+
+        def parts(of: Iterable[list[Benchmark]]) -> dict[str, Entry]:
+            done = [self.entries(replace(group, benchmarks=part)) for part in of]
+            return {name: entry for entries in done for name, entry in entries.items()}
+
         try:
-            beside[name] = _results(baselines.load(model, name, setting.roots), group, setting)
-        except (AccessError, InputError, UsageError) as error:  # the model's own score does not hang on its baselines
-            log.warning("%s: baseline %s has no score: %s", group.shown, name, error)
-            beside[name] = str(error)
-    done = {b.id: _entry(model, b, group, own, {n: beside[n] for n in wanted[b.id]}, setting) for b in group.benchmarks}
-    for entry in done.values():
-        if entry.status == "ok" and entry.n_excluded:
-            n, reasons = entry.n_excluded, ", ".join(f"{k} {why}" for why, k in entry.excluded.items())
-            # of RDMs and labels, neuroids or stimuli are left out, but subjects or one set of categories scored
-            of = f"{n} of {n + entry.n_neuroids} neuroids are " if group.scorer.spec.requires == "responses" else ""
-            log.warning("%s: %snot in the score: %s", entry.label, of, reasons)
-    return done
+            itself = {b.id: on_itself(model, b, group.dataset) for b in group.benchmarks}
+            if len(set(itself.values())) > 1:
+                return parts([b for b in group.benchmarks if itself[b.id] == side] for side in (True, False))
+            wanted = {b.id: baselines.named(model, b) for b in group.benchmarks}
+            own = _results(model, group, self.of_model)
+        except (AccessError, InputError, UsageError) as error:
+            absent = isinstance(error, NotApplicableError)
+            if len(group.benchmarks) > 1 and not absent:
+                return parts([b] for b in group.benchmarks)
+            log.error("%s, %s: %s", group.shown, ", ".join(b.id for b in group.benchmarks), error)
+            self.denied |= {b.id: error for b in group.benchmarks if isinstance(error, AccessError)}
+            status = "not_applicable" if absent else "failed"
+            return {b.id: _failed(model, b, group, status, str(error), setting) for b in group.benchmarks}
+        beside: dict[str, dict[str, Result] | str] = {}
+        for name in sorted({name for names in wanted.values() for name in names}):
+            try:
+                beside[name] = _results(self.baseline(name), group, setting)
+            except (AccessError, InputError, UsageError) as error:  # the model's own score hangs on no baseline
+                log.warning("%s: baseline %s has no score: %s", group.shown, name, error)
+                beside[name] = str(error)
+        done = {
+            b.id: _entry(model, b, group, own, {n: beside[n] for n in wanted[b.id]}, setting) for b in group.benchmarks
+        }
+        for entry in done.values():
+            if entry.status == "ok" and entry.n_excluded:
+                n, reasons = entry.n_excluded, ", ".join(f"{k} {why}" for why, k in entry.excluded.items())
+                # of RDMs and labels, neuroids or stimuli are left out, but subjects or one set of categories scored
+                of = f"{n} of {n + entry.n_neuroids} neuroids are " if group.scorer.spec.requires == "responses" else ""
+                log.warning("%s: %snot in the score: %s", entry.label, of, reasons)
+        return done
 
 
 def results(model: Model | FeatureTable, benchmarks: Sequence[Benchmark], setting: Setting) -> dict[str, Result]:

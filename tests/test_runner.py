@@ -565,6 +565,15 @@ def test_a_baseline_that_cannot_be_scored_takes_nothing_from_its_model(setting, 
     assert entry.baselines["baseline:pixels"].raw is not None
 
 
+def test_a_baseline_is_made_once_a_run(setting, codes, monkeypatch):
+    """A twin is a network, and its making is what a second run, which computes nothing, would wait for."""
+    made, load = [], models.load
+    monkeypatch.setattr(models, "load", lambda name, **options: made.append(name) or load(name, **options))
+    asked = [known()[f"insilico.{region}-ridge"] for region in ("V1", "V2")] + [known()["insilico.V1-rsa"]]
+    runner.run(table({"V1": codes["V1"]}), asked, setting)
+    assert sorted(made) == ["baseline:gabor", "baseline:pixels"]
+
+
 def test_a_twin_is_read_at_the_layers_of_its_model(monkeypatch):
     asked = []
     monkeypatch.setattr(models, "load", lambda name, layers=None, roots=None: asked.append((name, layers)))
