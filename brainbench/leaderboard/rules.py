@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from brainbench import scorers
+from brainbench.analysis.models import REACH
 from brainbench.benchmarks import Benchmark, known, named
 from brainbench.core.score import Ceiling, normalized_over_bins
 from brainbench.core.specs import ModelSpec, fingerprint
@@ -210,8 +211,13 @@ def _unlike_its_parts(entry: Entry, benchmark: Benchmark) -> Found:
     ):
         if not _same(value, right, within):
             yield field, f"is {_told(value)}; the entry's own parts make it {_told(right)}"
-    if entry.raw is not None and math.isfinite(low) and not _near(entry.raw, low, high):
-        yield "raw", f"is {entry.raw:g}, and its replicates lie around {np.nanmean(replicates):.3f}"
+    drawn = replicates[np.isfinite(replicates)]
+    if not len(drawn):
+        yield "replicates", "are all null: an entry with a score has some"
+    elif entry.raw is not None and not drawn.min() - REACH <= entry.raw <= drawn.max() + REACH:
+        yield "raw", f"is {entry.raw:g}; all its replicates lie between {drawn.min():.3f} and {drawn.max():.3f}"
+    elif entry.raw is not None and math.isfinite(low) and not _near(entry.raw, low, high):
+        yield "raw", f"is {entry.raw:g}, and its replicates lie around {drawn.mean():.3f}"
     layers = [layer.layer for layer in entry.layers]
     spec, scorer = _spec().validate_python(entry.model_identity), scorers.load(benchmark.scorer, benchmark.params)
     named = [(layer.name, layer.pooling, layer.depth) for layer in layers_read(spec, scorer)]

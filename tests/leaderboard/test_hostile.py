@@ -17,6 +17,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,6 +31,7 @@ from brainbench.leaderboard.rules import broken
 from brainbench.leaderboard.untrusted import safetensors_problem
 from brainbench.leaderboard.validate import validate
 from brainbench.models.features_file import write_features
+from brainbench.numerics.resampling import interval
 
 V4 = "insilico.V4-ridge.json"
 
@@ -57,6 +59,7 @@ def test_what_the_tests_begin_with_is_valid(root, folder):
         ({"normalized_low": 0.5, "normalized_high": None}, "normalized_low: an interval has two ends"),
         ({"ceiling": 3.0}, "ceiling: is 3"),
         ({"replicates": [0.4] * 10}, "replicates: has 10 numbers"),
+        ({"replicates": [None] * 1000, "low": None, "high": None}, "replicates: are all null"),
         ({"layer_by_fold": ["blocks.5"] * 4}, "layer_by_fold: has 4 folds; the benchmark has 5"),
         ({"layer_by_fold": ["blocks.5"] * 4 + ["x"]}, "layer_by_fold: names 'x'"),
         ({"layer": "blocks.1"}, "layer: is not the layer that most folds chose"),
@@ -78,6 +81,17 @@ def test_what_the_tests_begin_with_is_valid(root, folder):
 def test_a_forged_field_is_named(folder, made, fields, says):
     made.edited(folder / V4, **fields)
     assert any(says in problem for problem in problems(folder)), problems(folder)
+
+
+def test_what_is_valid_can_be_ranked(root, made):
+    """What `compare` refuses is refused before it is on a board, or one entry would keep the whole page from being."""
+    forged = made.entry("timm:other", "cowley2023.V4-ridge")
+    drawn = [round(r - 0.15, 6) for r in forged.replicates]
+    low, high = interval(np.asarray(drawn))
+    folder = made.submitted(root, forged.model_copy(update={"replicates": drawn, "low": low, "high": high}))
+    (problem,) = problems(folder)
+    assert "raw: is 0.4; all its replicates lie between 0.1" in problem
+    assert {row.folder for row in read_board(root).rows}.isdisjoint([folder.name])
 
 
 def test_an_identity_that_is_equal_in_python_alone_is_refused(root, folder, made):
