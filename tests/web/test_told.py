@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brainbench.entry import Baseline
+from brainbench.entry import Baseline, Scored
 from brainbench.leaderboard import pages
+from brainbench.leaderboard.attestations import Attestation, Attested
 from brainbench.numerics.resampling import benjamini_hochberg, two_sided_each
 from brainbench.scorers import SCORERS
 
@@ -380,3 +381,33 @@ def test_marks_of_a_model_are_apart_and_short_words_are_whole(opened, made):
     for words, n in (("V4", 2), ("it", 2), ("mad", 0), ("made", 4), ("rsa", 2), ("human", 2), ("age", 0)):
         page.fill("[name=q]", words)
         assert page.inner_text("#count") == f"{n} of 4 scores", words
+
+
+def test_layers_have_their_names_where_a_models_first_entry_has_no_score(opened, made):
+    rows = made.rows(2, NAMES[1:2])
+    blank = Scored().model_dump() | {"status": "failed", "reason": "no memory"}
+    failed = rows[0].entry.model_copy(update=blank | {"benchmark": "cowley2023.V4-cka"})
+    page = opened([replace(rows[0], entry=failed), *rows], "#scores?sort=model")
+    assert page.locator("#scores-table td[data-label=Layer]").all_inner_texts() == ["blocks.5"] * 2
+    page.goto(f"{page.url.partition('#')[0]}#model={rows[0].folder}")
+    page.locator("#model-body summary").click()
+    assert page.locator("#model-body details tbody tr").count() == 9
+    assert "blocks.5 (chosen)" in page.inner_text("#model-body details")
+
+
+@pytest.mark.parametrize("why", ["open division", "disputed"])
+def test_what_nobody_can_check_says_nothing_of_a_benchmark(opened, made, why):
+    true = made.rows(2, NAMES[1:2])
+    odd = {"n_stimuli": 7, "resampled": "7 stimuli", "ceiling": 0.9, "ceiling_method": "guessed", "ceiling_upper": 0.95}
+    others = {} if why == "disputed" else {"submission": "scores"}
+    (row,) = made.rows(1, NAMES[1:2], **others)
+    forged = row.entry.model_copy(update={"model": "timm:a", "model_fingerprint": "a" * 64, **odd})
+    against = Attestation(
+        entry="a/b.json", entry_sha256="0" * 64, number=1, verdict="disputed", signer="h", date="2026-01-01", reason="?"
+    )
+    attested = Attested(verdicts=(against,) if why == "disputed" else ())
+    page = opened([replace(row, entry=forged, folder="a", attested=attested), *true], f"#benchmark={NAMES[1]}")
+    told = " ".join(page.inner_text("#benchmark-body dl").split())
+    assert "Stimuli 400 " in told and "Intervals resample 400 stimuli, 3 subjects" in told
+    assert "Ceiling 0.640 on the scale r² (0.800 on the score's scale), split-half" in told
+    assert not {"guessed", "0.950", "0.900"} & set(told.split())

@@ -61,12 +61,13 @@ function showBenchmark(name) {
   if (!benchmark) return body.replaceChildren(el("p", { class: "note" }, "This page has no benchmark of that address."));
   const own = rows.filter((row) => row.benchmark === benchmark);
   const recording = benchmark.recording;
-  const known = own.filter((row) => row.ceiling !== null);
+  const sure = own.filter((row) => !row.unranked && row.model.division === "main"); // others may say what they like
+  const known = (sure.length ? sure : own).filter((row) => row.ceiling !== null);
   const ceilings = span(known.map((row) => row.ceiling));
   const reached = span(known.map((row) => row.reach));
   const ceiling = known.length ? ceilings + " on the scale " + benchmark.ceiling_scale.replace("r2", "r²") +
     (reached === ceilings ? "" : " (" + reached + " on the score's scale)") + ", " + benchmark.ceiling_method : "cannot be had";
-  const upper = Math.max(0, ...own.map((row) => row.ceilingUpper));
+  const upper = Math.max(0, ...known.map((row) => row.ceilingUpper));
   const { n_folds, n_repeats } = benchmark.split;
   const place = el("div", null);
   filled(emptied(body), null, [
