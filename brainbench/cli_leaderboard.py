@@ -141,7 +141,7 @@ def verify(
             err.print(Text(line))
         raise VerificationError(f"{submission.card.model} is not what it says in {len(failures)} fields: {failures[0]}")
     if attest is not None:
-        _sign(path, signed, badge, attest, signer, computed, f"verify, {what}")
+        _sign(path, submission, signed, badge, attest, signer, computed, f"verify, {what}")
 
 
 @app.command()
@@ -335,7 +335,14 @@ def _may_sign(folder: Path, entries: list[Any], verdict: str, key: Path, signer:
 
 
 def _sign(
-    folder: Path, entries: list[Any], verdict: str, key: Path, signer: str, computed: dict[str, Any], reason: str
+    folder: Path,
+    submission: Any,
+    entries: list[Any],
+    verdict: str,
+    key: Path,
+    signer: str,
+    computed: dict[str, Any],
+    reason: str,
 ) -> None:
     from brainbench.leaderboard.attestations import attest
 
@@ -351,6 +358,7 @@ def _sign(
             key=key,
             signer=signer,
             reason=reason[:1000],
+            sha256=submission.sha256[entry.path.name],  # a recomputation takes hours, in which files may change
             largest_difference=abs((entry.raw or 0.0) - (here.raw or 0.0)),
             environment=environment,
         )

@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
-from brainbench.errors import AccessError, InputError, ResourceError, UsageError, listed
+from brainbench.errors import AccessError, InputError, ResourceError, UsageError, VerificationError, listed
 from brainbench.leaderboard.cards import Line, Paragraph, Sha256, read_cards, successors
 from brainbench.leaderboard.untrusted import Problem, content_of, files_of, first_error, parsed, shown
 
@@ -210,12 +210,23 @@ def check(root: Path, entries: Sequence[str], verdict: Verdict, *, key: Path, si
             raise UsageError(f"{entry} is neither {' nor '.join(OBJECTIONS)}: there is nothing to lift{where}")
 
 
-def attest(root: Path, entry: str, verdict: Verdict, *, key: Path, signer: str, reason: str = "", **found: Any) -> Path:
+def attest(
+    root: Path,
+    entry: str,
+    verdict: Verdict,
+    *,
+    key: Path,
+    signer: str,
+    reason: str = "",
+    sha256: str | None = None,
+    **found: Any,
+) -> Path:
     """Writes and signs a verdict on `<folder>/<benchmark>.json` with the ssh key at `key`; gives its path.
 
-    `found` are the other fields of an Attestation. Raises UsageError where a field is not what it must be or
-    `allowed_signers` does not know signer and key together; InputError where there is no such entry; ResourceError
-    where the files cannot be written; AccessError without ssh-keygen. Then nothing is left behind.
+    `sha256` is that of the file which the verdict is about, None for the file as it is now; `found` are the other
+    fields of an Attestation. Raises UsageError where a field is not what it must be or `allowed_signers` does not know
+    signer and key together; InputError where there is no such entry; VerificationError where it is another file by
+    now; ResourceError where the files cannot be written; AccessError without ssh-keygen. Then nothing is left behind.
     """
     where = root / FOLDER / entry.partition("/")[0]
     named = re.compile(re.escape(entry.partition("/")[2].removesuffix(".json")) + r"\.(\d{1,4})\.json(\.sig)?")
@@ -223,7 +234,7 @@ def attest(root: Path, entry: str, verdict: Verdict, *, key: Path, signer: str, 
     number = 1 + max((int(match[1]) for match in there if match), default=0)
     if number > MOST:
         raise InputError(f"nothing was attested: {where} has a verdict number {MOST} on {entry}, the last there can be")
-    content = _drafted(root, entry, verdict, number=number, signer=signer, reason=reason, **found)
+    content = _drafted(root, entry, verdict, sha256, number=number, signer=signer, reason=reason, **found)
     signature = _signature(content, key=key, signer=signer, signers=root / SIGNERS)
     path = where / f"{entry.partition('/')[2].removesuffix('.json')}.{number}.json"
     written: list[Path] = []
@@ -243,8 +254,10 @@ def attest(root: Path, entry: str, verdict: Verdict, *, key: Path, signer: str, 
     return path
 
 
-def _drafted(root: Path, entry: str, verdict: Verdict, **fields: Any) -> bytes:
-    """The text of an attestation of today. Raises UsageError, saying what would be right, for a field that is not."""
+def _drafted(root: Path, entry: str, verdict: Verdict, sha256: str | None = None, **fields: Any) -> bytes:
+    """The text of an attestation of today. Raises UsageError, saying what would be right, for a field that is not, and
+    VerificationError where the entry's file has not this `sha256`.
+    """
     facts = {"entry": entry, "verdict": verdict, "date": date.today().isoformat(), **fields}
     try:
         # what the caller gave is looked at before the entry's file is
@@ -254,6 +267,10 @@ def _drafted(root: Path, entry: str, verdict: Verdict, **fields: Any) -> bytes:
         right = f"; {_RIGHT[field]}" if field in _RIGHT else ": give it with --reason"
         raise UsageError(f"nothing was attested: {first_error(error)}{right}") from None
     digest = hashlib.sha256(content_of(root / "results" / entry)).hexdigest()
+    if sha256 not in (None, digest):
+        raise VerificationError(
+            f"nothing was attested of {entry}: its file was changed since it was read to be recomputed. Verify it again."
+        )
     drafted = Attestation.model_validate(facts | {"entry_sha256": digest})
     return (json.dumps(drafted.model_dump(mode="json"), indent=1) + "\n").encode()
 

@@ -173,6 +173,21 @@ def test_features_are_recomputed_and_a_forged_region_is_named(run_of_features, m
     assert trust(root) == {"insilico.V1-ridge": "self-reported"}
 
 
+def test_what_changed_while_it_was_recomputed_gets_no_badge(run_of_features, monkeypatch, capsys, key, made):
+    folder, root = run_of_features, run_of_features.parents[1]
+    pen, control = key(root), recompute.control
+
+    def meanwhile(*args, **options):
+        path = folder / "insilico.V1-ridge.json"
+        made.edited(path, n_without_ceiling=json.loads(path.read_text())["n_without_ceiling"] + 1)
+        return control(*args, **options)
+
+    monkeypatch.setattr(recompute, "control", meanwhile)
+    assert command(monkeypatch, "leaderboard", "verify", folder, "--attest", pen, "--signer", "host@lab") == 5
+    assert "its file was changed since it was read to be recomputed" in " ".join(capsys.readouterr().err.split())
+    assert trust(root) == {"insilico.V1-ridge": "self-reported"} and not (root / "attestations").exists()
+
+
 @pytest.mark.parametrize(
     ("fields", "names"),
     [
