@@ -49,6 +49,13 @@ def submit(
         typer.echo(folder)
         if fields := submission.missing(folder):
             err.print(Text(f"Fill in {folder / CARD}: {', '.join(fields)}."))
+        if others := submission.side_by_side(folder):
+            err.print(
+                Text(
+                    f"This model is there already, with other weights or layers: {listed(list(map(str, others)), 3)}. "
+                    "Both stay. If this one takes its place, submit again with --supersede REASON."
+                )
+            )
     err.print(
         Text(
             f"Then run `brainbench leaderboard validate {to}` and open a pull request with "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from brainbench.core.specs import plain
 from brainbench.entry import Entry, read
 from brainbench.errors import InputError, ResourceError, UsageError
-from brainbench.leaderboard.cards import CARD, FEATURES, FIRM, REBUILT_FROM, Card, Line, as_toml
+from brainbench.leaderboard.cards import CARD, FEATURES, FIRM, REBUILT_FROM, Card, Line, as_toml, read_cards, superseded
 from brainbench.leaderboard.untrusted import FEATURES_BYTES, first_error
 from brainbench.leaderboard.validate import RESULTS
 
@@ -47,6 +47,8 @@ def submit(
     `facts` are fields of the card; what a card that is there already declares is kept, and what nobody gave is left
     open, for the submitter. `features` is the file that the run scored; scores alone leave none beside the card.
     `reason` is why entries, and what stands firm in a card, take the place of earlier ones; the card then says so.
+    Earlier is what lies under an entry's own name, and where that is no other, what the submitter's other versions of
+    the model (other weights or layers, so another folder) have of its benchmark.
     `keep` names the benchmarks that are submitted, all if None. Raises InputError where the run has no entries with a
     score or was made of other features, UsageError where features are missing, superfluous or too large, or an earlier
     entry differs and no reason was given.
@@ -71,7 +73,13 @@ def submit(
         earlier = _earlier(folder)
         declared = {field: earlier[field] for field in DECLARED if field in earlier}
         card = {**_known(own[0], features, scores_only), **declared, **facts}
-        card["supersedes"] = earlier.get("supersedes", []) + _superseded(folder, own, reason)
+        replaced = _superseded(folder, own, reason)
+        card["supersedes"] = earlier.get("supersedes", []) + replaced
+        if reason:
+            again = {old["path"] for old in replaced}
+            new = [entry for entry in own if f"{name}/{entry.path.name}" not in again]
+            others = [_named(path, reason) for path in earlier_versions(folder, new, card)]
+            card["supersedes"] += [old for old in others if old not in card["supersedes"]]
         firm = [field for field in FIRM if field in earlier and earlier[field] != card.get(field)]
         changed = [CARD] * bool(firm) + [FEATURES] * ("features_sha256" in firm)
         card["supersedes"] += [_named(folder / file, reason) for file in changed if reason and (folder / file).exists()]
@@ -112,8 +120,7 @@ def _known(entry: Entry, features: Path | None, scores_only: bool) -> dict[str, 
                 "project layers, or write float16, and score the smaller file."
             )
         _check_scored(features, entry)
-        digest = hashlib.sha256(features.read_bytes()).hexdigest()
-        card |= {"submission": "features", "features_sha256": digest}
+        card |= {"submission": "features", "features_sha256": _sha256(features)}
     elif scores_only:
         card |= {"submission": "scores"}
     elif source in REBUILT_FROM:
@@ -176,9 +183,35 @@ def _superseded(folder: Path, entries: Sequence[Entry], reason: str) -> list[dic
     return found
 
 
+def side_by_side(folder: Path) -> list[Path]:
+    """The files of other versions of a submitted model that stand beside it, as nothing took their place."""
+    card = tomllib.loads((folder / CARD).read_text(encoding="utf-8"))
+    paths = earlier_versions(folder, [entry for file in folder.glob("*.json") for entry in read(file)], card)
+    named = {(old["path"], old["sha256"]) for old in card.get("supersedes", [])}
+    return [path for path in paths if (f"{path.parent.name}/{path.name}", _sha256(path)) not in named]
+
+
+def earlier_versions(folder: Path, entries: Sequence[Entry], card: Mapping[str, Any]) -> list[Path]:
+    """The files in other folders of the card's model and submitter that are of these entries' benchmarks, and that
+    nothing took the place of yet.
+    """
+    cards = read_cards(folder.parent)
+    told, found = superseded(cards), []
+    for name, other in cards.items():
+        if name == folder.name or (other.model, other.submitter) != (card["model"], card.get("submitter")):
+            continue
+        for path in (folder.parent / name / entry.path.name for entry in entries):
+            if path.exists() and (f"{name}/{path.name}", _sha256(path)) not in told:
+                found.append(path)
+    return found
+
+
 def _named(path: Path, reason: str) -> dict[str, str]:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"path": f"{path.parent.name}/{path.name}", "sha256": digest, "reason": reason}
+    return {"path": f"{path.parent.name}/{path.name}", "sha256": _sha256(path), "reason": reason}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def missing(folder: Path) -> list[str]:

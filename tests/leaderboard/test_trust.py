@@ -16,6 +16,7 @@ from brainbench.entry import Baseline, Entry, read
 from brainbench.errors import InputError, UsageError, VerificationError
 from brainbench.leaderboard import recompute
 from brainbench.leaderboard.board import read_board
+from brainbench.leaderboard.cards import read_card
 from brainbench.leaderboard.schema import SCHEMAS, schema
 from brainbench.leaderboard.submit import missing, submit
 from brainbench.leaderboard.validate import validate
@@ -69,6 +70,34 @@ def test_what_a_card_declares_stays_when_more_is_submitted(run_of_features, scor
     assert missing(run_of_features) == [] and card.read_text() == before
     submit(scored / "run", run_of_features.parents[1], facts={"title": "Renamed"}, features=scored / "f.safetensors")
     assert card.read_text() == before.replace('title = "Mine"', 'title = "Renamed"')
+
+
+def test_a_later_version_supersedes_the_earlier_by_one_command(tmp_path, root, folder, made, monkeypatch, capsys):
+    """Other weights have another folder, so nothing lies there under the new entries' names."""
+    before = shutil.copytree(root, tmp_path / "before")
+    later = made.entry(raw=0.42, weights="1" * 64)
+    path = tmp_path / "run" / later.path
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(later.as_json()))
+    facts = ("--submitter", "tests", "--title", "Made")
+    assert command(monkeypatch, "submit", tmp_path / "run", "--to", root, *facts) == 0
+    assert "This model is there already" in " ".join(capsys.readouterr().err.split())
+    for _ in range(2):
+        assert command(monkeypatch, "submit", tmp_path / "run", "--to", root, *facts, "--supersede", "mended") == 0
+        assert "is there already" not in " ".join(capsys.readouterr().err.split())
+    new = root / "results" / later.path.parts[0]
+    facts = {"family": "cnn", "supervision": "none", "training_data": [], "licence": "MIT"}
+    facts |= {"trained_on_brain_data": False, "trained_on_benchmark_stimuli": False}
+    submit(tmp_path / "run", root, facts=facts, reason="mended")
+    (old,) = read_card(new / "model.toml").supersedes
+    assert (old.path, old.reason) == (f"{folder.name}/{ENTRY}", "mended")
+    assert validate(root, against=before).problems == []
+    found = {(r.folder, r.entry.benchmark): r.unranked for r in read_board(root).rows}
+    assert found == {
+        (folder.name, "insilico.V4-ridge"): "superseded",
+        (folder.name, "cowley2023.V4-ridge"): "",
+        (new.name, "insilico.V4-ridge"): "",
+    }
 
 
 @pytest.mark.parametrize(
