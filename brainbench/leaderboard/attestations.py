@@ -269,7 +269,7 @@ def _drafted(root: Path, entry: str, verdict: Verdict, sha256: str | None = None
     digest = hashlib.sha256(content_of(root / "results" / entry)).hexdigest()
     if sha256 not in (None, digest):
         raise VerificationError(
-            f"nothing was attested of {entry}: its file was changed since it was read to be recomputed. Verify it again."
+            f"nothing was attested of {entry}: its file was changed since it was read to be recomputed. Verify again."
         )
     drafted = Attestation.model_validate(facts | {"entry_sha256": digest})
     return (json.dumps(drafted.model_dump(mode="json"), indent=1) + "\n").encode()
