@@ -106,7 +106,9 @@ def replicates(rows: Sequence[Row], most: int) -> dict[str, Any]:
     for key in sorted({_benchmark(rows[number]) for number in several}):
         own = [number for number in several if _benchmark(rows[number]) == key]
         values = np.asarray([[np.nan if r is None else r for r in rows[n].entry.replicates[:most]] for n in own])
-        values = values - np.where(np.isfinite(values).all(axis=0), values.mean(axis=0), 0.0)
+        # around each row's own mean, so that one which has none here leaves the others where they are: a wide range of
+        # numbers makes coarse steps
+        values = values - _mean(values - _mean(values, axis=1), axis=0)
         for number, line in zip(own, values):
             finite = line[np.isfinite(line)]
             low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
@@ -115,6 +117,14 @@ def replicates(rows: Sequence[Row], most: int) -> dict[str, Any]:
             text = "".join(ALPHABET[int(place)] for place in np.clip(places, 0, LEVELS))
             found[str(number)] = [low, step, text]
     return found
+
+
+def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """The mean of what is finite; 0 where nothing is."""
+    finite = np.isfinite(values)
+    return np.asarray(
+        values.sum(axis=axis, keepdims=True, where=finite) / np.maximum(1, finite.sum(axis, keepdims=True))
+    )
 
 
 def _several(rows: Sequence[Row]) -> list[int]:

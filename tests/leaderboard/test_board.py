@@ -95,6 +95,21 @@ def test_the_packed_replicates_of_a_lone_row_are_left_out(rows):
     assert np.isfinite([both["0"][0], both["1"][1]]).all()
 
 
+def test_replicates_that_one_row_lacks_make_nobodys_coarse(rows):
+    found = rows({name: {V4[0]: raw} for name, raw in {"a": 0.3, "b": 0.5, "c": 0.7}.items()})
+    whole = pages.replicates(found, 1000)
+    lacking = [None if n % 10 == 0 else r for n, r in enumerate(found[2].entry.replicates)]
+    found[2] = replace(found[2], entry=found[2].entry.model_copy(update={"replicates": lacking}))
+    held = pages.replicates(found, 1000)
+    assert all(held[name][1] < 2.5 * whole[name][1] for name in whole)
+    first, second = (
+        np.array([low + step * pages.ALPHABET.index(c) for c in text]) for low, step, text in list(held.values())[:2]
+    )
+    true = np.subtract(*(row.entry.replicates for row in found[:2]))
+    assert np.abs(first - second - true).max() < 0.01
+    assert held["2"][2][0] == "_" != held["2"][2][1]
+
+
 def test_a_benchmark_that_few_models_have_moves_no_mean_rank(rows):
     scores = {f"m{n}": {V4[0]: 0.1 * n, V1: 0.1 * n, IT: 0.1 * n} for n in range(1, 7)}
     before = board(rows(scores))
