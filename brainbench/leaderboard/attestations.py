@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 
 from brainbench.errors import AccessError, InputError, ResourceError, UsageError, VerificationError, listed
 from brainbench.leaderboard.cards import Line, Paragraph, Sha256, read_cards, successors
-from brainbench.leaderboard.untrusted import Problem, content_of, files_of, first_error, parsed, shown
+from brainbench.leaderboard.untrusted import Problem, content_of, files_of, first_error, named, parsed, shown
 
 MOST = 9999  # verdicts on one entry
 FOLDER, SIGNERS, NAMESPACE = "attestations", "allowed_signers", "brainbench"
@@ -118,6 +118,9 @@ def read_all(root: Path, signers: Path | None = None) -> tuple[dict[str, Atteste
         problems.append(Problem(file=FOLDER, message="is a link or a file: attestations lie in a folder"))
     folders = sorted(top.iterdir()) if top.is_dir() and not top.is_symlink() else []
     for folder in folders:
+        if why := named(folder.name):
+            problems.append(Problem(file=f"{FOLDER}/{shown(folder.name)}", message=why))
+            continue
         files, wrong = files_of(folder, LIMITS)
         problems += [Problem(file=f"{FOLDER}/{p.file}", message=p.message) for p in wrong]
         for name, path in files.items():

@@ -34,6 +34,7 @@ ROUNDED = 2e-6  # replicates are rounded to six decimals
 BIASED = 0.1  # how far replicates may lie from the score that they resample, beside half their interval
 MOST_NORMALIZED = 5.0  # of a ceiling: where ceilings are low medians over neuroids pass 1; nothing honest passes this
 LONGEST_REASON = 1000
+MOST_LAYERS, LONGEST_LAYER = 200, 100  # the page has a megabyte for all models' curves, and for replicates
 Found = Iterator[tuple[str, str]]  # (field, what is wrong)
 
 
@@ -112,6 +113,11 @@ def _of_the_model(entry: Entry, card: Card) -> Found:
     except (TypeError, ValueError) as error:
         yield "model_identity", shown(str(error), 200)
         return
+    if len(spec.layers) > MOST_LAYERS:
+        yield "model_identity.layers", f"are {len(spec.layers)}; {MOST_LAYERS} are the most: score those that matter"
+    for layer in spec.layers:
+        if len(layer.name) > LONGEST_LAYER:
+            yield "model_identity.layers", f"names {shown(layer.name)}; {LONGEST_LAYER} characters are the most"
     if fingerprint(identity) != entry.model_fingerprint:
         yield "model_fingerprint", "is not the fingerprint of model_identity"
     for field, value, right in (

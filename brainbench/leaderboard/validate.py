@@ -253,13 +253,17 @@ def _cards(report: Report) -> dict[str, Card]:
 def _hashes(root: Path) -> dict[str, str]:
     """The sha256 of what a leaderboard may hold; files of any other kind are not opened, here neither."""
     found = {}
-    for top in (RESULTS, attestations.FOLDER):
-        for path in () if (root / top).is_symlink() else sorted((root / top).rglob("*")):
-            kinds = LIMITS if top == RESULTS else attestations.LIMITS
+    for top, kinds in ((RESULTS, LIMITS), (attestations.FOLDER, attestations.LIMITS)):
+        for path in (path for folder in _inside(root / top) for path in _inside(folder)):
             if stat.S_ISREG(os.lstat(path).st_mode) and path.suffix in kinds:
                 with opened(path, FEATURES_BYTES) as (file, _):
                     found[path.relative_to(root).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What lies in a folder, one level deep, as all of a leaderboard does; nothing for a link, or what is no folder."""
+    return sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
 
 
 def _since(root: Path, against: Path, before: dict[str, str], report: Report) -> None:

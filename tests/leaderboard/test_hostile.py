@@ -330,6 +330,35 @@ def test_names_that_differ_by_case_alone_are_refused(folder):
     assert any("but for upper and lower case" in problem for problem in problems(folder))
 
 
+def test_folders_in_folders_are_no_bug(tmp_path, root, monkeypatch):
+    before = shutil.copytree(root, tmp_path / "before")
+    monkeypatch.chdir(root / "results")
+    for _ in range(1200):  # deeper than Python calls itself
+        Path("a").mkdir()
+        os.chdir("a")
+    monkeypatch.chdir(tmp_path)
+    try:
+        assert problems(root, against=before)[0] == "a/a: is no plain file: a submission is one folder deep"
+    finally:
+        subprocess.run(["rm", "-rf", root / "results" / "a"], check=True)  # Python's own would fail as above
+
+
+def test_names_of_attestations_folders_command_no_terminal(root):
+    folder = root / "attestations" / "\x1b[2Jx"
+    folder.mkdir(parents=True)
+    (folder / "a.1.json").write_text("{}")
+    (problem,) = problems(root)
+    assert problem.startswith(r"attestations/\u001b[2Jx: a name has")
+
+
+def test_a_model_of_a_thousand_layers_does_not_fill_the_page(made, monkeypatch):
+    assert not list(broken(of := made.entry(), card := Card.model_validate(made.card(of))))
+    monkeypatch.setattr("brainbench.leaderboard.rules.MOST_LAYERS", 8)
+    assert ("model_identity.layers", "are 9; 8 are the most: score those that matter") in broken(of, card)
+    monkeypatch.setattr("brainbench.leaderboard.rules.LONGEST_LAYER", 7)
+    assert ("model_identity.layers", "names blocks.0; 7 characters are the most") in broken(of, card)
+
+
 def test_links_lead_nowhere(tmp_path, root, folder):
     secret = tmp_path / "secret.json"
     shutil.move(folder / V4, secret)
@@ -437,6 +466,7 @@ def test_a_whole_features_file_is_fine(tmp_path, made):
         ({"url": "javascript:alert(1)"}, "url: "),
         ({"url": 'https://x.org/"onclick='}, "url: "),
         ({"title": "a\u202eb"}, "title: "),
+        ({"title": "\u3164"}, "title: Value error, holds the character U+3164, which does not show"),
         ({"title": "x" * 5000}, "title: "),
         ({"family": "magic"}, "family: "),
         ({"weights_sha256": "1" * 64}, "model_identity.weights: is not the weights_sha256"),
