@@ -203,11 +203,8 @@ def _row(row: Row, model: int, benchmark: int, surest: dict[str, Row]) -> list[A
     entry = row.entry
     layers = [layer.layer for layer in entry.layers]
     sure = surest[_benchmark(row)].entry
-    best = max(
-        ((name, b) for name, b in entry.baselines.items() if b.raw is not None),
-        key=lambda item: item[1].raw or 0.0,
-        default=None,
-    )
+    whole = all(b.raw is not None for b in entry.baselines.values())  # the best of some is not the best of all
+    best = max(entry.baselines.items(), key=lambda item: item[1].raw or 0.0, default=None) if whole else None
     return [
         model,
         benchmark,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from brainbench import scorers
+from brainbench import baselines, scorers
 from brainbench.analysis.models import REACH
 from brainbench.benchmarks import Benchmark, known, named
 from brainbench.core.score import Ceiling, normalized_over_bins
@@ -246,6 +246,8 @@ def _unlike_its_parts(entry: Entry, benchmark: Benchmark) -> Found:
     for name, other in entry.baselines.items():
         if not _same(other.difference, _minus(entry.raw, other.raw), EXACT):
             yield f"baselines.{name}.difference", "is not raw minus the baseline's raw"
+    for name in set(baselines.beside(spec, benchmark)) - entry.baselines.keys() if entry.baselines else ():
+        yield f"baselines.{name}", "is left out: the benchmark has it, and the best of some is not the best of all"
     if entry.n_excluded != sum(entry.excluded.values()) or min([0, *entry.excluded.values()]) < 0:
         yield "n_excluded", "is not the sum of excluded"
     if entry.per_subject and entry.n_neuroids != sum(s.n_neuroids for s in entry.per_subject.values()):

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from brainbench.core.specs import fingerprint, plain
-from brainbench.entry import MIGRATIONS
+from brainbench.entry import MIGRATIONS, Baseline
 from brainbench.errors import InputError
 from brainbench.leaderboard.board import read_board
 from brainbench.leaderboard.cards import Card
@@ -144,6 +144,18 @@ def test_a_score_above_its_ceiling_is_refused(root, made):
     too_good = made.entry("timm:good", raw=0.95)
     folder = made.submitted(root, too_good)
     assert "lies above the ceiling, 0.800" in problems(folder)[0]
+
+
+def test_no_baseline_is_left_out(made):
+    """Gabor energy scores higher than many networks: who leaves it out looks better."""
+    of = made.entry()
+    own = {"baseline:pixels": Baseline(raw=0.1, difference=of.raw - 0.1), "timm:made@untrained": Baseline(reason="?")}
+    found = dict(broken(of.model_copy(update={"baselines": own}), Card.model_validate(made.card(of))))
+    assert found == {
+        "baselines.baseline:gabor": "is left out: the benchmark has it, and the best of some is not the best of all"
+    }
+    own["baseline:gabor"] = Baseline(raw=0.2, difference=of.raw - 0.2)
+    assert not list(broken(of.model_copy(update={"baselines": own}), Card.model_validate(made.card(of))))
 
 
 def test_a_subject_may_not_be_swapped_or_left_out(folder, made):
