@@ -7,6 +7,7 @@ subjects would undo.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from brainbench.datasets import DATASETS, recording
 from brainbench.entry import Entry, read
 from brainbench.errors import InputError
 from brainbench.leaderboard.attestations import Attested, read_all
-from brainbench.leaderboard.cards import CARD, Card, superseded
+from brainbench.leaderboard.cards import CARD, Card, read_cards, superseded
 from brainbench.leaderboard.rules import stale
 from brainbench.leaderboard.untrusted import Problem
 from brainbench.leaderboard.validate import RESULTS, is_root, validate
@@ -133,9 +134,12 @@ def board(rows: Sequence[Row], problems: Sequence[Problem] = ()) -> Board:
 def _unpublished(folder: Path) -> list[Row]:
     """The entries of a run, a submission or a leaderboard, with a card made of what they tell where there is none."""
     folder = folder / RESULTS if is_root(folder) else folder
+    old = superseded(read_cards(folder))
     found = []
     for entry in read(folder):
-        place = entry.path.parts[0]
+        place, file = entry.path.parts[0], folder / entry.path
+        if old and file.is_file() and (entry.path.as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()) in old:
+            continue  # history, which their own board tells
         own = next((path for path in (folder / CARD, folder / place / CARD) if path.exists()), None)
         card = _own_card(own, entry)
         found.append(Row(entry=entry, card=card, folder=f"{place} ({UNPUBLISHED})", published=False))
