@@ -118,6 +118,8 @@ def _of_the_model(entry: Entry, card: Card) -> Found:
     for layer in spec.layers:
         if len(layer.name) > LONGEST_LAYER:
             yield "model_identity.layers", f"names {shown(layer.name)}; {LONGEST_LAYER} characters are the most"
+        if not 0 <= layer.depth <= 1:
+            yield "model_identity.layers", f"puts {shown(layer.name)} at depth {layer.depth:g}; depths are from 0 to 1"
     if fingerprint(identity) != entry.model_fingerprint:
         yield "model_fingerprint", "is not the fingerprint of model_identity"
     for field, value, right in (
@@ -173,6 +175,11 @@ def _beyond_reach(entry: Entry) -> Found:
         most = 1.5 if field in ("low", "high") or field.startswith("replicates") else 1 + ROUNDED
         if value is not None and not floor - (most - 1) <= value <= most:
             yield field, f"is {value:g}; the scale {entry.scale!r} ends at {floor:g} and 1"
+    ends = {f"baselines.{name}.difference_low": b.difference_low for name, b in entry.baselines.items()}
+    ends |= {f"baselines.{name}.difference_high": b.difference_high for name, b in entry.baselines.items()}
+    for field, value in ends.items():
+        if value is not None and not abs(value) <= 1.5 - floor:
+            yield field, f"is {value:g}; scores on the scale {entry.scale!r} do not differ by so much"
     ceilings = {"ceiling": entry.ceiling, "ceiling_upper": entry.ceiling_upper}
     ceilings |= {f"per_subject.{name}.ceiling": s.ceiling for name, s in entry.per_subject.items()}
     for field, value in ceilings.items():
@@ -246,6 +253,12 @@ def _unlike_its_parts(entry: Entry, benchmark: Benchmark) -> Found:
     for name, other in entry.baselines.items():
         if not _same(other.difference, _minus(entry.raw, other.raw), EXACT):
             yield f"baselines.{name}.difference", "is not raw minus the baseline's raw"
+        ends = [end for end in (other.difference_low, other.difference_high) if end is not None]
+        if len(ends) == 1 or ends != sorted(ends) or (ends and other.difference is None):
+            yield f"baselines.{name}.difference_low", "and difference_high must be there, in order, or neither"
+        elif ends and other.difference is not None and not _near(other.difference, *ends):
+            told = f"is {other.difference:g}, with an interval from {ends[0]:g} to {ends[1]:g}"
+            yield f"baselines.{name}.difference", told
     for name in set(baselines.beside(spec, benchmark)) - entry.baselines.keys() if entry.baselines else ():
         yield f"baselines.{name}", "is left out: the benchmark has it, and the best of some is not the best of all"
     if entry.n_excluded != sum(entry.excluded.values()) or min([0, *entry.excluded.values()]) < 0:

@@ -146,6 +146,14 @@ def test_a_score_above_its_ceiling_is_refused(root, made):
     assert "lies above the ceiling, 0.800" in problems(folder)[0]
 
 
+def test_a_layer_lies_between_the_first_and_the_last(made):
+    of, deep = made.entry(), replace(made.spec(), layers=(replace(made.LAYERS[0], depth=7.0), *made.LAYERS[1:]))
+    of = of.model_copy(update={"model_identity": plain(deep), "model_fingerprint": fingerprint(deep)})
+    assert "puts blocks.0 at depth 7; depths are from 0 to 1" in dict(
+        broken(of, Card.model_validate(made.card(of)))
+    ).get("model_identity.layers", "")
+
+
 def test_no_baseline_is_left_out(made):
     """Gabor energy scores higher than many networks: who leaves it out looks better."""
     of = made.entry()
@@ -154,7 +162,17 @@ def test_no_baseline_is_left_out(made):
     assert found == {
         "baselines.baseline:gabor": "is left out: the benchmark has it, and the best of some is not the best of all"
     }
-    own["baseline:gabor"] = Baseline(raw=0.2, difference=of.raw - 0.2)
+    for ends, says in (
+        ((0.1, None), "in order"),
+        ((0.3, 0.1), "in order"),
+        ((0.1, 9.0), "is 9;"),
+        ((0.9, 1.0), "from 0.9"),
+    ):
+        facts = dict(zip(("difference_low", "difference_high"), ends))
+        own["baseline:gabor"] = Baseline(raw=0.2, difference=of.raw - 0.2, **facts)
+        ((_, why),) = broken(of.model_copy(update={"baselines": own}), Card.model_validate(made.card(of)))
+        assert says in why
+    own["baseline:gabor"] = Baseline(raw=0.2, difference=of.raw - 0.2, difference_low=0.1, difference_high=0.3)
     assert not list(broken(of.model_copy(update={"baselines": own}), Card.model_validate(made.card(of))))
 
 
