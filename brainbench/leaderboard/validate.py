@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from brainbench.core.specs import fingerprint
 from brainbench.entry import Entry
-from brainbench.errors import InputError, UsageError
+from brainbench.errors import InputError, UsageError, listed
 from brainbench.leaderboard import attestations
 from brainbench.leaderboard.cards import CARD, FEATURES, FIRM, Card, read_card, read_cards, superseded
 from brainbench.leaderboard.rules import broken, stale
@@ -93,9 +93,11 @@ def validate(path: Path, *, against: Path | None = None) -> Report:
         _submission(folder, report, before, past)
     signers = None if against is None else against / attestations.SIGNERS  # nobody lets himself in
     attested, problems = attestations.read_all(path, signers)
-    _among_all(report, before, {where for where, found in attested.items() if found.objection is not None})
+    objected = {where for where, found in attested.items() if found.objection is not None}
+    _among_all(report, before, objected)
     if against is not None:
         _since(path, against, before, report)
+        _beside_others(report, before, objected)
     report.problems += problems
     return report
 
@@ -288,6 +290,26 @@ def _since(root: Path, against: Path, before: dict[str, str], report: Report) ->
     old, new = (_bytes(folder / attestations.SIGNERS) for folder in (against, root))
     if old != new:
         report.notes.append(Problem(file=attestations.SIGNERS, message="was changed: for a maintainer to decide"))
+
+
+def _beside_others(report: Report, before: dict[str, str], objected: set[str]) -> None:
+    """New folders of a model that its submitter had there already, where nothing takes the place of what was there:
+    what was objected to that one does not follow this one.
+    """
+    told = superseded(_cards(report))
+    for new in report.submissions:
+        if f"{RESULTS}/{new.folder.name}/{CARD}" in before:
+            continue
+        for old in report.submissions:
+            same = (old.card.model, old.card.submitter) == (new.card.model, new.card.submitter)
+            paths = {f"{old.folder.name}/{file}": digest for file, digest in old.sha256.items() if file in new.sha256}
+            stay = [path for path in sorted(paths.items()) if path not in told]
+            if old is new or not same or not stay:
+                continue
+            against = [path for path, _ in stay if path in objected]
+            why = f"is also that of {old.folder.name}, by the same submitter; {len(stay)} of its entries stay beside it"
+            why += f", and something is objected to {listed(against, 3)}" if against else ""
+            report.notes.append(Problem(file=f"{new.folder.name}/{CARD}", field="model", message=why))
 
 
 def _card_since(card: Card, path: Path, digest: str, told: set[tuple[str, str]], report: Report) -> None:
