@@ -447,3 +447,13 @@ def test_a_model_that_cannot_be_compared_is_not_exchanged_in_silence(opened, mad
     assert not page.locator("#compare-body .note").count()
     page.goto(f"{page.url.partition('#')[0]}#model={rows[0].folder}")
     assert not page.locator("#model-body a[href^='#compare']").count()
+
+
+@pytest.mark.parametrize("view", ["scores", f"benchmark={NAMES[1]}"])
+def test_the_open_division_comes_after_the_main_one_however_high_it_scores(opened, made, view):
+    rows = made.rows(3, NAMES[1:2])
+    *_, highest = made.rows(4, NAMES[1:2], submission="scores")
+    page = opened([replace(highest, folder="open"), *rows], f"#{view}")
+    table = page.locator(f"#{view.partition('=')[0]} table")
+    titles = [" ".join(text.split()) for text in table.locator("td[data-label=Model]").all_inner_texts()]
+    assert titles == ["made2", "made1", "made0", "made3 open division"]
