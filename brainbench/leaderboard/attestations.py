@@ -125,6 +125,10 @@ def read_all(root: Path, signers: Path | None = None) -> tuple[dict[str, Atteste
         problems += [Problem(file=f"{FOLDER}/{p.file}", message=p.message) for p in wrong]
         for name, path in files.items():
             if name.endswith(".sig"):
+                if name.removesuffix(".sig") not in files:
+                    problems.append(
+                        Problem(file=f"{FOLDER}/{folder.name}/{name}", message="signs nothing that is here")
+                    )
                 continue
             label = f"{FOLDER}/{folder.name}/{name}"
             try:
@@ -193,14 +197,18 @@ def _verify(content: bytes, signature: Path, signer: str, signers: Path) -> None
 def check(root: Path, entries: Sequence[str], verdict: Verdict, *, key: Path, signer: str, reason: str = "") -> None:
     """Raises what `attest` would raise for these entries, and UsageError where their verdicts forbid this one.
 
-    A badge is for an entry that nobody objects to, and lifting for one that is disputed or withdrawn. Nothing is
-    written: the key is tried on a text that is thrown away.
+    A badge is for an entry that can be recomputed and that nobody objects to, and lifting for one that is disputed or
+    withdrawn. Nothing is written: the key is tried on a text that is thrown away.
     """
     for entry in entries:
         _drafted(root, entry, verdict, number=1, signer=signer, reason=reason)
     _signature(b"a trial\n", key=key, signer=signer, signers=root / SIGNERS)
     attested, _ = read_all(root)
+    cards = read_cards(root / "results")
     for entry in entries:
+        card = cards.get(entry.partition("/")[0])
+        if verdict in BADGES and card is not None and card.submission == "scores":
+            raise UsageError(f"{entry} was submitted as scores alone, which nobody can recompute: no badge is for it")
         found = attested.get(entry, Attested())
         if verdict in BADGES and found.objection is not None:
             last = found.objection
