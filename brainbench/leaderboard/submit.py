@@ -50,13 +50,15 @@ def submit(
     Earlier is what lies under an entry's own name, and where that is no other, what the submitter's other versions of
     the model (other weights or layers, so another folder) have of its benchmark.
     `keep` names the benchmarks that are submitted, all if None. Raises InputError where the run has no entries with a
-    score or was made of other features, UsageError where features are missing, superfluous or too large, or an earlier
-    entry differs and no reason was given.
+    score or was made of other features, UsageError where features are missing, superfluous or too large, where title,
+    submitter or reason is no line, or an earlier entry differs and no reason was given.
     """
-    try:
-        TypeAdapter(Line).validate_python(reason or "none is given")
-    except ValidationError as error:
-        raise UsageError(f"the reason is one line of at most 100 characters: {first_error(error)}") from None
+    given = {"reason": reason or "none is given"} | {of: facts[of] for of in ("title", "submitter") if of in facts}
+    for name, line in given.items():
+        try:
+            TypeAdapter(Line).validate_python(line)
+        except ValidationError as error:
+            raise UsageError(f"the {name} is one line of 1 to 100 characters: {first_error(error)}") from None
     if features is not None and scores_only:
         raise UsageError("--scores-only submits no features, and --features does: give one of the two")
     entries = [entry for entry in read(run) if keep is None or entry.benchmark in keep]

@@ -304,7 +304,7 @@ def _beside_others(report: Report, before: dict[str, str], objected: set[str]) -
             same = (old.card.model, old.card.submitter) == (new.card.model, new.card.submitter)
             paths = {f"{old.folder.name}/{file}": digest for file, digest in old.sha256.items() if file in new.sha256}
             stay = [path for path in sorted(paths.items()) if path not in told]
-            if old is new or not same or not stay:
+            if f"{RESULTS}/{old.folder.name}/{CARD}" not in before or not same or not stay:
                 continue
             against = [path for path, _ in stay if path in objected]
             why = f"is also that of {old.folder.name}, by the same submitter; {len(stay)} of its entries stay beside it"

@@ -275,7 +275,7 @@ def test_a_card_that_is_broken_or_a_reason_that_is_long_stops_a_submission(score
         with pytest.raises(InputError, match=says):
             submit(scored / "run", to, facts={}, features=scored / "f.safetensors")
     card.write_bytes(files[card])
-    with pytest.raises(UsageError, match="the reason is one line of at most 100 characters"):
+    with pytest.raises(UsageError, match="the reason is one line of 1 to 100 characters"):
         submit(scored / "run", to, facts={}, features=scored / "f.safetensors", reason="x" * 101)
     assert {path: path.read_bytes() for path in run_of_features.iterdir()} == files
 
@@ -348,6 +348,27 @@ def test_every_number_is_compared(made, field, beyond):
     for by, fails in ((beyond, True), (beyond * 0.8, False)):
         (found,) = recompute.differences(shifted(entry, field, by), entry, 1e-4)
         assert (found.field, found.fails) == (field, fails)
+
+
+def test_replicates_may_not_all_be_shifted_by_what_one_may(made):
+    """Ranks are made of them: three times the tolerance would tell models apart that nothing tells apart."""
+    entry = made.entry()
+    shifted = entry.model_copy(update={"replicates": [r + 2.5e-4 for r in entry.replicates]})
+    assert [d.field for d in recompute.differences(shifted, entry, 1e-4) if d.fails] == ["replicates, their mean"]
+    one_way_and_the_other = [r + (-1) ** n * 2.5e-4 for n, r in enumerate(entry.replicates)]
+    noisy = entry.model_copy(update={"replicates": one_way_and_the_other})
+    assert not any(d.fails for d in recompute.differences(noisy, entry, 1e-4))
+
+
+@pytest.mark.parametrize("option", ["--title", "--submitter"])
+@pytest.mark.parametrize("text", ["", "caf\udce9", "a\u202eb", "x" * 101])
+def test_a_title_that_no_card_takes_is_refused_before_anything_is_written(
+    tmp_path, scored, monkeypatch, capsys, option, text
+):
+    words = ("submit", scored / "run", "--to", tmp_path / "L", "--scores-only")
+    assert command(monkeypatch, *words, option, text) == 2
+    assert f"the {option[2:]} is one line of 1 to 100 characters" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "L").exists()
 
 
 def test_what_an_entry_invents_or_leaves_out_differs(made):
