@@ -132,6 +132,11 @@ def _of_the_model(entry: Entry, card: Card) -> Found:
             yield field, f"is {shown(value)!r} here and {shown(right)!r} in the card or the identity"
     if card.weights_sha256 is not None and card.weights_sha256 != spec.weights:
         yield "model_identity.weights", "is not the weights_sha256 of the card"
+    if card.supervision == "none" and not spec.training_data.startswith(("none", "unknown")):
+        yield (
+            "model_identity.training_data",
+            f"is {shown(spec.training_data)!r}; the card says that nothing was trained",
+        )
     if card.submission == "features" and spec.source != "features":
         yield "model_identity.source", f"is {spec.source!r}: score features:FILE itself, so that it can be recomputed"
     try:

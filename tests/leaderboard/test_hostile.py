@@ -146,6 +146,17 @@ def test_a_score_above_its_ceiling_is_refused(root, made):
     assert "lies above the ceiling, 0.800" in problems(folder)[0]
 
 
+def test_no_card_calls_a_trained_model_untrained(made):
+    of, trained = made.entry(), replace(made.spec(), training_data="ImageNet-1k, supervised")
+    facts = {"model_identity": plain(trained), "model_fingerprint": fingerprint(trained)}
+    of = of.model_copy(update=facts)
+    assert not list(broken(of, Card.model_validate(made.card(of))))
+    untrained = Card.model_validate(made.card(of, supervision="none", training_data=[]))
+    assert list(broken(of, untrained)) == [
+        ("model_identity.training_data", "is 'ImageNet-1k, supervised'; the card says that nothing was trained")
+    ]
+
+
 def test_a_layer_lies_between_the_first_and_the_last(made):
     of, deep = made.entry(), replace(made.spec(), layers=(replace(made.LAYERS[0], depth=7.0), *made.LAYERS[1:]))
     of = of.model_copy(update={"model_identity": plain(deep), "model_fingerprint": fingerprint(deep)})
