@@ -230,7 +230,8 @@ def _recording(row: Row) -> str:
 
 
 def _standings(groups: Sequence[list[Row]]) -> list[Standing]:
-    """Models with a score on every recording and on at least half of the benchmarks, best mean rank first.
+    """Models with a score on every recording and on at least half of the benchmarks, best mean rank first; but those
+    without an interval, as resamplings that one benchmark has another lacks.
 
     The mean is over recordings of the means over their benchmarks: twelve scorers of one recording are one recording.
     """
@@ -247,6 +248,8 @@ def _standings(groups: Sequence[list[Row]]) -> list[Standing]:
             continue
         drawn = np.mean([np.mean([places for _, places in several], axis=0) for several in own.values()], axis=0)
         low, high = interval(drawn)
+        if not np.isfinite(low):
+            continue
         mean = float(np.mean([np.mean([place for place, _ in several]) for several in own.values()]))
         found.append(Standing(folder=folder, mean_rank=mean, low=low, high=high, n_benchmarks=n_benchmarks))
     return sorted(found, key=lambda standing: (standing.mean_rank, standing.folder))
@@ -267,20 +270,22 @@ def _unplaced(rows: Sequence[Row], groups: Sequence[list[Row]], placed: set[str]
             found[row.folder] = elsewhere or "no score that counts"
         elif lacking:
             found[row.folder] = f"no score on {', '.join(lacking)}"
-        else:
+        elif 2 * len(counted) < len(groups):
             found[row.folder] = f"scores on {len(counted)} of {len(groups)} benchmarks"
+        else:
+            found[row.folder] = "no resamplings in which it has a score on all its benchmarks"
     return found
 
 
 def _places(scores: np.ndarray) -> np.ndarray:
-    """(m, B) scores -> the share of the other models that score higher, ties counted half; NaN for a NaN."""
+    """(m, B) scores -> the share of the other models that score higher, ties counted half; NaN for a NaN, which takes
+    the other models nothing.
+    """
     from scipy.stats import rankdata
 
-    places = np.full(scores.shape, np.nan)
-    complete = np.isfinite(scores).all(axis=0)
-    if complete.any():
-        places[:, complete] = (rankdata(-scores[:, complete], axis=0) - 1) / (len(scores) - 1)
-    return places
+    count = np.isfinite(scores).sum(axis=0)
+    places = (rankdata(-scores, axis=0, nan_policy="omit") - 1) / np.maximum(1, count - 1)
+    return np.where(count > 1, places, np.nan)
 
 
 def recording_facts(entry: Entry) -> dict[str, object]:

@@ -230,8 +230,9 @@ def _unlike_its_parts(entry: Entry, benchmark: Benchmark) -> Found:
         if not _same(value, right, within):
             yield field, f"is {_told(value)}; the entry's own parts make it {_told(right)}"
     drawn = replicates[np.isfinite(replicates)]
-    if not len(drawn):
-        yield "replicates", "are all null: an entry with a score has some"
+    if 2 * len(drawn) <= len(replicates):
+        n = len(replicates) - len(drawn)
+        yield "replicates", f"are null in {n} of {len(replicates)} resamplings: more than half have a score"
     elif entry.raw is not None and not drawn.min() - REACH <= entry.raw <= drawn.max() + REACH:
         yield "raw", f"is {entry.raw:g}; all its replicates lie between {drawn.min():.3f} and {drawn.max():.3f}"
     elif entry.raw is not None and math.isfinite(low) and not _near(entry.raw, low, high):

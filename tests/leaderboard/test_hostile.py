@@ -59,7 +59,7 @@ def test_what_the_tests_begin_with_is_valid(root, folder):
         ({"normalized_low": 0.5, "normalized_high": None}, "normalized_low: an interval has two ends"),
         ({"ceiling": 3.0}, "ceiling: is 3"),
         ({"replicates": [0.4] * 10}, "replicates: has 10 numbers"),
-        ({"replicates": [None] * 1000, "low": None, "high": None}, "replicates: are all null"),
+        ({"replicates": [None] * 1000, "low": None, "high": None}, "replicates: are null in 1000 of 1000 resamplings"),
         ({"layer_by_fold": ["blocks.5"] * 4}, "layer_by_fold: has 4 folds; the benchmark has 5"),
         ({"layer_by_fold": ["blocks.5"] * 4 + ["x"]}, "layer_by_fold: names 'x'"),
         ({"layer": "blocks.1"}, "layer: is not the layer that most folds chose"),
