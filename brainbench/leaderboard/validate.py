@@ -293,23 +293,23 @@ def _since(root: Path, against: Path, before: dict[str, str], report: Report) ->
 
 
 def _beside_others(report: Report, before: dict[str, str], objected: set[str]) -> None:
-    """New folders of a model that its submitter had there already, where nothing takes the place of what was there:
-    what was objected to that one does not follow this one.
+    """New folders that look like what was there: a further version of their submitter's model that takes nothing's
+    place, and so sheds what was objected to the earlier one, or the title of somebody else's.
     """
     told = superseded(_cards(report))
-    for new in report.submissions:
-        if f"{RESULTS}/{new.folder.name}/{CARD}" in before:
-            continue
-        for old in report.submissions:
-            same = (old.card.model, old.card.submitter) == (new.card.model, new.card.submitter)
-            paths = {f"{old.folder.name}/{file}": digest for file, digest in old.sha256.items() if file in new.sha256}
-            stay = [path for path in sorted(paths.items()) if path not in told]
-            if f"{RESULTS}/{old.folder.name}/{CARD}" not in before or not same or not stay:
-                continue
-            against = [path for path, _ in stay if path in objected]
-            why = f"is also that of {old.folder.name}, by the same submitter; {len(stay)} of its entries stay beside it"
-            why += f", and something is objected to {listed(against, 3)}" if against else ""
-            report.notes.append(Problem(file=f"{new.folder.name}/{CARD}", field="model", message=why))
+    stood = [old for old in report.submissions if f"{RESULTS}/{old.folder.name}/{CARD}" in before]
+    for new, old in ((new, old) for new in report.submissions if new not in stood for old in stood):
+        label, name = f"{new.folder.name}/{CARD}", old.folder.name
+        paths = {f"{name}/{file}": digest for file, digest in old.sha256.items() if file in new.sha256}
+        stay = sorted(path for path, digest in paths.items() if (path, digest) not in told)
+        if (old.card.model, old.card.submitter) == (new.card.model, new.card.submitter) and stay:
+            why = f"is also that of {name}, by the same submitter; {len(stay)} of its entries stay beside it"
+            if against := [path for path in stay if path in objected]:
+                why += f", and something is objected to {listed(against, 3)}"
+            report.notes.append(Problem(file=label, field="model", message=why))
+        if old.card.title.casefold() == new.card.title.casefold() and old.card.submitter != new.card.submitter:
+            why = f"is also that of {name}, by {shown(old.card.submitter)}"
+            report.notes.append(Problem(file=label, field="title", message=why))
 
 
 def _card_since(card: Card, path: Path, digest: str, told: set[tuple[str, str]], report: Report) -> None:

@@ -217,3 +217,11 @@ def test_a_maintainer_sees_a_version_that_comes_beside_the_one_that_was_objected
     made.submitted(root, later, supersedes=[named])
     (note,) = validate(root, against=before).notes
     assert "takes the place of" in str(note)
+
+
+def test_a_maintainer_sees_the_title_of_somebody_else(root, folder, made, tmp_path):
+    before = shutil.copytree(root, tmp_path / "then")
+    new = made.submitted(root, made.entry("timm:other"), title="Made", submitter="others")
+    assert [str(note) for note in validate(root, against=before).notes] == [
+        f"{new.name}/model.toml: title: is also that of {folder.name}, by tests"
+    ]
