@@ -457,3 +457,10 @@ def test_the_open_division_comes_after_the_main_one_however_high_it_scores(opene
     table = page.locator(f"#{view.partition('=')[0]} table")
     titles = [" ".join(text.split()) for text in table.locator("td[data-label=Model]").all_inner_texts()]
     assert titles == ["made2", "made1", "made0", "made3 open division"]
+
+
+def test_the_dot_of_a_model_that_is_first_everywhere_is_whole(opened, made):
+    page = opened(made.rows(2, NAMES[1:2]))
+    first = page.locator("#standings tbody tr").first
+    assert "0.00" in first.inner_text() and first.locator("circle").get_attribute("cx") == "0.0"
+    assert first.locator("svg").evaluate("(plot) => getComputedStyle(plot).overflow") == "visible"
