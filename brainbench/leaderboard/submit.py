@@ -69,7 +69,7 @@ def submit(
         by_model.setdefault(entry.path.parts[0], []).append(entry)
     if features is not None and len(by_model) > 1:
         raise UsageError(f"{run} has entries of {len(by_model)} models, and --features is one file: name one folder")
-    done = []
+    cards: dict[Path, dict[str, Any]] = {}  # all of them before anything is written
     for name, own in sorted(by_model.items()):
         folder = to / RESULTS / name
         earlier = _earlier(folder)
@@ -85,19 +85,20 @@ def submit(
         firm = [field for field in FIRM if field in earlier and earlier[field] != card.get(field)]
         changed = [CARD] * bool(firm) + [FEATURES] * ("features_sha256" in firm)
         card["supersedes"] += [_named(folder / file, reason) for file in changed if reason and (folder / file).exists()]
+        cards[folder] = card
+    for folder, card in cards.items():
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if features is not None:
                 (folder / FEATURES).write_bytes(features.read_bytes())
             else:
                 (folder / FEATURES).unlink(missing_ok=True)
-            for entry in own:
+            for entry in by_model[folder.name]:
                 (to / RESULTS / entry.path).write_text(text_of(entry), encoding="utf-8")
             (folder / CARD).write_text(as_toml(card), encoding="utf-8")
         except OSError as error:
             raise ResourceError(f"cannot write {folder}: {error.strerror}. Give another --to folder.") from None
-        done.append(folder)
-    return done
+    return list(cards)
 
 
 def text_of(entry: Entry) -> str:

@@ -360,6 +360,16 @@ def test_replicates_may_not_all_be_shifted_by_what_one_may(made):
     assert not any(d.fails for d in recompute.differences(noisy, entry, 1e-4))
 
 
+def test_a_run_of_which_one_model_cannot_be_submitted_leaves_nothing(tmp_path, made):
+    for of in (made.entry("bundled:made"), made.entry("module:lab:net")):
+        path = tmp_path / "run" / of.path
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(of.as_json()))
+    with pytest.raises(UsageError, match="nobody can rebuild module:lab:net by its name"):
+        submit(tmp_path / "run", tmp_path / "L", facts={})
+    assert not (tmp_path / "L").exists()
+
+
 @pytest.mark.parametrize("option", ["--title", "--submitter"])
 @pytest.mark.parametrize("text", ["", "caf\udce9", "a\u202eb", "x" * 101])
 def test_a_title_that_no_card_takes_is_refused_before_anything_is_written(
