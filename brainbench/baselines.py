@@ -7,6 +7,7 @@ from pathlib import Path
 from brainbench import models
 from brainbench.benchmarks import Benchmark
 from brainbench.core.protocols import Model
+from brainbench.core.specs import ModelSpec
 from brainbench.models.features_file import FeatureTable
 
 TWINNED = ("bundled", "timm", "open_clip")  # sources whose networks have an untrained twin
@@ -14,13 +15,18 @@ TWINNED = ("bundled", "timm", "open_clip")  # sources whose networks have an unt
 
 def named(model: Model | FeatureTable, benchmark: Benchmark) -> list[str]:
     """Models that stand beside this one on the benchmark: those that it names, but the model itself."""
+    return beside(model.spec, benchmark)
+
+
+def beside(spec: ModelSpec, benchmark: Benchmark) -> list[str]:
+    """The same of a model's facts."""
     names = []
     for name in benchmark.baselines:
         if name == "untrained":
-            if model.spec.source not in TWINNED or "@untrained" in model.spec.id:
+            if spec.source not in TWINNED or "@untrained" in spec.id:
                 continue
-            name = f"{model.spec.id}@untrained"
-        if name != model.spec.id:
+            name = f"{spec.id}@untrained"
+        if name != spec.id:
             names.append(name)
     return names
 

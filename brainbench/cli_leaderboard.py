@@ -49,6 +49,13 @@ def submit(
         typer.echo(folder)
         if fields := submission.missing(folder):
             err.print(Text(f"Fill in {folder / CARD}: {', '.join(fields)}."))
+        if others := submission.side_by_side(folder):
+            err.print(
+                Text(
+                    f"This model is there already, with other weights or layers: {listed(list(map(str, others)), 3)}. "
+                    "Both stay. If this one takes its place, submit again with --supersede REASON."
+                )
+            )
     err.print(
         Text(
             f"Then run `brainbench leaderboard validate {to}` and open a pull request with "
@@ -141,7 +148,7 @@ def verify(
             err.print(Text(line))
         raise VerificationError(f"{submission.card.model} is not what it says in {len(failures)} fields: {failures[0]}")
     if attest is not None:
-        _sign(path, signed, badge, attest, signer, computed, f"verify, {what}")
+        _sign(path, submission, signed, badge, attest, signer, computed, f"verify, {what}")
 
 
 @app.command()
@@ -335,7 +342,14 @@ def _may_sign(folder: Path, entries: list[Any], verdict: str, key: Path, signer:
 
 
 def _sign(
-    folder: Path, entries: list[Any], verdict: str, key: Path, signer: str, computed: dict[str, Any], reason: str
+    folder: Path,
+    submission: Any,
+    entries: list[Any],
+    verdict: str,
+    key: Path,
+    signer: str,
+    computed: dict[str, Any],
+    reason: str,
 ) -> None:
     from brainbench.leaderboard.attestations import attest
 
@@ -351,6 +365,7 @@ def _sign(
             key=key,
             signer=signer,
             reason=reason[:1000],
+            sha256=submission.sha256[entry.path.name],  # a recomputation takes hours, in which files may change
             largest_difference=abs((entry.raw or 0.0) - (here.raw or 0.0)),
             environment=environment,
         )

@@ -71,9 +71,10 @@ def _halved(tensor: Tensor) -> Tensor:
 
 
 def _path(name: str) -> Path:
-    path = Path(name) if name.endswith(".safetensors") else SHIPPED / f"{name}.safetensors"
-    if not path.is_file():
-        raise UnknownNameError("checkpoint", name, [file.stem for file in SHIPPED.glob("*.safetensors")])
+    shipped = {file.stem: file for file in SHIPPED.glob("*.safetensors")}  # a name with a path in it is none of them
+    path = Path(name) if name.endswith(".safetensors") else shipped.get(name)
+    if path is None or not path.is_file():
+        raise UnknownNameError("checkpoint", name, shipped)
     return path
 
 

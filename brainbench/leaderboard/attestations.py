@@ -22,9 +22,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
-from brainbench.errors import AccessError, InputError, ResourceError, UsageError, listed
+from brainbench.errors import AccessError, InputError, ResourceError, UsageError, VerificationError, listed
 from brainbench.leaderboard.cards import Line, Paragraph, Sha256, read_cards, successors
-from brainbench.leaderboard.untrusted import Problem, content_of, files_of, first_error, parsed, shown
+from brainbench.leaderboard.untrusted import Problem, content_of, files_of, first_error, named, parsed, shown
 
 MOST = 9999  # verdicts on one entry
 FOLDER, SIGNERS, NAMESPACE = "attestations", "allowed_signers", "brainbench"
@@ -118,10 +118,17 @@ def read_all(root: Path, signers: Path | None = None) -> tuple[dict[str, Atteste
         problems.append(Problem(file=FOLDER, message="is a link or a file: attestations lie in a folder"))
     folders = sorted(top.iterdir()) if top.is_dir() and not top.is_symlink() else []
     for folder in folders:
+        if why := named(folder.name):
+            problems.append(Problem(file=f"{FOLDER}/{shown(folder.name)}", message=why))
+            continue
         files, wrong = files_of(folder, LIMITS)
         problems += [Problem(file=f"{FOLDER}/{p.file}", message=p.message) for p in wrong]
         for name, path in files.items():
             if name.endswith(".sig"):
+                if name.removesuffix(".sig") not in files:
+                    problems.append(
+                        Problem(file=f"{FOLDER}/{folder.name}/{name}", message="signs nothing that is here")
+                    )
                 continue
             label = f"{FOLDER}/{folder.name}/{name}"
             try:
@@ -190,14 +197,18 @@ def _verify(content: bytes, signature: Path, signer: str, signers: Path) -> None
 def check(root: Path, entries: Sequence[str], verdict: Verdict, *, key: Path, signer: str, reason: str = "") -> None:
     """Raises what `attest` would raise for these entries, and UsageError where their verdicts forbid this one.
 
-    A badge is for an entry that nobody objects to, and lifting for one that is disputed or withdrawn. Nothing is
-    written: the key is tried on a text that is thrown away.
+    A badge is for an entry that can be recomputed and that nobody objects to, and lifting for one that is disputed or
+    withdrawn. Nothing is written: the key is tried on a text that is thrown away.
     """
     for entry in entries:
         _drafted(root, entry, verdict, number=1, signer=signer, reason=reason)
     _signature(b"a trial\n", key=key, signer=signer, signers=root / SIGNERS)
     attested, _ = read_all(root)
+    cards = read_cards(root / "results")
     for entry in entries:
+        card = cards.get(entry.partition("/")[0])
+        if verdict in BADGES and card is not None and card.submission == "scores":
+            raise UsageError(f"{entry} was submitted as scores alone, which nobody can recompute: no badge is for it")
         found = attested.get(entry, Attested())
         if verdict in BADGES and found.objection is not None:
             last = found.objection
@@ -210,12 +221,23 @@ def check(root: Path, entries: Sequence[str], verdict: Verdict, *, key: Path, si
             raise UsageError(f"{entry} is neither {' nor '.join(OBJECTIONS)}: there is nothing to lift{where}")
 
 
-def attest(root: Path, entry: str, verdict: Verdict, *, key: Path, signer: str, reason: str = "", **found: Any) -> Path:
+def attest(
+    root: Path,
+    entry: str,
+    verdict: Verdict,
+    *,
+    key: Path,
+    signer: str,
+    reason: str = "",
+    sha256: str | None = None,
+    **found: Any,
+) -> Path:
     """Writes and signs a verdict on `<folder>/<benchmark>.json` with the ssh key at `key`; gives its path.
 
-    `found` are the other fields of an Attestation. Raises UsageError where a field is not what it must be or
-    `allowed_signers` does not know signer and key together; InputError where there is no such entry; ResourceError
-    where the files cannot be written; AccessError without ssh-keygen. Then nothing is left behind.
+    `sha256` is that of the file which the verdict is about, None for the file as it is now; `found` are the other
+    fields of an Attestation. Raises UsageError where a field is not what it must be or `allowed_signers` does not know
+    signer and key together; InputError where there is no such entry; VerificationError where it is another file by
+    now; ResourceError where the files cannot be written; AccessError without ssh-keygen. Then nothing is left behind.
     """
     where = root / FOLDER / entry.partition("/")[0]
     named = re.compile(re.escape(entry.partition("/")[2].removesuffix(".json")) + r"\.(\d{1,4})\.json(\.sig)?")
@@ -223,7 +245,7 @@ def attest(root: Path, entry: str, verdict: Verdict, *, key: Path, signer: str, 
     number = 1 + max((int(match[1]) for match in there if match), default=0)
     if number > MOST:
         raise InputError(f"nothing was attested: {where} has a verdict number {MOST} on {entry}, the last there can be")
-    content = _drafted(root, entry, verdict, number=number, signer=signer, reason=reason, **found)
+    content = _drafted(root, entry, verdict, sha256, number=number, signer=signer, reason=reason, **found)
     signature = _signature(content, key=key, signer=signer, signers=root / SIGNERS)
     path = where / f"{entry.partition('/')[2].removesuffix('.json')}.{number}.json"
     written: list[Path] = []
@@ -243,8 +265,10 @@ def attest(root: Path, entry: str, verdict: Verdict, *, key: Path, signer: str, 
     return path
 
 
-def _drafted(root: Path, entry: str, verdict: Verdict, **fields: Any) -> bytes:
-    """The text of an attestation of today. Raises UsageError, saying what would be right, for a field that is not."""
+def _drafted(root: Path, entry: str, verdict: Verdict, sha256: str | None = None, **fields: Any) -> bytes:
+    """The text of an attestation of today. Raises UsageError, saying what would be right, for a field that is not, and
+    VerificationError where the entry's file has not this `sha256`.
+    """
     facts = {"entry": entry, "verdict": verdict, "date": date.today().isoformat(), **fields}
     try:
         # what the caller gave is looked at before the entry's file is
@@ -254,6 +278,10 @@ def _drafted(root: Path, entry: str, verdict: Verdict, **fields: Any) -> bytes:
         right = f"; {_RIGHT[field]}" if field in _RIGHT else ": give it with --reason"
         raise UsageError(f"nothing was attested: {first_error(error)}{right}") from None
     digest = hashlib.sha256(content_of(root / "results" / entry)).hexdigest()
+    if sha256 not in (None, digest):
+        raise VerificationError(
+            f"nothing was attested of {entry}: its file was changed since it was read to be recomputed. Verify again."
+        )
     drafted = Attestation.model_validate(facts | {"entry_sha256": digest})
     return (json.dumps(drafted.model_dump(mode="json"), indent=1) + "\n").encode()
 

@@ -7,6 +7,7 @@ subjects would undo.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from brainbench.datasets import DATASETS, recording
 from brainbench.entry import Entry, read
 from brainbench.errors import InputError
 from brainbench.leaderboard.attestations import Attested, read_all
-from brainbench.leaderboard.cards import CARD, Card, superseded
+from brainbench.leaderboard.cards import CARD, Card, read_cards, superseded
 from brainbench.leaderboard.rules import stale
 from brainbench.leaderboard.untrusted import Problem
 from brainbench.leaderboard.validate import RESULTS, is_root, validate
@@ -133,9 +134,12 @@ def board(rows: Sequence[Row], problems: Sequence[Problem] = ()) -> Board:
 def _unpublished(folder: Path) -> list[Row]:
     """The entries of a run, a submission or a leaderboard, with a card made of what they tell where there is none."""
     folder = folder / RESULTS if is_root(folder) else folder
+    old = superseded(read_cards(folder))
     found = []
     for entry in read(folder):
-        place = entry.path.parts[0]
+        place, file = entry.path.parts[0], folder / entry.path
+        if old and file.is_file() and (entry.path.as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()) in old:
+            continue  # history, which their own board tells
         own = next((path for path in (folder / CARD, folder / place / CARD) if path.exists()), None)
         card = _own_card(own, entry)
         found.append(Row(entry=entry, card=card, folder=f"{place} ({UNPUBLISHED})", published=False))
@@ -226,7 +230,8 @@ def _recording(row: Row) -> str:
 
 
 def _standings(groups: Sequence[list[Row]]) -> list[Standing]:
-    """Models with a score on every recording and on at least half of the benchmarks, best mean rank first.
+    """Models with a score on every recording and on at least half of the benchmarks, best mean rank first; but those
+    without an interval, as resamplings that one benchmark has another lacks.
 
     The mean is over recordings of the means over their benchmarks: twelve scorers of one recording are one recording.
     """
@@ -243,6 +248,8 @@ def _standings(groups: Sequence[list[Row]]) -> list[Standing]:
             continue
         drawn = np.mean([np.mean([places for _, places in several], axis=0) for several in own.values()], axis=0)
         low, high = interval(drawn)
+        if not np.isfinite(low):
+            continue
         mean = float(np.mean([np.mean([place for place, _ in several]) for several in own.values()]))
         found.append(Standing(folder=folder, mean_rank=mean, low=low, high=high, n_benchmarks=n_benchmarks))
     return sorted(found, key=lambda standing: (standing.mean_rank, standing.folder))
@@ -263,20 +270,22 @@ def _unplaced(rows: Sequence[Row], groups: Sequence[list[Row]], placed: set[str]
             found[row.folder] = elsewhere or "no score that counts"
         elif lacking:
             found[row.folder] = f"no score on {', '.join(lacking)}"
-        else:
+        elif 2 * len(counted) < len(groups):
             found[row.folder] = f"scores on {len(counted)} of {len(groups)} benchmarks"
+        else:
+            found[row.folder] = "no resamplings in which it has a score on all its benchmarks"
     return found
 
 
 def _places(scores: np.ndarray) -> np.ndarray:
-    """(m, B) scores -> the share of the other models that score higher, ties counted half; NaN for a NaN."""
+    """(m, B) scores -> the share of the other models that score higher, ties counted half; NaN for a NaN, which takes
+    the other models nothing.
+    """
     from scipy.stats import rankdata
 
-    places = np.full(scores.shape, np.nan)
-    complete = np.isfinite(scores).all(axis=0)
-    if complete.any():
-        places[:, complete] = (rankdata(-scores[:, complete], axis=0) - 1) / (len(scores) - 1)
-    return places
+    count = np.isfinite(scores).sum(axis=0)
+    places = (rankdata(-scores, axis=0, nan_policy="omit") - 1) / np.maximum(1, count - 1)
+    return np.where(count > 1, places, np.nan)
 
 
 def recording_facts(entry: Entry) -> dict[str, object]:

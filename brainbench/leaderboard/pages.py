@@ -79,16 +79,14 @@ def payload(board: Board) -> dict[str, Any]:
     """What the page's script reads: models, benchmarks, recordings and rows that point to them."""
     folders = list(dict.fromkeys(row.folder for row in board.rows))
     keys = list(dict.fromkeys(_benchmark(row) for row in sorted(board.rows, key=lambda row: row.entry.benchmark)))
-    first = {folder: next(row for row in board.rows if row.folder == folder) for folder in folders}
-    newest = {
-        key: next((r for r in board.rows if _benchmark(r) == key and r.entry.status == "ok"), None) for key in keys
-    }
-    newest = {key: newest[key] or next(r for r in board.rows if _benchmark(r) == key) for key in keys}
+    # an entry without a score may have no layers
+    first = {f: max((r for r in board.rows if r.folder == f), key=lambda r: bool(r.entry.layers)) for f in folders}
+    surest = {key: max((r for r in board.rows if _benchmark(r) == key), key=_sure) for key in keys}
     return {
         "version": version("brainbench"),
         "models": [_model(first[folder]) for folder in folders],
-        "benchmarks": [_bench(row) for row in newest.values() if row is not None],
-        "rows": [_row(row, folders.index(row.folder), keys.index(_benchmark(row)), newest) for row in board.rows],
+        "benchmarks": [_bench(row) for row in surest.values()],
+        "rows": [_row(row, folders.index(row.folder), keys.index(_benchmark(row)), surest) for row in board.rows],
         "standings": [
             [folders.index(s.folder), _whole(s.mean_rank), _whole(s.low), _whole(s.high), s.n_benchmarks]
             for s in board.standings
@@ -108,7 +106,9 @@ def replicates(rows: Sequence[Row], most: int) -> dict[str, Any]:
     for key in sorted({_benchmark(rows[number]) for number in several}):
         own = [number for number in several if _benchmark(rows[number]) == key]
         values = np.asarray([[np.nan if r is None else r for r in rows[n].entry.replicates[:most]] for n in own])
-        values = values - np.where(np.isfinite(values).all(axis=0), values.mean(axis=0), 0.0)
+        # around each row's own mean, so that one which has none here leaves the others where they are: a wide range of
+        # numbers makes coarse steps
+        values = values - _mean(values - _mean(values, axis=1), axis=0)
         for number, line in zip(own, values):
             finite = line[np.isfinite(line)]
             low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
@@ -117,6 +117,14 @@ def replicates(rows: Sequence[Row], most: int) -> dict[str, Any]:
             text = "".join(ALPHABET[int(place)] for place in np.clip(places, 0, LEVELS))
             found[str(number)] = [low, step, text]
     return found
+
+
+def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """The mean of what is finite; 0 where nothing is."""
+    finite = np.isfinite(values)
+    return np.asarray(
+        values.sum(axis=axis, keepdims=True, where=finite) / np.maximum(1, finite.sum(axis, keepdims=True))
+    )
 
 
 def _several(rows: Sequence[Row]) -> list[int]:
@@ -131,6 +139,11 @@ def _several(rows: Sequence[Row]) -> list[int]:
 
 def _benchmark(row: Row) -> str:
     return f"{row.entry.benchmark} {row.entry.benchmark_fingerprint}"
+
+
+def _sure(row: Row) -> tuple[bool, bool, bool, bool]:
+    """By how much an entry is to be believed of its benchmark: the open division's, say, nobody can check."""
+    return row.entry.status == "ok", not row.unranked, row.card.division == "main", row.published
 
 
 def _model(row: Row) -> dict[str, Any]:
@@ -185,16 +198,13 @@ def _bench(row: Row) -> dict[str, Any]:
     }
 
 
-def _row(row: Row, model: int, benchmark: int, newest: dict[str, Any]) -> list[Any]:
+def _row(row: Row, model: int, benchmark: int, surest: dict[str, Row]) -> list[Any]:
     """In the order that parts.js names: what is not there is null."""
     entry = row.entry
     layers = [layer.layer for layer in entry.layers]
-    first = newest[_benchmark(row)].entry
-    best = max(
-        ((name, b) for name, b in entry.baselines.items() if b.raw is not None),
-        key=lambda item: item[1].raw or 0.0,
-        default=None,
-    )
+    sure = surest[_benchmark(row)].entry
+    whole = all(b.raw is not None for b in entry.baselines.values())  # the best of some is not the best of all
+    best = max(entry.baselines.items(), key=lambda item: item[1].raw or 0.0, default=None) if whole else None
     return [
         model,
         benchmark,
@@ -214,7 +224,7 @@ def _row(row: Row, model: int, benchmark: int, newest: dict[str, Any]) -> list[A
         row.unranked,
         entry.reason if entry.status != "ok" else "",
         [_whole(layer.raw) for layer in entry.layers],
-        [_whole(s.raw) if (s := entry.per_subject.get(name)) else None for name in sorted(first.per_subject)],
+        [_whole(s.raw) if (s := entry.per_subject.get(name)) else None for name in sorted(sure.per_subject)],
         None
         if best is None
         else [best[0], *map(_whole, (best[1].difference, best[1].difference_low, best[1].difference_high))],

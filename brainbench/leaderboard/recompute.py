@@ -158,11 +158,12 @@ def control_fails(entry: Entry, permuted: Scored) -> bool:
 def differences(claimed: Entry, computed: Entry, tolerance: float) -> list[Difference]:
     """Every field of the two that differs, in the order of the entry, `fails` where it is beyond the tolerance.
 
-    Scores may differ by `tolerance`, replicates and intervals by three times that; extras, the geometry of layers and
-    p-values by thirty times, of the value where that is above 1; counts and names not at all. Another layer may have
-    been chosen where the two are within twice the tolerance; the score must be the same all the same. What is told and
-    does not fail: reasons, the layers of baselines, latencies (argmaxes, which the tolerance may move by bins), extras
-    and geometry that the entry lacks. Baselines that it lacks, or says it has none of, are not compared.
+    Scores may differ by `tolerance`, replicates and intervals by three times that, but the mean of all replicates by no
+    more than a score: ranks are made of them. Extras, the geometry of layers and p-values may by thirty times, of the
+    value where that is above 1; counts and names not at all. Another layer may have been chosen where the two are
+    within twice the tolerance; the score must be the same all the same. What is told and does not fail: reasons, the
+    layers of baselines, latencies (argmaxes, which the tolerance may move by bins), extras and geometry that the entry
+    lacks. Baselines that it lacks, or says it has none of, are not compared.
     """
     lacking = {name for name in computed.baselines if _unscored(claimed.baselines.get(name))}
     left = _ELSEWHERE | {"baselines": lacking}
@@ -173,6 +174,11 @@ def differences(claimed: Entry, computed: Entry, tolerance: float) -> list[Diffe
         if one != other:
             fails = not _within(path, one, other, computed, tolerance)
             found.append(Difference(field=".".join(path), claimed=one, computed=other, fails=fails))
+    pairs = [(a, b) for a, b in zip(claimed.replicates, computed.replicates) if a is not None and b is not None]
+    if pairs:
+        one, other = (sum(values) / len(pairs) for values in zip(*pairs))
+        if not _near(one, other, tolerance):
+            found.append(Difference(field="replicates, their mean", claimed=one, computed=other, fails=True))
     return found
 
 

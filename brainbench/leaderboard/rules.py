@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from brainbench import scorers
+from brainbench import baselines, scorers
+from brainbench.analysis.models import REACH
 from brainbench.benchmarks import Benchmark, known, named
 from brainbench.core.score import Ceiling, normalized_over_bins
 from brainbench.core.specs import ModelSpec, fingerprint
@@ -33,6 +34,7 @@ ROUNDED = 2e-6  # replicates are rounded to six decimals
 BIASED = 0.1  # how far replicates may lie from the score that they resample, beside half their interval
 MOST_NORMALIZED = 5.0  # of a ceiling: where ceilings are low medians over neuroids pass 1; nothing honest passes this
 LONGEST_REASON = 1000
+MOST_LAYERS, LONGEST_LAYER = 200, 100  # the page has a megabyte for all models' curves, and for replicates
 Found = Iterator[tuple[str, str]]  # (field, what is wrong)
 
 
@@ -111,6 +113,13 @@ def _of_the_model(entry: Entry, card: Card) -> Found:
     except (TypeError, ValueError) as error:
         yield "model_identity", shown(str(error), 200)
         return
+    if len(spec.layers) > MOST_LAYERS:
+        yield "model_identity.layers", f"are {len(spec.layers)}; {MOST_LAYERS} are the most: score those that matter"
+    for layer in spec.layers:
+        if len(layer.name) > LONGEST_LAYER:
+            yield "model_identity.layers", f"names {shown(layer.name)}; {LONGEST_LAYER} characters are the most"
+        if not 0 <= layer.depth <= 1:
+            yield "model_identity.layers", f"puts {shown(layer.name)} at depth {layer.depth:g}; depths are from 0 to 1"
     if fingerprint(identity) != entry.model_fingerprint:
         yield "model_fingerprint", "is not the fingerprint of model_identity"
     for field, value, right in (
@@ -123,6 +132,11 @@ def _of_the_model(entry: Entry, card: Card) -> Found:
             yield field, f"is {shown(value)!r} here and {shown(right)!r} in the card or the identity"
     if card.weights_sha256 is not None and card.weights_sha256 != spec.weights:
         yield "model_identity.weights", "is not the weights_sha256 of the card"
+    if card.supervision == "none" and not spec.training_data.startswith(("none", "unknown")):
+        yield (
+            "model_identity.training_data",
+            f"is {shown(spec.training_data)!r}; the card says that nothing was trained",
+        )
     if card.submission == "features" and spec.source != "features":
         yield "model_identity.source", f"is {spec.source!r}: score features:FILE itself, so that it can be recomputed"
     try:
@@ -166,6 +180,11 @@ def _beyond_reach(entry: Entry) -> Found:
         most = 1.5 if field in ("low", "high") or field.startswith("replicates") else 1 + ROUNDED
         if value is not None and not floor - (most - 1) <= value <= most:
             yield field, f"is {value:g}; the scale {entry.scale!r} ends at {floor:g} and 1"
+    ends = {f"baselines.{name}.difference_low": b.difference_low for name, b in entry.baselines.items()}
+    ends |= {f"baselines.{name}.difference_high": b.difference_high for name, b in entry.baselines.items()}
+    for field, value in ends.items():
+        if value is not None and not abs(value) <= 1.5 - floor:
+            yield field, f"is {value:g}; scores on the scale {entry.scale!r} do not differ by so much"
     ceilings = {"ceiling": entry.ceiling, "ceiling_upper": entry.ceiling_upper}
     ceilings |= {f"per_subject.{name}.ceiling": s.ceiling for name, s in entry.per_subject.items()}
     for field, value in ceilings.items():
@@ -210,8 +229,14 @@ def _unlike_its_parts(entry: Entry, benchmark: Benchmark) -> Found:
     ):
         if not _same(value, right, within):
             yield field, f"is {_told(value)}; the entry's own parts make it {_told(right)}"
-    if entry.raw is not None and math.isfinite(low) and not _near(entry.raw, low, high):
-        yield "raw", f"is {entry.raw:g}, and its replicates lie around {np.nanmean(replicates):.3f}"
+    drawn = replicates[np.isfinite(replicates)]
+    if 2 * len(drawn) <= len(replicates):
+        n = len(replicates) - len(drawn)
+        yield "replicates", f"are null in {n} of {len(replicates)} resamplings: more than half have a score"
+    elif entry.raw is not None and not drawn.min() - REACH <= entry.raw <= drawn.max() + REACH:
+        yield "raw", f"is {entry.raw:g}; all its replicates lie between {drawn.min():.3f} and {drawn.max():.3f}"
+    elif entry.raw is not None and math.isfinite(low) and not _near(entry.raw, low, high):
+        yield "raw", f"is {entry.raw:g}, and its replicates lie around {drawn.mean():.3f}"
     layers = [layer.layer for layer in entry.layers]
     spec, scorer = _spec().validate_python(entry.model_identity), scorers.load(benchmark.scorer, benchmark.params)
     named = [(layer.name, layer.pooling, layer.depth) for layer in layers_read(spec, scorer)]
@@ -234,6 +259,14 @@ def _unlike_its_parts(entry: Entry, benchmark: Benchmark) -> Found:
     for name, other in entry.baselines.items():
         if not _same(other.difference, _minus(entry.raw, other.raw), EXACT):
             yield f"baselines.{name}.difference", "is not raw minus the baseline's raw"
+        ends = [end for end in (other.difference_low, other.difference_high) if end is not None]
+        if len(ends) == 1 or ends != sorted(ends) or (ends and other.difference is None):
+            yield f"baselines.{name}.difference_low", "and difference_high must be there, in order, or neither"
+        elif ends and other.difference is not None and not _near(other.difference, *ends):
+            told = f"is {other.difference:g}, with an interval from {ends[0]:g} to {ends[1]:g}"
+            yield f"baselines.{name}.difference", told
+    for name in set(baselines.beside(spec, benchmark)) - entry.baselines.keys() if entry.baselines else ():
+        yield f"baselines.{name}", "is left out: the benchmark has it, and the best of some is not the best of all"
     if entry.n_excluded != sum(entry.excluded.values()) or min([0, *entry.excluded.values()]) < 0:
         yield "n_excluded", "is not the sum of excluded"
     if entry.per_subject and entry.n_neuroids != sum(s.n_neuroids for s in entry.per_subject.values()):

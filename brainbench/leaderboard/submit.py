@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from brainbench.core.specs import plain
 from brainbench.entry import Entry, read
 from brainbench.errors import InputError, ResourceError, UsageError
-from brainbench.leaderboard.cards import CARD, FEATURES, FIRM, REBUILT_FROM, Card, Line, as_toml
+from brainbench.leaderboard.cards import CARD, FEATURES, FIRM, REBUILT_FROM, Card, Line, as_toml, read_cards, superseded
 from brainbench.leaderboard.untrusted import FEATURES_BYTES, first_error
 from brainbench.leaderboard.validate import RESULTS
 
@@ -47,14 +47,18 @@ def submit(
     `facts` are fields of the card; what a card that is there already declares is kept, and what nobody gave is left
     open, for the submitter. `features` is the file that the run scored; scores alone leave none beside the card.
     `reason` is why entries, and what stands firm in a card, take the place of earlier ones; the card then says so.
+    Earlier is what lies under an entry's own name, and where that is no other, what the submitter's other versions of
+    the model (other weights or layers, so another folder) have of its benchmark.
     `keep` names the benchmarks that are submitted, all if None. Raises InputError where the run has no entries with a
-    score or was made of other features, UsageError where features are missing, superfluous or too large, or an earlier
-    entry differs and no reason was given.
+    score or was made of other features, UsageError where features are missing, superfluous or too large, where title,
+    submitter or reason is no line, or an earlier entry differs and no reason was given.
     """
-    try:
-        TypeAdapter(Line).validate_python(reason or "none is given")
-    except ValidationError as error:
-        raise UsageError(f"the reason is one line of at most 100 characters: {first_error(error)}") from None
+    given = {"reason": reason or "none is given"} | {of: facts[of] for of in ("title", "submitter") if of in facts}
+    for name, line in given.items():
+        try:
+            TypeAdapter(Line).validate_python(line)
+        except ValidationError as error:
+            raise UsageError(f"the {name} is one line of 1 to 100 characters: {first_error(error)}") from None
     if features is not None and scores_only:
         raise UsageError("--scores-only submits no features, and --features does: give one of the two")
     entries = [entry for entry in read(run) if keep is None or entry.benchmark in keep]
@@ -65,29 +69,36 @@ def submit(
         by_model.setdefault(entry.path.parts[0], []).append(entry)
     if features is not None and len(by_model) > 1:
         raise UsageError(f"{run} has entries of {len(by_model)} models, and --features is one file: name one folder")
-    done = []
+    cards: dict[Path, dict[str, Any]] = {}  # all of them before anything is written
     for name, own in sorted(by_model.items()):
         folder = to / RESULTS / name
         earlier = _earlier(folder)
         declared = {field: earlier[field] for field in DECLARED if field in earlier}
         card = {**_known(own[0], features, scores_only), **declared, **facts}
-        card["supersedes"] = earlier.get("supersedes", []) + _superseded(folder, own, reason)
+        replaced = _superseded(folder, own, reason)
+        card["supersedes"] = earlier.get("supersedes", []) + replaced
+        if reason:
+            again = {old["path"] for old in replaced}
+            new = [entry for entry in own if f"{name}/{entry.path.name}" not in again]
+            others = [_named(path, reason) for path in earlier_versions(folder, new, card)]
+            card["supersedes"] += [old for old in others if old not in card["supersedes"]]
         firm = [field for field in FIRM if field in earlier and earlier[field] != card.get(field)]
         changed = [CARD] * bool(firm) + [FEATURES] * ("features_sha256" in firm)
         card["supersedes"] += [_named(folder / file, reason) for file in changed if reason and (folder / file).exists()]
+        cards[folder] = card
+    for folder, card in cards.items():
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if features is not None:
                 (folder / FEATURES).write_bytes(features.read_bytes())
             else:
                 (folder / FEATURES).unlink(missing_ok=True)
-            for entry in own:
+            for entry in by_model[folder.name]:
                 (to / RESULTS / entry.path).write_text(text_of(entry), encoding="utf-8")
             (folder / CARD).write_text(as_toml(card), encoding="utf-8")
         except OSError as error:
             raise ResourceError(f"cannot write {folder}: {error.strerror}. Give another --to folder.") from None
-        done.append(folder)
-    return done
+    return list(cards)
 
 
 def text_of(entry: Entry) -> str:
@@ -112,8 +123,7 @@ def _known(entry: Entry, features: Path | None, scores_only: bool) -> dict[str, 
                 "project layers, or write float16, and score the smaller file."
             )
         _check_scored(features, entry)
-        digest = hashlib.sha256(features.read_bytes()).hexdigest()
-        card |= {"submission": "features", "features_sha256": digest}
+        card |= {"submission": "features", "features_sha256": _sha256(features)}
     elif scores_only:
         card |= {"submission": "scores"}
     elif source in REBUILT_FROM:
@@ -176,9 +186,35 @@ def _superseded(folder: Path, entries: Sequence[Entry], reason: str) -> list[dic
     return found
 
 
+def side_by_side(folder: Path) -> list[Path]:
+    """The files of other versions of a submitted model that stand beside it, as nothing took their place."""
+    card = tomllib.loads((folder / CARD).read_text(encoding="utf-8"))
+    paths = earlier_versions(folder, [entry for file in folder.glob("*.json") for entry in read(file)], card)
+    named = {(old["path"], old["sha256"]) for old in card.get("supersedes", [])}
+    return [path for path in paths if (f"{path.parent.name}/{path.name}", _sha256(path)) not in named]
+
+
+def earlier_versions(folder: Path, entries: Sequence[Entry], card: Mapping[str, Any]) -> list[Path]:
+    """The files in other folders of the card's model and submitter that are of these entries' benchmarks, and that
+    nothing took the place of yet.
+    """
+    cards = read_cards(folder.parent)
+    told, found = superseded(cards), []
+    for name, other in cards.items():
+        if name == folder.name or (other.model, other.submitter) != (card["model"], card.get("submitter")):
+            continue
+        for path in (folder.parent / name / entry.path.name for entry in entries):
+            if path.exists() and (f"{name}/{path.name}", _sha256(path)) not in told:
+                found.append(path)
+    return found
+
+
 def _named(path: Path, reason: str) -> dict[str, str]:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"path": f"{path.parent.name}/{path.name}", "sha256": digest, "reason": reason}
+    return {"path": f"{path.parent.name}/{path.name}", "sha256": _sha256(path), "reason": reason}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def missing(folder: Path) -> list[str]:

@@ -29,6 +29,7 @@ HEADER_BYTES = 4_000_000
 LARGEST = 1e15
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,119}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # what Windows cannot check out
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and signs that leave no mark on paper
 _ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 
 
@@ -166,7 +167,8 @@ def unclean(text: str) -> str:
     if text.isascii() and text.isprintable():
         return ""
     for character in text:
-        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+        kind = unicodedata.category(character)
+        if kind in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") or character in _BLANK:
             return f"holds the character U+{ord(character):04X}, which does not show"
     if text != unicodedata.normalize("NFC", text):
         return "is not in Unicode's composed form (NFC)"

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from brainbench.core.specs import fingerprint
 from brainbench.entry import Entry
-from brainbench.errors import InputError, UsageError
+from brainbench.errors import InputError, UsageError, listed
 from brainbench.leaderboard import attestations
 from brainbench.leaderboard.cards import CARD, FEATURES, FIRM, Card, read_card, read_cards, superseded
 from brainbench.leaderboard.rules import broken, stale
@@ -93,9 +93,11 @@ def validate(path: Path, *, against: Path | None = None) -> Report:
         _submission(folder, report, before, past)
     signers = None if against is None else against / attestations.SIGNERS  # nobody lets himself in
     attested, problems = attestations.read_all(path, signers)
-    _among_all(report, before, {where for where, found in attested.items() if found.objection is not None})
+    objected = {where for where, found in attested.items() if found.objection is not None}
+    _among_all(report, before, objected)
     if against is not None:
         _since(path, against, before, report)
+        _beside_others(report, before, objected)
     report.problems += problems
     return report
 
@@ -253,13 +255,17 @@ def _cards(report: Report) -> dict[str, Card]:
 def _hashes(root: Path) -> dict[str, str]:
     """The sha256 of what a leaderboard may hold; files of any other kind are not opened, here neither."""
     found = {}
-    for top in (RESULTS, attestations.FOLDER):
-        for path in () if (root / top).is_symlink() else sorted((root / top).rglob("*")):
-            kinds = LIMITS if top == RESULTS else attestations.LIMITS
+    for top, kinds in ((RESULTS, LIMITS), (attestations.FOLDER, attestations.LIMITS)):
+        for path in (path for folder in _inside(root / top) for path in _inside(folder)):
             if stat.S_ISREG(os.lstat(path).st_mode) and path.suffix in kinds:
                 with opened(path, FEATURES_BYTES) as (file, _):
                     found[path.relative_to(root).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What lies in a folder, one level deep, as all of a leaderboard does; nothing for a link, or what is no folder."""
+    return sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
 
 
 def _since(root: Path, against: Path, before: dict[str, str], report: Report) -> None:
@@ -284,6 +290,26 @@ def _since(root: Path, against: Path, before: dict[str, str], report: Report) ->
     old, new = (_bytes(folder / attestations.SIGNERS) for folder in (against, root))
     if old != new:
         report.notes.append(Problem(file=attestations.SIGNERS, message="was changed: for a maintainer to decide"))
+
+
+def _beside_others(report: Report, before: dict[str, str], objected: set[str]) -> None:
+    """New folders that look like what was there: a further version of their submitter's model that takes nothing's
+    place, and so sheds what was objected to the earlier one, or the title of somebody else's.
+    """
+    told = superseded(_cards(report))
+    stood = [old for old in report.submissions if f"{RESULTS}/{old.folder.name}/{CARD}" in before]
+    for new, old in ((new, old) for new in report.submissions if new not in stood for old in stood):
+        label, name = f"{new.folder.name}/{CARD}", old.folder.name
+        paths = {f"{name}/{file}": digest for file, digest in old.sha256.items() if file in new.sha256}
+        stay = sorted(path for path, digest in paths.items() if (path, digest) not in told)
+        if (old.card.model, old.card.submitter) == (new.card.model, new.card.submitter) and stay:
+            why = f"is also that of {name}, by the same submitter; {len(stay)} of its entries stay beside it"
+            if against := [path for path in stay if path in objected]:
+                why += f", and something is objected to {listed(against, 3)}"
+            report.notes.append(Problem(file=label, field="model", message=why))
+        if old.card.title.casefold() == new.card.title.casefold() and old.card.submitter != new.card.submitter:
+            why = f"is also that of {name}, by {shown(old.card.submitter)}"
+            report.notes.append(Problem(file=label, field="title", message=why))
 
 
 def _card_since(card: Card, path: Path, digest: str, told: set[tuple[str, str]], report: Report) -> None:

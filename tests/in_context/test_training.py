@@ -196,8 +196,13 @@ def test_a_checkpoint_comes_back_as_it_was_but_for_half_precision(stuff, tmp_pat
     path.with_name("broken.safetensors").write_bytes(b"no")
     with pytest.raises(InputError, match="no checkpoint"):
         checkpoint.load(str(path.with_name("broken.safetensors")))
-    with pytest.raises(UnknownNameError):
-        checkpoint.load("smal")
+    for name in (
+        "smal",
+        "../checkpoints/small",
+        str(checkpoint.SHIPPED / "small"),
+    ):  # shipped ones are named, not sought
+        with pytest.raises(UnknownNameError):
+            checkpoint.load(name)
 
 
 def test_a_card_that_tells_more_layers_than_there_are_tensors_is_refused_at_once(tmp_path):

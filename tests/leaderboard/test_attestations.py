@@ -268,6 +268,22 @@ def test_an_attestation_takes_the_number_after_the_highest(root, folder, key):
     assert paths[2].read_bytes() == held and len(list(paths[2].parent.iterdir())) == 6
 
 
+def test_scores_alone_take_no_badge_and_objections_all_the_same(root, made, key, monkeypatch, capsys):
+    folder = made.submitted(root, made.entry("module:lab:net"), submission="scores")
+    pen = key(root)
+    words = ["attest", folder / ENTRY, "--key", pen, "--signer", "host@lab", "--reason", "x", "--verdict"]
+    assert command(monkeypatch, *words, "reproduced") == 2
+    assert "scores alone, which nobody can recompute" in " ".join(capsys.readouterr().err.split())
+    assert command(monkeypatch, *words, "disputed") == 0
+
+
+def test_a_signature_of_nothing_is_a_problem(root, folder, key):
+    path = signed(root, folder, key)
+    path.with_name(f"{BENCHMARK}.7.json.sig").write_text("anything at all")
+    (problem,) = validate(root).problems
+    assert str(problem) == f"attestations/{folder.name}/{BENCHMARK}.7.json.sig: signs nothing that is here"
+
+
 def test_a_failed_attestation_leaves_nothing_behind(root, folder, key, monkeypatch):
     pen, name = key(root), f"{folder.name}/{ENTRY}"
     for wrong in ({"key": pen.with_name("none")}, {"signer": "nobody@lab"}, {"reason": "two\nlines"}):

@@ -95,6 +95,34 @@ def test_the_packed_replicates_of_a_lone_row_are_left_out(rows):
     assert np.isfinite([both["0"][0], both["1"][1]]).all()
 
 
+def test_replicates_that_one_model_lacks_take_the_others_no_interval(rows):
+    found = rows({name: dict.fromkeys((V1, IT), raw) for name, raw in {"a": 0.3, "b": 0.32, "c": 0.5}.items()})
+    before = {s.folder: s for s in board(found).standings}
+    for row, lacking in zip([row for row in found if row.folder == "a"], (range(500), range(500, 1000))):
+        drawn = [None if n in lacking else r for n, r in enumerate(row.entry.replicates)]
+        found[found.index(row)] = replace(row, entry=row.entry.model_copy(update={"replicates": drawn}))
+    whole = board(found)
+    assert [s.folder for s in whole.standings] == ["c", "b"]
+    assert all(abs(s.high - before[s.folder].high) <= 0.25 for s in whole.standings)
+    assert whole.unplaced == {"a": "no resamplings in which it has a score on all its benchmarks"}
+    assert "nan" not in pages.html(whole).partition("<script")[0]
+
+
+def test_replicates_that_one_row_lacks_make_nobodys_coarse(rows):
+    found = rows({name: {V4[0]: raw} for name, raw in {"a": 0.3, "b": 0.5, "c": 0.7}.items()})
+    whole = pages.replicates(found, 1000)
+    lacking = [None if n % 10 == 0 else r for n, r in enumerate(found[2].entry.replicates)]
+    found[2] = replace(found[2], entry=found[2].entry.model_copy(update={"replicates": lacking}))
+    held = pages.replicates(found, 1000)
+    assert all(held[name][1] < 2.5 * whole[name][1] for name in whole)
+    first, second = (
+        np.array([low + step * pages.ALPHABET.index(c) for c in text]) for low, step, text in list(held.values())[:2]
+    )
+    true = np.subtract(*(row.entry.replicates for row in found[:2]))
+    assert np.abs(first - second - true).max() < 0.01
+    assert held["2"][2][0] == "_" != held["2"][2][1]
+
+
 def test_a_benchmark_that_few_models_have_moves_no_mean_rank(rows):
     scores = {f"m{n}": {V4[0]: 0.1 * n, V1: 0.1 * n, IT: 0.1 * n} for n in range(1, 7)}
     before = board(rows(scores))

@@ -201,6 +201,16 @@ def test_a_laboratorys_own_leaderboard_is_merged_whole(root, made, tmp_path):
     assert (row.card.title, row.best) == ("Secret", 1)
 
 
+def test_what_a_laboratory_superseded_is_not_merged(root, made, tmp_path):
+    old = made.submitted(tmp_path / "lab", made.entry("timm:secret", raw=0.6))
+    path = old / "insilico.V4-ridge.json"
+    named = {"path": f"{old.name}/{path.name}", "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    later = made.entry("timm:secret", raw=0.55, weights="1" * 64)
+    made.submitted(tmp_path / "lab", later, supersedes=[named | {"reason": "mended"}])
+    (row,) = (row for row in read_board(root, [tmp_path / "lab"]).rows if not row.published)
+    assert row.entry == later
+
+
 def test_a_run_without_a_card_can_be_looked_at_too(root, made, tmp_path):
     folder = made.submitted(tmp_path / "mine", made.entry("module:mine", raw=0.6))
     (folder / "model.toml").unlink()

@@ -200,3 +200,28 @@ def test_signers_that_are_no_file_are_a_problem(root, folder, before):
     (root / "allowed_signers").mkdir()
     with pytest.raises(InputError, match="allowed_signers is no plain file"):
         validate(root, against=before)
+
+
+def test_a_maintainer_sees_a_version_that_comes_beside_the_one_that_was_objected_to(root, folder, made, key, tmp_path):
+    attest(root, f"{folder.name}/{V4}", "disputed", key=key(root), signer="host@lab", reason="no such weights")
+    before = shutil.copytree(root, tmp_path / "then")
+    later = made.entry(raw=0.42, weights="1" * 64)
+    new = made.submitted(root, later)
+    (note,) = validate(root, against=before).notes
+    assert str(note) == (
+        f"{new.name}/model.toml: model: is also that of {folder.name}, by the same submitter; 1 of its entries stay "
+        f"beside it, and something is objected to {folder.name}/{V4}"
+    )
+    digest = hashlib.sha256((folder / V4).read_bytes()).hexdigest()
+    named = {"path": f"{folder.name}/{V4}", "sha256": digest, "reason": "mended"}
+    made.submitted(root, later, supersedes=[named])
+    (note,) = validate(root, against=before).notes
+    assert "takes the place of" in str(note)
+
+
+def test_a_maintainer_sees_the_title_of_somebody_else(root, folder, made, tmp_path):
+    before = shutil.copytree(root, tmp_path / "then")
+    new = made.submitted(root, made.entry("timm:other"), title="Made", submitter="others")
+    assert [str(note) for note in validate(root, against=before).notes] == [
+        f"{new.name}/model.toml: title: is also that of {folder.name}, by tests"
+    ]

@@ -17,12 +17,13 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from brainbench.core.specs import fingerprint, plain
-from brainbench.entry import MIGRATIONS
+from brainbench.entry import MIGRATIONS, Baseline
 from brainbench.errors import InputError
 from brainbench.leaderboard.board import read_board
 from brainbench.leaderboard.cards import Card
@@ -30,6 +31,7 @@ from brainbench.leaderboard.rules import broken
 from brainbench.leaderboard.untrusted import safetensors_problem
 from brainbench.leaderboard.validate import validate
 from brainbench.models.features_file import write_features
+from brainbench.numerics.resampling import interval
 
 V4 = "insilico.V4-ridge.json"
 
@@ -57,6 +59,7 @@ def test_what_the_tests_begin_with_is_valid(root, folder):
         ({"normalized_low": 0.5, "normalized_high": None}, "normalized_low: an interval has two ends"),
         ({"ceiling": 3.0}, "ceiling: is 3"),
         ({"replicates": [0.4] * 10}, "replicates: has 10 numbers"),
+        ({"replicates": [None] * 1000, "low": None, "high": None}, "replicates: are null in 1000 of 1000 resamplings"),
         ({"layer_by_fold": ["blocks.5"] * 4}, "layer_by_fold: has 4 folds; the benchmark has 5"),
         ({"layer_by_fold": ["blocks.5"] * 4 + ["x"]}, "layer_by_fold: names 'x'"),
         ({"layer": "blocks.1"}, "layer: is not the layer that most folds chose"),
@@ -78,6 +81,17 @@ def test_what_the_tests_begin_with_is_valid(root, folder):
 def test_a_forged_field_is_named(folder, made, fields, says):
     made.edited(folder / V4, **fields)
     assert any(says in problem for problem in problems(folder)), problems(folder)
+
+
+def test_what_is_valid_can_be_ranked(root, made):
+    """What `compare` refuses is refused before it is on a board, or one entry would keep the whole page from being."""
+    forged = made.entry("timm:other", "cowley2023.V4-ridge")
+    drawn = [round(r - 0.15, 6) for r in forged.replicates]
+    low, high = interval(np.asarray(drawn))
+    folder = made.submitted(root, forged.model_copy(update={"replicates": drawn, "low": low, "high": high}))
+    (problem,) = problems(folder)
+    assert "raw: is 0.4; all its replicates lie between 0.1" in problem
+    assert {row.folder for row in read_board(root).rows}.isdisjoint([folder.name])
 
 
 def test_an_identity_that_is_equal_in_python_alone_is_refused(root, folder, made):
@@ -130,6 +144,47 @@ def test_a_score_above_its_ceiling_is_refused(root, made):
     too_good = made.entry("timm:good", raw=0.95)
     folder = made.submitted(root, too_good)
     assert "lies above the ceiling, 0.800" in problems(folder)[0]
+
+
+def test_no_card_calls_a_trained_model_untrained(made):
+    of, trained = made.entry(), replace(made.spec(), training_data="ImageNet-1k, supervised")
+    facts = {"model_identity": plain(trained), "model_fingerprint": fingerprint(trained)}
+    of = of.model_copy(update=facts)
+    assert not list(broken(of, Card.model_validate(made.card(of))))
+    untrained = Card.model_validate(made.card(of, supervision="none", training_data=[]))
+    assert list(broken(of, untrained)) == [
+        ("model_identity.training_data", "is 'ImageNet-1k, supervised'; the card says that nothing was trained")
+    ]
+
+
+def test_a_layer_lies_between_the_first_and_the_last(made):
+    of, deep = made.entry(), replace(made.spec(), layers=(replace(made.LAYERS[0], depth=7.0), *made.LAYERS[1:]))
+    of = of.model_copy(update={"model_identity": plain(deep), "model_fingerprint": fingerprint(deep)})
+    assert "puts blocks.0 at depth 7; depths are from 0 to 1" in dict(
+        broken(of, Card.model_validate(made.card(of)))
+    ).get("model_identity.layers", "")
+
+
+def test_no_baseline_is_left_out(made):
+    """Gabor energy scores higher than many networks: who leaves it out looks better."""
+    of = made.entry()
+    own = {"baseline:pixels": Baseline(raw=0.1, difference=of.raw - 0.1), "timm:made@untrained": Baseline(reason="?")}
+    found = dict(broken(of.model_copy(update={"baselines": own}), Card.model_validate(made.card(of))))
+    assert found == {
+        "baselines.baseline:gabor": "is left out: the benchmark has it, and the best of some is not the best of all"
+    }
+    for ends, says in (
+        ((0.1, None), "in order"),
+        ((0.3, 0.1), "in order"),
+        ((0.1, 9.0), "is 9;"),
+        ((0.9, 1.0), "from 0.9"),
+    ):
+        facts = dict(zip(("difference_low", "difference_high"), ends))
+        own["baseline:gabor"] = Baseline(raw=0.2, difference=of.raw - 0.2, **facts)
+        ((_, why),) = broken(of.model_copy(update={"baselines": own}), Card.model_validate(made.card(of)))
+        assert says in why
+    own["baseline:gabor"] = Baseline(raw=0.2, difference=of.raw - 0.2, difference_low=0.1, difference_high=0.3)
+    assert not list(broken(of.model_copy(update={"baselines": own}), Card.model_validate(made.card(of))))
 
 
 def test_a_subject_may_not_be_swapped_or_left_out(folder, made):
@@ -316,6 +371,35 @@ def test_names_that_differ_by_case_alone_are_refused(folder):
     assert any("but for upper and lower case" in problem for problem in problems(folder))
 
 
+def test_folders_in_folders_are_no_bug(tmp_path, root, monkeypatch):
+    before = shutil.copytree(root, tmp_path / "before")
+    monkeypatch.chdir(root / "results")
+    for _ in range(1200):  # deeper than Python calls itself
+        Path("a").mkdir()
+        os.chdir("a")
+    monkeypatch.chdir(tmp_path)
+    try:
+        assert problems(root, against=before)[0] == "a/a: is no plain file: a submission is one folder deep"
+    finally:
+        subprocess.run(["rm", "-rf", root / "results" / "a"], check=True)  # Python's own would fail as above
+
+
+def test_names_of_attestations_folders_command_no_terminal(root):
+    folder = root / "attestations" / "\x1b[2Jx"
+    folder.mkdir(parents=True)
+    (folder / "a.1.json").write_text("{}")
+    (problem,) = problems(root)
+    assert problem.startswith(r"attestations/\u001b[2Jx: a name has")
+
+
+def test_a_model_of_a_thousand_layers_does_not_fill_the_page(made, monkeypatch):
+    assert not list(broken(of := made.entry(), card := Card.model_validate(made.card(of))))
+    monkeypatch.setattr("brainbench.leaderboard.rules.MOST_LAYERS", 8)
+    assert ("model_identity.layers", "are 9; 8 are the most: score those that matter") in broken(of, card)
+    monkeypatch.setattr("brainbench.leaderboard.rules.LONGEST_LAYER", 7)
+    assert ("model_identity.layers", "names blocks.0; 7 characters are the most") in broken(of, card)
+
+
 def test_links_lead_nowhere(tmp_path, root, folder):
     secret = tmp_path / "secret.json"
     shutil.move(folder / V4, secret)
@@ -423,6 +507,7 @@ def test_a_whole_features_file_is_fine(tmp_path, made):
         ({"url": "javascript:alert(1)"}, "url: "),
         ({"url": 'https://x.org/"onclick='}, "url: "),
         ({"title": "a\u202eb"}, "title: "),
+        ({"title": "\u3164"}, "title: Value error, holds the character U+3164, which does not show"),
         ({"title": "x" * 5000}, "title: "),
         ({"family": "magic"}, "family: "),
         ({"weights_sha256": "1" * 64}, "model_identity.weights: is not the weights_sha256"),

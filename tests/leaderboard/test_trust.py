@@ -16,6 +16,7 @@ from brainbench.entry import Baseline, Entry, read
 from brainbench.errors import InputError, UsageError, VerificationError
 from brainbench.leaderboard import recompute
 from brainbench.leaderboard.board import read_board
+from brainbench.leaderboard.cards import read_card
 from brainbench.leaderboard.schema import SCHEMAS, schema
 from brainbench.leaderboard.submit import missing, submit
 from brainbench.leaderboard.validate import validate
@@ -69,6 +70,34 @@ def test_what_a_card_declares_stays_when_more_is_submitted(run_of_features, scor
     assert missing(run_of_features) == [] and card.read_text() == before
     submit(scored / "run", run_of_features.parents[1], facts={"title": "Renamed"}, features=scored / "f.safetensors")
     assert card.read_text() == before.replace('title = "Mine"', 'title = "Renamed"')
+
+
+def test_a_later_version_supersedes_the_earlier_by_one_command(tmp_path, root, folder, made, monkeypatch, capsys):
+    """Other weights have another folder, so nothing lies there under the new entries' names."""
+    before = shutil.copytree(root, tmp_path / "before")
+    later = made.entry(raw=0.42, weights="1" * 64)
+    path = tmp_path / "run" / later.path
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(later.as_json()))
+    facts = ("--submitter", "tests", "--title", "Made")
+    assert command(monkeypatch, "submit", tmp_path / "run", "--to", root, *facts) == 0
+    assert "This model is there already" in " ".join(capsys.readouterr().err.split())
+    for _ in range(2):
+        assert command(monkeypatch, "submit", tmp_path / "run", "--to", root, *facts, "--supersede", "mended") == 0
+        assert "is there already" not in " ".join(capsys.readouterr().err.split())
+    new = root / "results" / later.path.parts[0]
+    facts = {"family": "cnn", "supervision": "none", "training_data": [], "licence": "MIT"}
+    facts |= {"trained_on_brain_data": False, "trained_on_benchmark_stimuli": False}
+    submit(tmp_path / "run", root, facts=facts, reason="mended")
+    (old,) = read_card(new / "model.toml").supersedes
+    assert (old.path, old.reason) == (f"{folder.name}/{ENTRY}", "mended")
+    assert validate(root, against=before).problems == []
+    found = {(r.folder, r.entry.benchmark): r.unranked for r in read_board(root).rows}
+    assert found == {
+        (folder.name, "insilico.V4-ridge"): "superseded",
+        (folder.name, "cowley2023.V4-ridge"): "",
+        (new.name, "insilico.V4-ridge"): "",
+    }
 
 
 @pytest.mark.parametrize(
@@ -173,6 +202,21 @@ def test_features_are_recomputed_and_a_forged_region_is_named(run_of_features, m
     assert trust(root) == {"insilico.V1-ridge": "self-reported"}
 
 
+def test_what_changed_while_it_was_recomputed_gets_no_badge(run_of_features, monkeypatch, capsys, key, made):
+    folder, root = run_of_features, run_of_features.parents[1]
+    pen, control = key(root), recompute.control
+
+    def meanwhile(*args, **options):
+        path = folder / "insilico.V1-ridge.json"
+        made.edited(path, n_without_ceiling=json.loads(path.read_text())["n_without_ceiling"] + 1)
+        return control(*args, **options)
+
+    monkeypatch.setattr(recompute, "control", meanwhile)
+    assert command(monkeypatch, "leaderboard", "verify", folder, "--attest", pen, "--signer", "host@lab") == 5
+    assert "its file was changed since it was read to be recomputed" in " ".join(capsys.readouterr().err.split())
+    assert trust(root) == {"insilico.V1-ridge": "self-reported"} and not (root / "attestations").exists()
+
+
 @pytest.mark.parametrize(
     ("fields", "names"),
     [
@@ -231,7 +275,7 @@ def test_a_card_that_is_broken_or_a_reason_that_is_long_stops_a_submission(score
         with pytest.raises(InputError, match=says):
             submit(scored / "run", to, facts={}, features=scored / "f.safetensors")
     card.write_bytes(files[card])
-    with pytest.raises(UsageError, match="the reason is one line of at most 100 characters"):
+    with pytest.raises(UsageError, match="the reason is one line of 1 to 100 characters"):
         submit(scored / "run", to, facts={}, features=scored / "f.safetensors", reason="x" * 101)
     assert {path: path.read_bytes() for path in run_of_features.iterdir()} == files
 
@@ -304,6 +348,37 @@ def test_every_number_is_compared(made, field, beyond):
     for by, fails in ((beyond, True), (beyond * 0.8, False)):
         (found,) = recompute.differences(shifted(entry, field, by), entry, 1e-4)
         assert (found.field, found.fails) == (field, fails)
+
+
+def test_replicates_may_not_all_be_shifted_by_what_one_may(made):
+    """Ranks are made of them: three times the tolerance would tell models apart that nothing tells apart."""
+    entry = made.entry()
+    shifted = entry.model_copy(update={"replicates": [r + 2.5e-4 for r in entry.replicates]})
+    assert [d.field for d in recompute.differences(shifted, entry, 1e-4) if d.fails] == ["replicates, their mean"]
+    one_way_and_the_other = [r + (-1) ** n * 2.5e-4 for n, r in enumerate(entry.replicates)]
+    noisy = entry.model_copy(update={"replicates": one_way_and_the_other})
+    assert not any(d.fails for d in recompute.differences(noisy, entry, 1e-4))
+
+
+def test_a_run_of_which_one_model_cannot_be_submitted_leaves_nothing(tmp_path, made):
+    for of in (made.entry("bundled:made"), made.entry("module:lab:net")):
+        path = tmp_path / "run" / of.path
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(of.as_json()))
+    with pytest.raises(UsageError, match="nobody can rebuild module:lab:net by its name"):
+        submit(tmp_path / "run", tmp_path / "L", facts={})
+    assert not (tmp_path / "L").exists()
+
+
+@pytest.mark.parametrize("option", ["--title", "--submitter"])
+@pytest.mark.parametrize("text", ["", "caf\udce9", "a\u202eb", "x" * 101])
+def test_a_title_that_no_card_takes_is_refused_before_anything_is_written(
+    tmp_path, scored, monkeypatch, capsys, option, text
+):
+    words = ("submit", scored / "run", "--to", tmp_path / "L", "--scores-only")
+    assert command(monkeypatch, *words, option, text) == 2
+    assert f"the {option[2:]} is one line of 1 to 100 characters" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "L").exists()
 
 
 def test_what_an_entry_invents_or_leaves_out_differs(made):

@@ -226,6 +226,9 @@ def test_a_model_stands_beside_its_best_baseline(opened):
     page = opened([row], f"#model={row.folder}")
     cell = " ".join(page.inner_text("#model-body td[data-label='Over best baseline']").split())
     assert cell == f"+{row.entry.raw - 0.15:.3f} [+0.010, +0.090] untrained twin"
+    own["baseline:gabor"] = Baseline(reason="no memory")  # which of them is the best nobody knows
+    page = opened([replace(row, entry=row.entry.model_copy(update={"baselines": own}))], f"#model={row.folder}")
+    assert page.inner_text("#model-body td[data-label='Over best baseline']") == "–"
 
 
 def test_ties_nulls_and_failures_are_shown_as_what_they_are(opened):

@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brainbench.entry import Baseline
+from brainbench.entry import Baseline, Scored
 from brainbench.leaderboard import pages
+from brainbench.leaderboard.attestations import Attestation, Attested
+from brainbench.leaderboard.cards import Superseded
 from brainbench.numerics.resampling import benjamini_hochberg, two_sided_each
 from brainbench.scorers import SCORERS
 
@@ -380,3 +382,85 @@ def test_marks_of_a_model_are_apart_and_short_words_are_whole(opened, made):
     for words, n in (("V4", 2), ("it", 2), ("mad", 0), ("made", 4), ("rsa", 2), ("human", 2), ("age", 0)):
         page.fill("[name=q]", words)
         assert page.inner_text("#count") == f"{n} of 4 scores", words
+
+
+def test_layers_have_their_names_where_a_models_first_entry_has_no_score(opened, made):
+    rows = made.rows(2, NAMES[1:2])
+    blank = Scored().model_dump() | {"status": "failed", "reason": "no memory"}
+    failed = rows[0].entry.model_copy(update=blank | {"benchmark": "cowley2023.V4-cka"})
+    page = opened([replace(rows[0], entry=failed), *rows], "#scores?sort=model")
+    assert page.locator("#scores-table td[data-label=Layer]").all_inner_texts() == ["blocks.5"] * 2
+    page.goto(f"{page.url.partition('#')[0]}#model={rows[0].folder}")
+    page.locator("#model-body summary").click()
+    assert page.locator("#model-body details tbody tr").count() == 9
+    assert "blocks.5 (chosen)" in page.inner_text("#model-body details")
+
+
+def objected(verdict):
+    facts = {"entry": "a/b.json", "entry_sha256": "0" * 64, "number": 1, "signer": "h", "date": "2026-01-01"}
+    return Attested(verdicts=(Attestation(verdict=verdict, reason="?", **facts),))
+
+
+@pytest.mark.parametrize("why", ["open division", "disputed"])
+def test_what_nobody_can_check_says_nothing_of_a_benchmark(opened, made, why):
+    true = made.rows(2, NAMES[1:2])
+    odd = {"n_stimuli": 7, "resampled": "7 stimuli", "ceiling": 0.9, "ceiling_method": "guessed", "ceiling_upper": 0.95}
+    others = {} if why == "disputed" else {"submission": "scores"}
+    (row,) = made.rows(1, NAMES[1:2], **others)
+    forged = row.entry.model_copy(update={"model": "timm:a", "model_fingerprint": "a" * 64, **odd})
+    attested = objected("disputed") if why == "disputed" else Attested()
+    page = opened([replace(row, entry=forged, folder="a", attested=attested), *true], f"#benchmark={NAMES[1]}")
+    told = " ".join(page.inner_text("#benchmark-body dl").split())
+    assert "Stimuli 400 " in told and "Intervals resample 400 stimuli, 3 subjects" in told
+    assert "Ceiling 0.640 on the scale r² (0.800 on the score's scale), split-half" in told
+    assert not {"guessed", "0.950", "0.900"} & set(told.split())
+
+
+def test_a_comparison_tells_what_is_objected_to_and_who_is_in_the_open_division(opened, made):
+    first, second = made.rows(2, NAMES[1:2])
+    (third,) = made.rows(1, NAMES[1:2], submission="scores")
+    third = replace(third, folder="open")
+    page = opened([replace(first, attested=objected("withdrawn")), second, third], f"#compare={first.folder},open")
+    (cell, other) = page.locator("#compare-body tbody td").all_inner_texts()[:2]
+    assert cell.split() == ["0.250", "withdrawn"] and other.split() == ["0.250"]
+    assert page.locator("#compare-body thead th").nth(2).inner_text().split() == ["made0", "open", "division"]
+
+
+def test_models_of_one_title_are_told_apart_where_they_are_chosen(opened, made):
+    rows = made.rows(3, NAMES[1:2])
+    rows[1] = replace(rows[1], card=rows[0].card)
+    page = opened(rows, "#compare")
+    told = page.locator("#pair [name=first] option").all_inner_texts()
+    assert told == [f"made0, {rows[0].folder}", f"made0, {rows[1].folder}", "made2"]
+
+
+def test_a_model_that_cannot_be_compared_is_not_exchanged_in_silence(opened, made):
+    rows = made.rows(3, NAMES[1:2])
+    card = rows[1].card
+    old = Superseded(path=f"{rows[0].folder}/{NAMES[1]}.json", sha256="0" * 64, reason="mended")
+    rows[1] = replace(rows[1], card=card.model_copy(update={"supersedes": [old], "model": rows[0].card.model}))
+    rows[0] = replace(rows[0], sha256="0" * 64)
+    page = opened(rows, f"#compare={rows[0].folder},{rows[2].folder}")
+    told = page.inner_text("#compare-body .note")
+    assert told == f"This page has no scores to compare of {rows[0].folder}; another model takes its place."
+    page.goto(f"{page.url.partition('#')[0]}#compare={rows[1].folder},{rows[2].folder}")
+    assert not page.locator("#compare-body .note").count()
+    page.goto(f"{page.url.partition('#')[0]}#model={rows[0].folder}")
+    assert not page.locator("#model-body a[href^='#compare']").count()
+
+
+@pytest.mark.parametrize("view", ["scores", f"benchmark={NAMES[1]}"])
+def test_the_open_division_comes_after_the_main_one_however_high_it_scores(opened, made, view):
+    rows = made.rows(3, NAMES[1:2])
+    *_, highest = made.rows(4, NAMES[1:2], submission="scores")
+    page = opened([replace(highest, folder="open"), *rows], f"#{view}")
+    table = page.locator(f"#{view.partition('=')[0]} table")
+    titles = [" ".join(text.split()) for text in table.locator("td[data-label=Model]").all_inner_texts()]
+    assert titles == ["made2", "made1", "made0", "made3 open division"]
+
+
+def test_the_dot_of_a_model_that_is_first_everywhere_is_whole(opened, made):
+    page = opened(made.rows(2, NAMES[1:2]))
+    first = page.locator("#standings tbody tr").first
+    assert "0.00" in first.inner_text() and first.locator("circle").get_attribute("cx") == "0.0"
+    assert first.locator("svg").evaluate("(plot) => getComputedStyle(plot).overflow") == "visible"

@@ -7,7 +7,7 @@ const COLUMNS = [
   { key: "raw", title: "Score, 95 % interval", value: (r) => r.raw, cell: (r) => scoreCell(r) },
   { key: "ceiling", title: "Ceiling", value: (r) => r.reach, cell: (r) => ceilingCell(r) },
   { key: "normalized", title: "Normalized", value: (r) => r.normalized, cell: (r) => shown(r.normalized) },
-  { key: "rank", title: "Rank", value: (r) => r.best === null ? null : r.best * 10000 + r.worst, cell: (r) => rankCell(r) },
+  { key: "rank", title: "Rank", value: (r) => r.best === null ? null : (apart(r) * 10000 + r.best) * 10000 + r.worst, cell: (r) => rankCell(r) },
   { key: "ties", title: "Ties", value: (r) => r.ties || null, cell: (r) => r.ties || "–" },
   { key: "layer", title: "Layer", value: (r) => r.layerName || null, cell: (r) => named(r.layerName || "–") },
   { key: "baseline", title: "Over best baseline", value: (r) => r.baseline && r.baseline[1], cell: (r) => baselineCell(r) },
@@ -56,6 +56,11 @@ function rankCell(row) {
   return row.model.division === "open" ? range + " (open)" : range;
 }
 
+/** 0 for what is ranked in the main division; 1 for the rest, which comes after it however high it scores. */
+function apart(row) {
+  return row.best === null || row.model.division === "open" ? 1 : 0;
+}
+
 /** Rows in order of a column, stable, those without a value last in either direction; one benchmark's best score comes first. */
 function sorted(list, key, down) {
   const value = COLUMNS.find((column) => column.key === key).value;
@@ -63,7 +68,7 @@ function sorted(list, key, down) {
   keyed.sort((a, b) => {
     if (a.value === null || b.value === null) return (a.value === null) - (b.value === null) || a.at - b.at;
     const order = a.value < b.value ? -1 : a.value > b.value ? 1 : 0;
-    const better = key === "benchmark" ? (b.row.raw === null ? -1 : b.row.raw) - (a.row.raw === null ? -1 : a.row.raw) : 0;
+    const better = key === "benchmark" ? apart(a.row) - apart(b.row) || (b.row.raw === null ? -1 : b.row.raw) - (a.row.raw === null ? -1 : a.row.raw) : 0;
     return (down ? -order : order) || better || a.at - b.at;
   });
   return keyed.map((item) => item.row);

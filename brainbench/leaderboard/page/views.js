@@ -14,7 +14,7 @@ function showModel(folder) {
   const body = document.getElementById("model-body");
   filled(emptied(document.getElementById("model-title")), null, model ? [named(model.title), marks(model)] : ["No such model"]);
   if (!model) return body.replaceChildren(el("p", { class: "note" }, "This page has no model of that address."));
-  const twin = models.find((candidate) => candidate.id === model.id + "@untrained");
+  const twin = comparable.find((candidate) => candidate.id === model.id + "@untrained");
   const own = rows.filter((row) => row.model === model).sort(byArea);
   const scored = own.filter((row) => row.raw !== null);
   const place = el("div", null);
@@ -27,7 +27,7 @@ function showModel(folder) {
       ["Licence", model.licence], ["Division", model.division + " (" + model.submission + ")"], ["Submitted by", model.submitter],
       ["Read more", model.url ? outside(model.url, model.url) : ""], ["Weights", model.weights], ["Fingerprint", model.fingerprint],
       ["About", model.description]]),
-    el("p", null, el("a", { href: pairAddress(folder) }, "Compare with another model"),
+    !comparable.includes(model) ? null : el("p", null, el("a", { href: pairAddress(folder) }, "Compare with another model"),
       twin ? [" · ", el("a", { href: pairAddress(folder, twin.folder) }, "Compare with its untrained twin")] : null),
     el("h3", null, "Profile over regions"),
     el("p", { class: "muted" }, "Normalized scores, 1 is the ceiling, with their intervals; ▸ goes on beyond the plot. Regions under different scorers do not compare. Benchmarks without a ceiling are in the table below."),
@@ -61,12 +61,13 @@ function showBenchmark(name) {
   if (!benchmark) return body.replaceChildren(el("p", { class: "note" }, "This page has no benchmark of that address."));
   const own = rows.filter((row) => row.benchmark === benchmark);
   const recording = benchmark.recording;
-  const known = own.filter((row) => row.ceiling !== null);
+  const sure = own.filter((row) => !row.unranked && row.model.division === "main"); // others may say what they like
+  const known = (sure.length ? sure : own).filter((row) => row.ceiling !== null);
   const ceilings = span(known.map((row) => row.ceiling));
   const reached = span(known.map((row) => row.reach));
   const ceiling = known.length ? ceilings + " on the scale " + benchmark.ceiling_scale.replace("r2", "r²") +
     (reached === ceilings ? "" : " (" + reached + " on the score's scale)") + ", " + benchmark.ceiling_method : "cannot be had";
-  const upper = Math.max(0, ...own.map((row) => row.ceilingUpper));
+  const upper = Math.max(0, ...known.map((row) => row.ceilingUpper));
   const { n_folds, n_repeats } = benchmark.split;
   const place = el("div", null);
   filled(emptied(body), null, [
@@ -116,9 +117,15 @@ function makePair() {
   const form = document.getElementById("pair");
   form.addEventListener("submit", (event) => event.preventDefault());
   ["first", "second"].forEach((name) => {
-    const options = comparable.map((model) => el("option", { value: model.folder }, model.title + (model.published ? "" : " (unpublished)")));
+    const options = comparable.map((model) => el("option", { value: model.folder }, titleOf(model)));
     form.append(el("label", null, name === "first" ? "First model" : "Second model", el("select", { name: name, change: pairChanged }, options)));
   });
+}
+
+/** A model's title as text alone, with its folder where another model has the same. */
+function titleOf(model) {
+  const title = model.title + (model.published ? "" : " (unpublished)");
+  return comparable.some((other) => other !== model && other.title === model.title) ? title + ", " + model.folder : title;
 }
 
 /** The address of two models; whoever chooses the other one again exchanges them. */
@@ -142,6 +149,7 @@ function showCompare(value) {
   const second = [comparable.find((model) => model.folder === other), ...leading].find((model) => model && model !== first);
   pair = [first.folder, second.folder];
   [form.elements.first.value, form.elements.second.value] = pair;
+  const absent = [one, other].filter((folder) => folder && !comparable.some((model) => model.folder === folder));
   if (value) history.replaceState(null, "", pairAddress(...pair)); // it may have named a model twice, or none that is here
   const pairs = live.filter((row) => row.model === first && row.raw !== null).sort(byArea).map((row) =>
     [row, live.find((r) => r.model === second && r.benchmark === row.benchmark && r.raw !== null)]).filter((two) => two[1]);
@@ -150,18 +158,24 @@ function showCompare(value) {
   const widest = Math.max(0.02, ...found.map((item) => Math.max(Math.abs(item.d.low || 0), Math.abs(item.d.high || 0), Math.abs(item.d.value))));
   const lines = found.map((item) => el("tr", { role: "row" },
     el("th", { scope: "row", role: "rowheader", "data-label": "Benchmark" }, benchmarkLink(item.pair[0].benchmark)),
-    el("td", { role: "cell", "data-label": first.title }, shown(item.pair[0].raw)), el("td", { role: "cell", "data-label": second.title }, shown(item.pair[1].raw)),
+    item.pair.map((row) => el("td", { role: "cell", "data-label": row.model.title }, el("span", null, shown(row.raw), objected(row)))),
     el("td", { role: "cell", "data-label": "Difference" }, el("span", { class: "score" }, differencePlot(item.d, widest), el("span", null, signed(item.d.value), " ", el("small", null, between(item.d.low, item.d.high, signed))))),
     el("td", { role: "cell", "data-label": "p" }, bounded(item.d.p, item.d.least)), el("td", { role: "cell", "data-label": "q" }, bounded(item.q, item.d.least)),
     el("td", { role: "cell", "data-label": "Subjects" }, subjects(item.pair))));
   const n = Math.max(0, ...found.map((item) => item.d.n));
   const heads = ["Benchmark", first.title, second.title, "Difference, 95 % interval", "p", "q", "Subjects higher with the first"];
   body.replaceChildren(
+    ...absent.map((folder) => el("p", { class: "note" }, "This page has no scores to compare of ", named(folder), "; another model takes its place.")),
     el("p", { class: "muted" }, n ? "Paired: both models on the same " + n + " resamplings of stimuli and subjects, computed here in the page. p is two-sided, for one benchmark; q is p after Benjamini and Hochberg over the benchmarks shown, as some of several p will be small by luck."
       : "This page has no room for replicates: brainbench compare has them all."),
     lines.length ? el("div", { class: "scroll", role: "region", "aria-label": "Differences", tabindex: 0 }, el("table", { role: "table", class: "rows" },
-      el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, heads.map((head) => el("th", { scope: "col", role: "columnheader" }, named(head))))), el("tbody", { role: "rowgroup" }, lines)))
+      el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, heads.map((head, at) => el("th", { scope: "col", role: "columnheader" }, named(head), at === 1 ? marks(first) : at === 2 ? marks(second) : null)))), el("tbody", { role: "rowgroup" }, lines)))
       : el("p", { class: "note" }, "No benchmark has scores of both."));
+}
+
+/** What is objected to a score, behind a space. */
+function objected(row) {
+  return ["disputed", "withdrawn"].includes(row.unranked) ? [" ", el("span", { class: "badge " + row.unranked }, row.unranked)] : null;
 }
 
 /** A p or q; one of which the replicates know only a bound, rounded up. */
