@@ -157,11 +157,10 @@ def _regions(comparison: Comparison) -> Table:
     table = _table(comparison.model, (*heads, "neuroids (excl.)", "stimuli"))
     for region in comparison.regions:
         curve = region.curve
-        doubt = " (n.s.)" if region.p_signal > 0.05 else ""
         cells = (
             shown(region),
             curve.benchmark,
-            f"{region.layer}{doubt}" if region.layer else "–",
+            f"{region.layer}{region.doubt}" if region.layer else "–",
             _two(region.depth),
             f"[{_two(region.depth_low)}, {_two(region.depth_high)}]",
             "–" if region.best is None else f"{region.shares[region.best]:.0%}",
@@ -229,7 +228,7 @@ def _models(comparisons: Sequence[Comparison]) -> Table:
         order = comparison.order
         cells = (
             comparison.model,
-            *(f"{_two(r.depth)} [{_two(r.depth_low)}, {_two(r.depth_high)}]" for r in comparison.regions),
+            *(f"{_two(r.depth)} [{_two(r.depth_low)}, {_two(r.depth_high)}]{r.doubt}" for r in comparison.regions),
             signed(order.trend),
             f"[{signed(order.low)}, {signed(order.high)}]",
             number(order.p),
