@@ -114,8 +114,11 @@ def print_standings(
     for d in differences:
         interval = f"[{signed(d.low)}, {signed(d.high)}]"
         pair = f"{d.model} – {d.other}{says}"
-        pairs.add_row(*map(Text, (pair, signed(d.difference), interval, f"{d.p:.4f}", f"{d.q:.4f}")))
+        pairs.add_row(*map(Text, (pair, signed(d.difference), interval, _four(d.p), _four(d.q))))
     out.print(pairs)
+    if len({s.n_neuroids for s in standings}) > 1:
+        counts = ", ".join(f"{s.model} of {s.n_neuroids}" for s in standings)
+        out.print(Text(f"Not of the same neuroids, so differences are not of models alone: {counts}."))
     out.print()
 
 
@@ -245,6 +248,10 @@ def shown(region: Region) -> str:
 
 def _two(value: float, sign: str = "") -> str:
     return f"{value:{sign}.2f}" if isfinite(value) else "–"
+
+
+def _four(value: float) -> str:
+    return f"{value:.4f}" if isfinite(value) else "–"
 
 
 def _share(value: float) -> str:

@@ -340,8 +340,10 @@ def test_compare_goes_on_past_failed_entries_and_says_what_it_left_out(run, tmp_
         stored(runs, model, raw=raw)
     stored(runs, "a", "insilico.V4-ridge")
     stored(runs, "b", "insilico.V4-ridge", **FAILED)
+    stored(runs, "b", model_fingerprint="b", **FAILED)  # an earlier run of one that has a score
     code, out, err = run("compare", runs, "--json")
     assert code == 0 and "Not compared, fewer than two models have a score: insilico.V4-ridge" in err
+    assert err.endswith("Without a score, so left out of insilico.V1-ridge (synthetic): a (failed)")
     assert [s["model"] for s in json.loads(out)[V1]["standings"]] == ["b", "cc"]
     code, out, _ = run("compare", runs)
     assert code == 0 and "b – cc" in out
@@ -358,6 +360,33 @@ def test_compare_shows_what_pairs_and_tells_what_does_not(run, tmp_path):
     code, out, err = run("compare", runs, tmp_path / "again", "--json")
     assert code == 3 and list(json.loads(out)) == [V1]
     assert "notes.json is not an entry" in err and "has another fingerprint" in err
+
+
+def test_compare_says_that_models_were_scored_on_other_neuroids(run, tmp_path):
+    for model, n in (("b", 150), ("cc", 20)):
+        stored(tmp_path / "runs", model, n_neuroids=n)
+    assert "Not of the same neuroids, so differences are not of models alone: b of 150, cc of 20." in run(
+        "compare", tmp_path / "runs"
+    )[1].replace("\n", " ")
+    stored(tmp_path / "alike", "b", n_neuroids=150)
+    stored(tmp_path / "alike", "cc", n_neuroids=150)
+    assert "neuroids" not in run("compare", tmp_path / "alike")[1]
+
+
+def test_confounds_shows_what_it_can_and_tells_the_rest(run, tmp_path):
+    """As compare does: the same file twice is one entry, a broken file and another version cost their own panel."""
+    runs = tmp_path / "runs"
+    stored(runs, "b")
+    stored(runs, "a", **FAILED)
+    stored(runs, "b", "insilico.V4-ridge")
+    older = {"id": "older"}
+    stored(runs, "cc", "insilico.V4-ridge", benchmark_identity=older, benchmark_fingerprint=fingerprint(older))
+    (runs / "notes.json").write_text('{"a": 1}')
+    shutil.copytree(runs, tmp_path / "again")
+    code, out, err = run("confounds", runs, tmp_path / "again", "--json")
+    assert code == 3 and [panel["benchmark"] for panel in json.loads(out)] == [V1]
+    assert "notes.json is not an entry" in err and "were not scored on the same benchmark" in err
+    assert "left out of insilico.V1-ridge (synthetic): a (failed)" in err
 
 
 def test_a_misspelt_model_is_found_before_the_first_is_scored(run, monkeypatch):

@@ -8,6 +8,7 @@ from itertools import cycle
 import numpy as np
 from matplotlib.figure import Figure
 
+from brainbench.analysis.models import told_apart
 from brainbench.entry import Entry
 from brainbench.plotting._style import COLOURS, MUTED, caption, house
 
@@ -23,7 +24,7 @@ def kernel_curves(entries: Sequence[Entry]) -> Figure:
     ranked = sorted(entries, key=lambda entry: -(entry.raw or 0.0))
     first = ranked[0]
     penalised = bool(np.min(_array(first, "complexity")) > 0)
-    names = [_named(entry) for entry in ranked]
+    names = [_named(entry, model) for entry, model in zip(ranked, told_apart(ranked))]
     width = max(_WIDTH_IN, 1.1 + 0.063 * max(map(len, names)))
     with house():
         figure = Figure(figsize=(width, 3.4 + 0.18 * len(ranked)), layout="constrained")
@@ -58,6 +59,6 @@ def _array(entry: Entry, name: str) -> np.ndarray:
     return np.array(entry.extras[name], dtype=float)
 
 
-def _named(entry: Entry) -> str:
+def _named(entry: Entry, model: str) -> str:
     area, low, high = ("–" if v is None else f"{v:.3f}" for v in (entry.raw, entry.low, entry.high))
-    return f"{entry.model}, {entry.layer}: {area} [{low}, {high}]"
+    return f"{model}, {entry.layer}: {area} [{low}, {high}]"

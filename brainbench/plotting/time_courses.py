@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from brainbench.analysis.models import told_apart
 from brainbench.entry import Entry, TimeCourse
 from brainbench.plotting._style import COLOURS, MUTED, caption, house
 from brainbench.scorers import SCORERS
@@ -47,12 +48,12 @@ def time_courses(entries: Sequence[Entry]) -> Figure:
 
 
 def _panel(top: Axes, bottom: Axes, entries: Sequence[Entry]) -> None:
-    for row, (entry, colour) in enumerate(zip(entries, cycle(COLOURS))):
+    for row, (entry, model, colour) in enumerate(zip(entries, told_apart(entries), cycle(COLOURS))):
         course = entry.time_course
         assert course is not None
         time, raw, low, high = (_array(v) for v in (course.time_s, course.raw, course.low, course.high))
         top.fill_between(time, low, high, color=colour, alpha=0.16, linewidth=0)
-        top.plot(time, raw, color=colour, label=entry.model)
+        top.plot(time, raw, color=colour, label=model)
         _below(bottom, course, row, colour)
     first = entries[0].time_course
     assert first is not None

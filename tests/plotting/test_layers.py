@@ -142,7 +142,7 @@ def test_layers_stand_in_order_of_depth_whatever_order_they_have():
 
 def test_curves_run_from_the_shallowest_layer_to_the_deepest_whatever_order_they_have():
     at = [3, 0, 2, 1]
-    layers = tuple("conv1 conv2 conv3 fc".split()[number] for number in at)
+    layers = tuple(("conv1", "conv2", "conv3", "fc")[number] for number in at)
     given = [
         curve(
             region,

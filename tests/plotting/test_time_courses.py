@@ -125,6 +125,29 @@ def test_the_command_prints_latencies_and_writes_the_figure(tmp_path, monkeypatc
     assert not code and "insilico_meg.sensors-ridge (synthetic)" in out and "0.300" in out and "+0.9" in out
 
 
+def test_courses_of_other_versions_share_no_panel_and_the_same_file_twice_is_one_course(tmp_path, monkeypatch, capsys):
+    """Of one benchmark's entries the first would lend its window and ceiling to all."""
+    first, other = made(), made("other", benchmark_fingerprint="c", benchmark_identity={"window_s": [0.1, 0.4]})
+    for name, entry in (("a", first), ("b", first), ("rsa", made(benchmark="insilico_meg.sensors-rsa"))):
+        (tmp_path / f"{name}.json").write_text(json.dumps(entry.as_json()))
+    code, out, _ = run(monkeypatch, capsys, "time", tmp_path, "--json")
+    assert not code and [row["benchmark"].rpartition("-")[2] for row in json.loads(out)] == ["ridge", "rsa"]
+    (tmp_path / "c.json").write_text(json.dumps(other.as_json()))
+    code, out, err = run(monkeypatch, capsys, "time", tmp_path, "--json")
+    assert code == 2 and [row["benchmark"].rpartition("-")[2] for row in json.loads(out)] == ["rsa"]
+    assert "They differ in window_s" in " ".join(err.split())
+
+
+def test_networks_of_one_name_are_told_apart(tmp_path, monkeypatch, capsys):
+    two = [made(), made(model_fingerprint="0123456789ab")]
+    for number, entry in enumerate(two):
+        (tmp_path / f"{number}.json").write_text(json.dumps(entry.as_json()))
+    _, out, _ = run(monkeypatch, capsys, "time", tmp_path, "--json")
+    assert [row["model"] for row in json.loads(out)] == ["m-m", "m-01234567"]
+    labels = [line.get_label() for line in plotting.time_courses(two).axes[0].lines]
+    assert [label for label in labels if label.startswith("m")] == ["m-m", "m-01234567"]
+
+
 def test_entries_without_time_are_told(tmp_path, monkeypatch, capsys):
     (tmp_path / "flat.json").write_text(json.dumps(made(time_course=None).as_json()))
     code, _, err = run(monkeypatch, capsys, "time", tmp_path)
