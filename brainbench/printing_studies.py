@@ -230,7 +230,7 @@ def described(found: Sequence[Described]) -> Table:
 DESCRIBED = (
     "Of the means over repetitions: PR and RankMe, dimensions with noise included; signal: share of their variance "
     "that is seen again in the other half of them. α-ReQ: exponent of the spectrum's decay, of the means and "
-    "of the cross-validated spectrum, over so many points. They depend on the numbers of stimuli and neuroids."
+    "of the cross-validated spectrum, over the same points, so many. They depend on the numbers of stimuli and neuroids."
 )
 
 
