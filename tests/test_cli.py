@@ -461,6 +461,14 @@ def test_subsample_is_a_table_json_and_a_figure(run, features, tmp_path):
     assert len(rows) == 10 and all("(synthetic)" in row for row in rows)
 
 
+def test_subsample_says_why_subsets_have_no_score(run, features):
+    one, other = features(), features(name="other", values=np.random.default_rng(1).normal(size=(400, 6)))
+    code, out, _ = run("subsample", one, other, "--draws", 2, "--fractions", "0.01", "-b", V1)
+    (line,) = re.findall(r"^(.*) have no score: (.*)$", out, flags=re.MULTILINE)
+    assert code == 0 and line[0] == "2 of 2 subsets of 0.01 of the stimuli"  # of both models
+    assert "both need 3 at least" in line[1] and "Use fewer folds, or more stimuli." in line[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
