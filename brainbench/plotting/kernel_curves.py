@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from brainbench.analysis.models import told_apart
 from brainbench.entry import Entry
-from brainbench.plotting._style import COLOURS, MUTED, caption, house
+from brainbench.plotting._style import MUTED, caption, house, lines
 
 _WIDTH_IN = 4.6  # more where a name is longer: the axes are not to make room for it
 
@@ -29,8 +28,7 @@ def kernel_curves(entries: Sequence[Entry]) -> Figure:
     with house():
         figure = Figure(figsize=(width, 3.4 + 0.18 * len(ranked)), layout="constrained")
         axes = figure.subplots()
-        for number, (entry, name, colour) in enumerate(zip(ranked, names, cycle(COLOURS))):
-            style = ("-", "--", ":")[number // len(COLOURS) % 3]
+        for entry, name, (colour, style) in zip(ranked, names, lines(len(ranked))):
             axes.plot(_array(entry, "complexity"), _array(entry, "precision"), style, color=colour, label=name)
         if penalised:
             axes.set_xscale("log")

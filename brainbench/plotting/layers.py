@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from brainbench.analysis.comparison import Comparison, Region
-from brainbench.plotting._style import COLOURS, MUTED, caption, house
+from brainbench.plotting._style import COLOURS, MUTED, caption, house, lines
 
 _WIDTH_IN = 7.2  # two columns of a journal
 
@@ -28,7 +28,7 @@ def layer_curves(comparison: Comparison) -> Figure:
         figure = Figure(figsize=(_WIDTH_IN, 3.9 + 0.2 * len(regions)), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3.0, 0.35 + 0.22 * len(regions)])
         ends = []
-        for number, (region, colour, style) in enumerate(zip(regions, cycle(COLOURS), _styles(len(regions)))):
+        for number, (region, (colour, style)) in enumerate(zip(regions, lines(len(regions)))):
             curve = region.curve
             top.fill_between(curve.depths, region.low, region.high, color=colour, alpha=0.16, linewidth=0)
             top.plot(curve.depths, curve.raw, style, color=colour, marker="o", markersize=2.6, label=region.label)
@@ -99,11 +99,6 @@ def layer_by_region(comparison: Comparison) -> Figure:
             said.append("Ceilings are taken as known.")
         _caption(figure, comparison, said)
     return figure
-
-
-def _styles(n: int) -> list[str]:
-    """Colours come round again after the last; then lines are broken."""
-    return [("-", "--", ":")[(number // len(COLOURS)) % 3] for number in range(n)]
 
 
 def _lone_bars(axes: Axes, region: Region, colour: str, *, shift: float) -> None:

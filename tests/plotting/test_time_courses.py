@@ -67,6 +67,12 @@ def test_lines_bands_and_ceiling_are_the_entrys():
     assert bottom.get_xlabel() == "time after stimulus onset (s)" and top.get_ylabel() == "score (r)"
 
 
+def test_no_two_of_many_models_look_alike():
+    top, _ = plotting.time_courses([made(f"m{number}") for number in range(9)]).axes
+    drawn = [line for line in top.lines if line.get_label().startswith("m")]
+    assert len({(line.get_color(), line.get_linestyle()) for line in drawn}) == 9
+
+
 def test_a_model_without_latencies_has_no_marks():
     entry = made(height=0.001)
     assert entry.time_course.onset_s is None and entry.time_course.reason
