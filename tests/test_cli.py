@@ -445,6 +445,14 @@ def test_describe_says_how_much_of_a_recording_is_signal(run):
     assert (code, out) == (2, "") and "rests on no responses" in err
 
 
+def test_describe_of_a_glob_leaves_out_what_rests_on_no_responses(run, caplog):
+    code, out, err = run("describe", "insilico.[Vc]4*-r*", "insilico.cat*", "--json")
+    assert code == 0 and {row["benchmark"] for row in json.loads(out)} == {"insilico.V4-ridge", "insilico.V4-rsa"}
+    assert "insilico.category-svm rests on no responses" in caplog.text
+    code, out, err = run("describe", "insilico.cat*")
+    assert (code, out) == (2, "") and "rests on no responses" in err
+
+
 def test_subsample_is_a_table_json_and_a_figure(run, features, tmp_path):
     few = ("--draws", 2, "--fractions", "0.5,0.25", "-b", "insilico.V1-rsa")
     code, out, err = run("subsample", features(), *few, "--json", "--figure", tmp_path / "new" / "x.svg")
