@@ -332,8 +332,8 @@ def print_matches(out: Console, found: Matches) -> None:
 MATCHED = (
     "Each unit of the second is looked for among those of the first: one for each (who is left without has 0), the "
     "best, few together (lasso, penalty chosen in training), all (ridge). Mean r over units on stimuli not fitted; "
-    "intervals over those stimuli drawn anew. Noise of a recording bounds r: benchmarks of the scorer matching have "
-    "ceilings."
+    "intervals over stimuli, those of training, too. Noise of a recording bounds r: benchmarks of the scorer matching "
+    "have ceilings."
 )
 
 
