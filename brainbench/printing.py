@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from math import isfinite
 
 import numpy as np
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -16,12 +17,24 @@ from brainbench.api import row
 from brainbench.entry import Entry
 
 _LEFT = ("model", "region", "benchmark", "best layer", "pair", "replicates")
+_WIDEST = 10_000  # characters: as wide as a table may want to be
+
+
+class _Whole(Table):
+    """A table that is wider than the terminal rather than cut: of 0.012 rich would leave 0.… in a column too many."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for column in self.columns:
+            if column.no_wrap:
+                column.min_width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+        needed = self.__rich_measure__(console, options.update(width=_WIDEST)).minimum
+        return super().__rich_console__(console, options.update(width=max(options.max_width, needed)))
 
 
 def titled(title: str | None) -> Table:
     """An empty table under `title` as it stands: a str would be read as rich's markup."""
     text = None if title is None else Text(title, style="table.title")
-    return Table(title=text, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    return _Whole(title=text, title_justify="left", header_style="bold", box=None, pad_edge=False)
 
 
 def number(value: float | None) -> str:

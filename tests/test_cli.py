@@ -22,6 +22,7 @@ from brainbench.datasets.insilico import Insilico
 from brainbench.entry import Entry, read
 from brainbench.errors import UsageError
 from brainbench.models.features_file import write_features
+from brainbench.printing import titled
 
 V1 = "insilico.V1-ridge"
 IDS = Insilico().stimuli().ids
@@ -301,6 +302,21 @@ def test_sigint_in_mid_run_stops_soon_and_the_next_run_goes_on(run, tmp_path, mo
     code, out, _ = run("score", "module:slow:net", "-b", V1, "--json")
     assert code == 0 and json.loads(out)[0]["status"] == "ok"
     assert 272 <= len(seen.read_text()) - before < 310  # the other shards, and a few to try the network out
+
+
+def test_a_table_is_wider_than_the_terminal_rather_than_cut():
+    """Of p 0.012 a narrow one would leave 0.…; what may break, breaks as before."""
+    table = titled("a title")
+    for name in ("pair", "p", "q"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("reason")
+    table.add_row("henaff2021.V1-ridge – insilico.V1-ridge", "0.012", "0.034", "many words that may be broken")
+    written = io.StringIO()
+    Console(file=written, width=50, soft_wrap=True).print(table)
+    rows = written.getvalue().splitlines()
+    assert "…" not in written.getvalue()
+    assert any(row.startswith("henaff2021.V1-ridge – insilico.V1-ridge  0.012  0.034") for row in rows)
+    assert len(rows) > 3 and max(map(len, rows)) < 70
 
 
 # compare
