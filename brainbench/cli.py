@@ -22,6 +22,7 @@ from brainbench import (
     __version__,
     cli_compare,
     cli_data,
+    cli_entries,
     cli_few_shot,
     cli_leaderboard,
     cli_match,
@@ -170,26 +171,30 @@ def confounds(
     as_json: AsJson = False,
 ) -> None:
     """Set scores beside what their layers are like, such as width and dimensionality, from entries alone."""
-    from brainbench.analysis.confounds import panel
-    from brainbench.entry import read
+    from brainbench.analysis.confounds import Panel, panel
     from brainbench.printing_studies import LEGEND, print_panel
 
-    by_benchmark: dict[str, list[Any]] = {}
-    for entry in (entry for path in paths for entry in read(path)):
-        if entry.status == "ok":
-            by_benchmark.setdefault(entry.benchmark, []).append(entry)
-    if not by_benchmark:
-        raise UsageError("no entry here has a score")
-    panels = [panel(entries) for _, entries in sorted(by_benchmark.items())]
+    found = cli_entries.stored(paths)
+    panels: dict[str, Panel] = {}
+    for name, entries in ((name, entries) for name, entries in found.scored.items() if entries):
+        try:
+            panels[name] = panel(entries)
+        except (InputError, UsageError) as error:
+            found.wrong.append(error)
+    if not panels:
+        raise found.wrong[0] if found.wrong else UsageError("no entry here has a score")
+    cli_entries.tell_unscored(found, panels)
     if as_json:
-        print_json([found.as_json() for found in panels])
-        return
-    for found in panels:
-        print_panel(out, found)
-    out.print(Text(LEGEND))
-    bare = sorted({e.model for group in by_benchmark.values() for e in group if not any(x.geometry for x in e.layers)})
-    if bare:
-        err.print(Text(f"Nothing is known of the layers of {', '.join(bare)}: score them again."))
+        print_json([one.as_json() for one in panels.values()])
+    else:
+        for one in panels.values():
+            print_panel(out, one)
+        out.print(Text(LEGEND))
+        shown = [entry for name in panels for entry in found.scored[name]]
+        bare = sorted({entry.model for entry in shown if not any(layer.geometry for layer in entry.layers)})
+        if bare:
+            err.print(Text(f"Nothing is known of the layers of {', '.join(bare)}: score them again."))
+    cli_entries.tell_wrong(found.wrong)
 
 
 @app.command()

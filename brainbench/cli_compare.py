@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
-from brainbench.errors import BrainbenchError, InputError, UsageError
+from brainbench.cli_entries import stored, tell_unscored, tell_wrong
+from brainbench.errors import InputError, UsageError
 from brainbench.terminal import AsJson, DataRoot, MaxMemory, ProgressBars, err, out, print_json, roots
-
-if TYPE_CHECKING:
-    from brainbench.entry import Entry
 
 
 def compare(
@@ -110,19 +108,19 @@ def _compare_entries(paths: Sequence[Path], figures: Path | None, as_json: bool)
     from brainbench.analysis.models import compare as compare_entries
     from brainbench.printing import print_standings
 
-    by_benchmark, labels, wrong = _entries(paths)
-    several = {name: entries for name, entries in sorted(by_benchmark.items()) if len(entries) > 1}
-    too_few = ", ".join(labels[name] for name in sorted(by_benchmark.keys() - several))
+    found = stored(paths)
+    several = {name: entries for name, entries in found.scored.items() if len(entries) > 1}
+    too_few = ", ".join(label for name, label in found.labels.items() if name not in several)
     results = {}
     for name, entries in several.items():
         try:
             results[name] = compare_entries(entries)
         except (InputError, UsageError) as error:
-            wrong.append(error)
+            found.wrong.append(error)
     if not results:
         raise (
-            wrong[0]
-            if wrong
+            found.wrong[0]
+            if found.wrong
             else UsageError(f"no benchmark has scores of two models here, only one or none of {too_few}")
         )
     curves = [name for name in results if all(plotting.has_curve(entry) for entry in several[name])]
@@ -130,6 +128,7 @@ def _compare_entries(paths: Sequence[Path], figures: Path | None, as_json: bool)
         raise UsageError("--figures goes with --regions, or with entries of kernel_analysis: no others have curves")
     if too_few:
         err.print(Text(f"Not compared, fewer than two models have a score: {too_few}"))
+    tell_unscored(found, results)
     if as_json:
         plain = {
             name: {"standings": [s.as_json() for s in standings], "differences": [d.as_json() for d in differences]}
@@ -138,7 +137,7 @@ def _compare_entries(paths: Sequence[Path], figures: Path | None, as_json: bool)
         print_json(plain)
     else:
         for name, (standings, differences) in results.items():
-            print_standings(out, labels[name], standings, differences, synthetic=several[name][0].synthetic)
+            print_standings(out, found.labels[name], standings, differences, synthetic=several[name][0].synthetic)
         out.print(
             "Paired replicates; p two-sided; q after Benjamini and Hochberg over the pairs of a benchmark. Models that "
             "share a letter are not told apart at q < .05. best in: share of replicates in which the model is first."
@@ -147,28 +146,4 @@ def _compare_entries(paths: Sequence[Path], figures: Path | None, as_json: bool)
         drawn = [(f"{name}-curves", plotting.kernel_curves(several[name])) for name in curves]
         for path in (path for name, figure in drawn for path in plotting.save(figure, figures, name)):
             err.print(Text(f"Written: {path}"))
-    for problem in wrong:
-        err.print(Text(f"brainbench: {problem}"))
-    if wrong:
-        raise typer.Exit(wrong[0].exit_code)
-
-
-def _entries(paths: Sequence[Path]) -> tuple[dict[str, list[Entry]], dict[str, str], list[BrainbenchError]]:
-    """The scored entries of each benchmark, each once; how benchmarks are shown; and what could not be read."""
-    from brainbench.entry import files, read
-
-    by_benchmark: dict[str, list[Entry]] = {}
-    labels: dict[str, str] = {}
-    wrong: list[BrainbenchError] = []
-    for file in dict.fromkeys(file.resolve() for path in paths for file in files(path)):
-        try:
-            entries = read(file)
-        except InputError as error:
-            wrong.append(error)
-            continue
-        for entry in entries:
-            labels[entry.benchmark] = entry.label
-            known = by_benchmark.setdefault(entry.benchmark, [])
-            if entry.status == "ok" and entry not in known:  # the same file may lie in two folders
-                known.append(entry)
-    return by_benchmark, labels, wrong
+    tell_wrong(found.wrong)

@@ -49,7 +49,12 @@ def few_shot(
         print_json(found)
     else:
         out.print(few_shot_table(shown, found.points))
-        out.print(Text(f"Ridge on all training stimuli: {found.full:.3f}. Differences are of mean r, from ridge."))
+        out.print(
+            Text(
+                f"Ridge on all training stimuli: {found.full:.3f}. Differences are of mean r, from ridge. Intervals "
+                "are over test stimuli, not over supports: other supports would have moved scores further."
+            )
+        )
     if figure is not None:
         told = f"n = {found.n_stimuli} stimuli, {found.n_neuroids} neuroids"
         drawn = plotting.few_shot(found.points, title=shown, told=told, full=found.full)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from math import isfinite
 
 import numpy as np
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -16,12 +17,24 @@ from brainbench.api import row
 from brainbench.entry import Entry
 
 _LEFT = ("model", "region", "benchmark", "best layer", "pair", "replicates")
+_WIDEST = 10_000  # characters: as wide as a table may want to be
+
+
+class _Whole(Table):
+    """A table that is wider than the terminal rather than cut: of 0.012 rich would leave 0.… in a column too many."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for column in self.columns:
+            if column.no_wrap:
+                column.min_width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+        needed = self.__rich_measure__(console, options.update(width=_WIDEST)).minimum
+        return super().__rich_console__(console, options.update(width=max(options.max_width, needed)))
 
 
 def titled(title: str | None) -> Table:
     """An empty table under `title` as it stands: a str would be read as rich's markup."""
     text = None if title is None else Text(title, style="table.title")
-    return Table(title=text, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    return _Whole(title=text, title_justify="left", header_style="bold", box=None, pad_edge=False)
 
 
 def number(value: float | None) -> str:
@@ -114,8 +127,11 @@ def print_standings(
     for d in differences:
         interval = f"[{signed(d.low)}, {signed(d.high)}]"
         pair = f"{d.model} – {d.other}{says}"
-        pairs.add_row(*map(Text, (pair, signed(d.difference), interval, f"{d.p:.4f}", f"{d.q:.4f}")))
+        pairs.add_row(*map(Text, (pair, signed(d.difference), interval, _four(d.p), _four(d.q))))
     out.print(pairs)
+    if len({s.n_neuroids for s in standings}) > 1:
+        counts = ", ".join(f"{s.model} of {s.n_neuroids}" for s in standings)
+        out.print(Text(f"Not of the same neuroids, so differences are not of models alone: {counts}."))
     out.print()
 
 
@@ -157,11 +173,10 @@ def _regions(comparison: Comparison) -> Table:
     table = _table(comparison.model, (*heads, "neuroids (excl.)", "stimuli"))
     for region in comparison.regions:
         curve = region.curve
-        doubt = " (n.s.)" if region.p_signal > 0.05 else ""
         cells = (
             shown(region),
             curve.benchmark,
-            f"{region.layer}{doubt}" if region.layer else "–",
+            f"{region.layer}{region.doubt}" if region.layer else "–",
             _two(region.depth),
             f"[{_two(region.depth_low)}, {_two(region.depth_high)}]",
             "–" if region.best is None else f"{region.shares[region.best]:.0%}",
@@ -229,7 +244,7 @@ def _models(comparisons: Sequence[Comparison]) -> Table:
         order = comparison.order
         cells = (
             comparison.model,
-            *(f"{_two(r.depth)} [{_two(r.depth_low)}, {_two(r.depth_high)}]" for r in comparison.regions),
+            *(f"{_two(r.depth)} [{_two(r.depth_low)}, {_two(r.depth_high)}]{r.doubt}" for r in comparison.regions),
             signed(order.trend),
             f"[{signed(order.low)}, {signed(order.high)}]",
             number(order.p),
@@ -246,6 +261,10 @@ def shown(region: Region) -> str:
 
 def _two(value: float, sign: str = "") -> str:
     return f"{value:{sign}.2f}" if isfinite(value) else "–"
+
+
+def _four(value: float) -> str:
+    return f"{value:.4f}" if isfinite(value) else "–"
 
 
 def _share(value: float) -> str:

@@ -139,6 +139,8 @@ def print_robustness(out: Console, found: Sequence[Robustness]) -> None:
         out.print(_levels(one))
         for axis, why in one.missing.items():
             out.print(Text(f"No {axis} can be left out: {why}."))
+        for line in _unscored(one):
+            out.print(Text(line))
         if one.orders:
             out.print(_orders(one))
         out.print()
@@ -170,6 +172,19 @@ def _levels(found: Robustness) -> Table:
             for level in (level for level in model.levels if level.axis == axis):
                 table.add_row(*map(Text, (shown, axis, *_level(level))))
     return table
+
+
+def _unscored(found: Robustness) -> list[str]:
+    """A line for each level at which subsets have no score; models that lack them for one reason share it."""
+    models: dict[str, list[str]] = {}
+    for model in found.models:
+        for level in (level for level in model.levels if level.n_draws < len(level.scores)):
+            missing = f"{len(level.scores) - level.n_draws} of {len(level.scores)} subsets"
+            told = f"{missing} of {level.fraction:g} of the {level.axis} have no score: {level.reason.rstrip('.')}."
+            models.setdefault(told, []).append(model.model)
+    return [
+        line if len(named) == len(found.models) else f"{', '.join(named)}: {line}" for line, named in models.items()
+    ]
 
 
 def _level(level: Level) -> tuple[str, ...]:
@@ -230,7 +245,7 @@ def described(found: Sequence[Described]) -> Table:
 DESCRIBED = (
     "Of the means over repetitions: PR and RankMe, dimensions with noise included; signal: share of their variance "
     "that is seen again in the other half of them. α-ReQ: exponent of the spectrum's decay, of the means and "
-    "of the cross-validated spectrum, over so many points. They depend on the numbers of stimuli and neuroids."
+    "of the cross-validated spectrum, over the same so many points. They depend on the numbers of stimuli and neuroids."
 )
 
 
@@ -317,8 +332,8 @@ def print_matches(out: Console, found: Matches) -> None:
 MATCHED = (
     "Each unit of the second is looked for among those of the first: one for each (who is left without has 0), the "
     "best, few together (lasso, penalty chosen in training), all (ridge). Mean r over units on stimuli not fitted; "
-    "intervals over those stimuli drawn anew. Noise of a recording bounds r: benchmarks of the scorer matching have "
-    "ceilings."
+    "intervals over stimuli, those of training, too. Noise of a recording bounds r: benchmarks of the scorer matching "
+    "have ceilings."
 )
 
 

@@ -53,19 +53,19 @@ def latencies(entries: Sequence[Entry]) -> list[str]:
     return lines
 
 
-def print_time(out: Console, entries: Sequence[Entry], found: Sequence[Temporal | None]) -> None:
-    """A row an entry, with its latencies and temporal score."""
+def print_time(out: Console, entries: Sequence[Entry], models: Sequence[str], found: Sequence[Temporal | None]) -> None:
+    """A row an entry, with its latencies and temporal score; `models` is what each is called."""
     table = titled(None)
     heads = ("benchmark", "model", "score", "95 % interval", "bins", "onset (s)", "95 %", "peak (s)", "95 %")
     for name in (*heads, "temporal", "p"):
         table.add_column(name, justify="left" if name in ("benchmark", "model") else "right", no_wrap=True)
-    for entry, order in zip(entries, found):
+    for entry, model, order in zip(entries, models, found):
         course = entry.time_course
         assert course is not None and order is not None
         p = np.array(course.p, dtype=float)
         cells = (
             entry.label,
-            entry.model,
+            model,
             number(entry.raw),
             f"[{number(entry.low)}, {number(entry.high)}]",
             f"{int((p < 0.05).sum())} of {len(p)}",
@@ -78,10 +78,10 @@ def print_time(out: Console, entries: Sequence[Entry], found: Sequence[Temporal 
         )
         table.add_row(*map(Text, cells))
     out.print(table)
-    for entry, order in zip(entries, found):
+    for entry, model, order in zip(entries, models, found):
         assert order is not None
         own = ", ".join(f"{name} {_second(at)}" for name, at in zip(order.layers, order.latency_s))
-        out.print(Text(f"{entry.label}, {entry.model}: highest bin of each layer (s): {own}"))
+        out.print(Text(f"{entry.label}, {model}: highest bin of each layer (s): {own}"))
     out.print(Text(LEGEND))
 
 

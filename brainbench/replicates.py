@@ -115,10 +115,16 @@ def _replicates(cuts: Sequence[Cut], picked: Sequence[int], stimuli: Sequence[np
         each = np.stack([cut.scores[layer].folds[fold, columns] for fold, layer in enumerate(picked)])
         mean[:, ~np.isfinite(each).all(axis=0)] = np.nan  # not in the score, so not in its replicates
         luck = nanmean(np.stack([_luck(cut.scores[layer], f)[columns] for f, layer in enumerate(picked)], axis=-1))
-        centre = nanmean(mean.T)
-        out[:, start : start + len(columns)] = centre + (mean - centre) * np.sqrt(1 + luck)
+        out[:, start : start + len(columns)] = spread(mean, luck)
         start += len(columns)
     return out.reshape(N_REPLICATES, -1, cuts[0].places.shape[1])
+
+
+def spread(replicates: np.ndarray, luck: np.ndarray) -> np.ndarray:
+    """(B, V): each column's replicates around their mean, sqrt(1 + its luck (V,)) times as far."""
+    centre = nanmean(replicates.T)
+    wider: np.ndarray = centre + (replicates - centre) * np.sqrt(1 + luck)
+    return wider
 
 
 def _luck(score: Score, fold: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from brainbench.analysis.recording import Described
     from brainbench.analysis.robustness import Robustness
     from brainbench.settings import Progress
+
+log = logging.getLogger("brainbench")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,8 @@ def subsample(
 def describe(benchmarks: str | Sequence[str], *, data_root: str | Path | Any = None) -> pd.DataFrame:
     """The recordings behind benchmarks, a row for each subject and set of stimuli: `analysis.recording.Described`.
 
-    Raises UsageError for a benchmark that rests on no responses, and what `score` raises for names and recordings.
+    Raises UsageError for a benchmark that rests on no responses, and what `score` raises for names and recordings; of
+    those that a glob stands for, such ones are told and left out.
     """
     return table(recordings((benchmarks,) if isinstance(benchmarks, str) else benchmarks, checked_roots(data_root)))
 
@@ -103,7 +107,20 @@ def recordings(benchmarks: Sequence[str], roots: dict[str, Path]) -> list[Descri
     from brainbench.analysis.recording import describe as described
 
     chosen, _ = available(select(tuple(benchmarks)), roots, required=tuple(benchmarks))
-    return [one for benchmark in chosen for one in described(benchmark, roots)]
+    found: list[Described] = []
+    left_out: list[UsageError] = []
+    for benchmark in chosen:
+        try:
+            found += described(benchmark, roots)
+        except UsageError as error:
+            if benchmark.id in benchmarks:
+                raise
+            left_out.append(error)
+    if left_out and not found:
+        raise left_out[0]
+    for why in left_out:
+        log.warning("%s", why)
+    return found
 
 
 def table(found: Sequence[Described]) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from brainbench.datasets.insilico import Insilico
 from brainbench.entry import Entry, read
 from brainbench.errors import UsageError
 from brainbench.models.features_file import write_features
+from brainbench.printing import titled
 
 V1 = "insilico.V1-ridge"
 IDS = Insilico().stimuli().ids
@@ -303,6 +304,21 @@ def test_sigint_in_mid_run_stops_soon_and_the_next_run_goes_on(run, tmp_path, mo
     assert 272 <= len(seen.read_text()) - before < 310  # the other shards, and a few to try the network out
 
 
+def test_a_table_is_wider_than_the_terminal_rather_than_cut():
+    """Of p 0.012 a narrow one would leave 0.…; what may break, breaks as before."""
+    table = titled("a title")
+    for name in ("pair", "p", "q"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("reason")
+    table.add_row("henaff2021.V1-ridge – insilico.V1-ridge", "0.012", "0.034", "many words that may be broken")
+    written = io.StringIO()
+    Console(file=written, width=50, soft_wrap=True).print(table)
+    rows = written.getvalue().splitlines()
+    assert "…" not in written.getvalue()
+    assert any(row.startswith("henaff2021.V1-ridge – insilico.V1-ridge  0.012  0.034") for row in rows)
+    assert len(rows) > 3 and max(map(len, rows)) < 70
+
+
 # compare
 
 
@@ -340,8 +356,10 @@ def test_compare_goes_on_past_failed_entries_and_says_what_it_left_out(run, tmp_
         stored(runs, model, raw=raw)
     stored(runs, "a", "insilico.V4-ridge")
     stored(runs, "b", "insilico.V4-ridge", **FAILED)
+    stored(runs, "b", model_fingerprint="b", **FAILED)  # an earlier run of one that has a score
     code, out, err = run("compare", runs, "--json")
     assert code == 0 and "Not compared, fewer than two models have a score: insilico.V4-ridge" in err
+    assert err.endswith("Without a score, so left out of insilico.V1-ridge (synthetic): a (failed)")
     assert [s["model"] for s in json.loads(out)[V1]["standings"]] == ["b", "cc"]
     code, out, _ = run("compare", runs)
     assert code == 0 and "b – cc" in out
@@ -358,6 +376,33 @@ def test_compare_shows_what_pairs_and_tells_what_does_not(run, tmp_path):
     code, out, err = run("compare", runs, tmp_path / "again", "--json")
     assert code == 3 and list(json.loads(out)) == [V1]
     assert "notes.json is not an entry" in err and "has another fingerprint" in err
+
+
+def test_compare_says_that_models_were_scored_on_other_neuroids(run, tmp_path):
+    for model, n in (("b", 150), ("cc", 20)):
+        stored(tmp_path / "runs", model, n_neuroids=n)
+    assert "Not of the same neuroids, so differences are not of models alone: b of 150, cc of 20." in run(
+        "compare", tmp_path / "runs"
+    )[1].replace("\n", " ")
+    stored(tmp_path / "alike", "b", n_neuroids=150)
+    stored(tmp_path / "alike", "cc", n_neuroids=150)
+    assert "neuroids" not in run("compare", tmp_path / "alike")[1]
+
+
+def test_confounds_shows_what_it_can_and_tells_the_rest(run, tmp_path):
+    """As compare does: the same file twice is one entry, a broken file and another version cost their own panel."""
+    runs = tmp_path / "runs"
+    stored(runs, "b")
+    stored(runs, "a", **FAILED)
+    stored(runs, "b", "insilico.V4-ridge")
+    older = {"id": "older"}
+    stored(runs, "cc", "insilico.V4-ridge", benchmark_identity=older, benchmark_fingerprint=fingerprint(older))
+    (runs / "notes.json").write_text('{"a": 1}')
+    shutil.copytree(runs, tmp_path / "again")
+    code, out, err = run("confounds", runs, tmp_path / "again", "--json")
+    assert code == 3 and [panel["benchmark"] for panel in json.loads(out)] == [V1]
+    assert "notes.json is not an entry" in err and "were not scored on the same benchmark" in err
+    assert "left out of insilico.V1-ridge (synthetic): a (failed)" in err
 
 
 def test_a_misspelt_model_is_found_before_the_first_is_scored(run, monkeypatch):
@@ -416,6 +461,14 @@ def test_describe_says_how_much_of_a_recording_is_signal(run):
     assert (code, out) == (2, "") and "rests on no responses" in err
 
 
+def test_describe_of_a_glob_leaves_out_what_rests_on_no_responses(run, caplog):
+    code, out, err = run("describe", "insilico.[Vc]4*-r*", "insilico.cat*", "--json")
+    assert code == 0 and {row["benchmark"] for row in json.loads(out)} == {"insilico.V4-ridge", "insilico.V4-rsa"}
+    assert "insilico.category-svm rests on no responses" in caplog.text
+    code, out, err = run("describe", "insilico.cat*")
+    assert (code, out) == (2, "") and "rests on no responses" in err
+
+
 def test_subsample_is_a_table_json_and_a_figure(run, features, tmp_path):
     few = ("--draws", 2, "--fractions", "0.5,0.25", "-b", "insilico.V1-rsa")
     code, out, err = run("subsample", features(), *few, "--json", "--figure", tmp_path / "new" / "x.svg")
@@ -430,6 +483,14 @@ def test_subsample_is_a_table_json_and_a_figure(run, features, tmp_path):
     assert "ranking of 2 models (synthetic)" in out
     rows = [line for line in out.splitlines() if re.match("features:.*(mine|other)", line)]
     assert len(rows) == 10 and all("(synthetic)" in row for row in rows)
+
+
+def test_subsample_says_why_subsets_have_no_score(run, features):
+    one, other = features(), features(name="other", values=np.random.default_rng(1).normal(size=(400, 6)))
+    code, out, _ = run("subsample", one, other, "--draws", 2, "--fractions", "0.01", "-b", V1)
+    (line,) = re.findall(r"^(.*) have no score: (.*)$", out, flags=re.MULTILINE)
+    assert code == 0 and line[0] == "2 of 2 subsets of 0.01 of the stimuli"  # of both models
+    assert "both need 3 at least" in line[1] and "Use fewer folds, or more stimuli." in line[1]
 
 
 @pytest.mark.parametrize(

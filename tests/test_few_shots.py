@@ -39,6 +39,7 @@ def test_the_table_has_a_line_a_readout_and_size_and_the_figure_is_written(run, 
     asked = ("-b", "insilico.V4-ridge", "--subject", "s1", "--sizes", "10,50")
     code, out, err = run(IT, *asked, "--figure", str(tmp_path / "it.svg"))
     assert code == 0 and "insilico.V4-ridge (synthetic)" in out and "Written" in err
+    assert "Intervals are over test stimuli, not over supports" in " ".join(out.split())
     assert out.count("fold-averaged") == 2 and (tmp_path / "it.svg").read_text().startswith("<?xml")
     found = json.loads(run(IT, *asked, "--json")[1])
     assert [(p["readout"], p["size"]) for p in found["points"]] == [

@@ -71,6 +71,11 @@ class Region:
     shares: np.ndarray  # (L,)
     p_signal: float
 
+    @property
+    def doubt(self) -> str:
+        """What is said behind its best layer where no layer is told from 0, for then that is luck."""
+        return " (n.s.)" if self.p_signal > 0.05 else ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pair:

@@ -8,14 +8,13 @@ score with each diagnostic, with its interval (Bonett & Wright 2000). It ranks n
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from brainbench.analysis.models import check_comparable
+from brainbench.analysis.models import check_comparable, told_apart
 from brainbench.core.jsonable import jsonable
 from brainbench.entry import Entry, Layer
 
@@ -83,10 +82,7 @@ def panel(entries: Sequence[Entry]) -> Panel:
     """
     scored = sorted((e for e in entries if e.status == "ok"), key=lambda e: (-(e.raw or 0.0), e.model))
     check_comparable(scored)
-    named = Counter(entry.model for entry in scored)
-    models = [
-        _confounded(e, e.model if named[e.model] == 1 else f"{e.model}-{e.model_fingerprint[:8]}") for e in scored
-    ]
+    models = [_confounded(entry, label) for entry, label in zip(scored, told_apart(scored))]
     names = list(dict.fromkeys(name for m in models for name in m.geometry if name != "n_stimuli"))
     raw = [m.raw for m in models]
     over = [association(name, raw, [m.geometry.get(name) for m in models]) for name in names]

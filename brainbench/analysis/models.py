@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ class Standing:
     `best` and `worst` are the ranks that remain possible: 1 + how many models are better with q below the level, and
     the number of models less how many are worse. Two models share a letter in `ties` where they are not told apart, and
     only there. `rank_shares` holds, for each rank from 1, the share of replicates in which the model has it; models
-    that tie in a replicate share its ranks.
+    that tie in a replicate share its ranks. `n_neuroids` are those that the score is of.
     """
 
     benchmark: str
@@ -66,6 +66,7 @@ class Standing:
     worst: int
     ties: str
     rank_shares: tuple[float, ...]
+    n_neuroids: int
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain JSON values, null for what is undefined."""
@@ -85,8 +86,7 @@ def compare(entries: Sequence[Entry], *, level: float = 0.05) -> tuple[list[Stan
         raise UsageError(f"{len(scored)} of {len(entries)} entries of {entries[0].label} have a score; 2 are needed")
     check_comparable(scored)
     scored.sort(key=lambda e: (-_raw(e), e.model))
-    named = Counter(entry.model for entry in scored)
-    labels = [e.model if named[e.model] == 1 else f"{e.model}-{e.model_fingerprint[:8]}" for e in scored]
+    labels = told_apart(scored)
     replicates = np.asarray([_replicates(e) for e in scored])
     pairs = list(combinations(range(len(scored)), 2))
     better, p, q = _better(replicates, level)
@@ -119,10 +119,17 @@ def compare(entries: Sequence[Entry], *, level: float = 0.05) -> tuple[list[Stan
             worst=len(scored) - int(better[i].sum()),
             ties=ties[i],
             rank_shares=tuple(float(s) for s in shares[i]),
+            n_neuroids=entry.n_neuroids,
         )
         for i, entry in enumerate(scored)
     ]
     return standings, differences
+
+
+def told_apart(entries: Sequence[Entry]) -> list[str]:
+    """What each model of a benchmark is called: its name, with the beginning of its fingerprint where two share it."""
+    named = Counter(entry.model for entry in entries)
+    return [e.model if named[e.model] == 1 else f"{e.model}-{e.model_fingerprint[:8]}" for e in entries]
 
 
 def _raw(entry: Entry) -> float:
@@ -162,8 +169,12 @@ def check_comparable(entries: Sequence[Entry]) -> None:
     """Raises where scored entries may not be paired: UsageError for other benchmarks, InputError for broken ones."""
     for entry in entries:
         _check_whole(entry)
-    first = entries[0]
-    for other in entries[1:]:
+    check_one_benchmark(entries)
+
+
+def check_one_benchmark(entries: Sequence[Entry]) -> None:
+    """Raises where entries may not stand side by side: UsageError for other versions, InputError for a model twice."""
+    for first, other in pairwise(entries):
         if other.benchmark_fingerprint != first.benchmark_fingerprint:
             mine, theirs = first.benchmark_identity, other.benchmark_identity
             fields = [name for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)]

@@ -26,6 +26,7 @@ from brainbench.numerics.spectrum import (
     eigenvalues,
     eigenvalues_of_features,
     participation_ratio,
+    rank,
     rankme,
 )
 
@@ -41,8 +42,8 @@ class Described:
     `variance` is that of the means over `n_repetitions` (the median of stimuli), summed over neuroids; `signal_share`
     the share of it that is seen again in the other half, NaN where a stimulus has no two complete presentations.
     `participation_ratio` and `rankme_covariance` are of the means, noise included. `alpha_req` is the exponent of their
-    spectrum, `alpha_req_signal` that of the cross-validated one, over `alpha_req_points` eigenvalues: NaN below 3, or
-    where one is not positive.
+    spectrum, `alpha_req_signal` that of the cross-validated one, both over the same `alpha_req_points` eigenvalues:
+    NaN below 3, or where one of them is not positive.
     """
 
     benchmark: str
@@ -102,7 +103,7 @@ def _described(block: Block, seed: int) -> dict[str, Any]:
         n_splits=N_HALVINGS,
         generator=torch.Generator().manual_seed(seed),
     )
-    law, law_of_signal = alpha_req(spectrum), alpha_req(signal.values)
+    law, law_of_signal = (alpha_req(values, of_rank=rank(spectrum)) for values in (spectrum, signal.values))
     variance = float(spectrum.sum())
     told = signal.n_stimuli == n and variance > 0  # else the two are of other stimuli
     return {
@@ -114,6 +115,6 @@ def _described(block: Block, seed: int) -> dict[str, Any]:
         "participation_ratio": participation_ratio(spectrum),
         "rankme_covariance": rankme(spectrum, on="covariance"),
         "alpha_req": law.exponent,
-        "alpha_req_signal": law_of_signal.exponent,
+        "alpha_req_signal": law_of_signal.exponent if law_of_signal.n_points == law.n_points else float("nan"),
         "alpha_req_points": law.n_points,
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -27,11 +28,13 @@ FEWEST = 20  # replicates without which nothing is said
 def compare_regions(model: str, curves: Sequence[Curve]) -> Comparison:
     """The comparison of two or more regions, whose order is the one that depth is asked to follow.
 
-    NaN layers are never the best one; a region without any score stays, with NaN, and so does what rests on it.
+    Curves are brought into order of depth, so that the first of a tie is the shallower layer. NaN layers are never
+    the best one; a region without any score stays, with NaN, and so does what rests on it.
     Raises UsageError where scores cannot stand beside each other (other scorers) or fewer than two regions are given,
     InputError where curves are not of the same layers or replicates.
     """
     _check(curves)
+    curves = [_by_depth(curve) for curve in curves]
     named = Counter(curve.region for curve in curves)
     labels = [curve.region if curve.region and named[curve.region] == 1 else curve.benchmark for curve in curves]
     regions = tuple(_region(label, curve) for label, curve in zip(labels, curves))
@@ -92,6 +95,18 @@ def _check(curves: Sequence[Curve]) -> None:
             )
         if other.layers != first.layers or other.layer_replicates.shape != first.layer_replicates.shape:
             raise InputError(f"{first.benchmark} and {other.benchmark} have other layers or numbers of replicates")
+
+
+def _by_depth(curve: Curve) -> Curve:
+    """The same with its layers from the shallowest to the deepest: whoever names layers may do so in any order."""
+    order = np.argsort(curve.depths, kind="stable")
+    return replace(
+        curve,
+        layers=tuple(curve.layers[at] for at in order),
+        depths=curve.depths[order],
+        raw=curve.raw[order],
+        layer_replicates=curve.layer_replicates[order],
+    )
 
 
 def _region(label: str, curve: Curve) -> Region:

@@ -27,7 +27,7 @@ class Level:
 
     `n` is their mean number. `layer_same`: share of draws in which the layer that most folds chose is that of the whole
     recording; `layer_near`: it or one next to it in depth; `layer_shift`: mean number of layers by which it is deeper.
-    `scores` (D,) has NaN for a draw without a score.
+    `scores` (D,) has NaN for a draw without a score, and `reason` says of the first of these why.
     """
 
     axis: str
@@ -41,6 +41,7 @@ class Level:
     layer_near: float
     layer_shift: float
     scores: tuple[float, ...]
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,7 @@ def level(
     scores: Sequence[float],
     layers: Sequence[int | None],
     best: int | None,
+    reason: str = "",
 ) -> Level:
     """The summary of one level's draws: `numbers` of stimuli or neuroids out of `whole`, scores, and layers chosen.
 
@@ -131,6 +133,7 @@ def level(
         layer_near=float((abs(shift) <= 1).mean()) if len(shift) else math.nan,
         layer_shift=float(shift.mean()) if len(shift) else math.nan,
         scores=tuple(values.tolist()),
+        reason=reason,
     )
 
 

@@ -210,17 +210,30 @@ def _stability(
         for axis in axes:
             for fraction in fractions:
                 drawn: list[tuple[int, float, int | None]] = []  # how many, score, place of the layer
+                reasons = []
                 for draw in range(n_draws):
                     try:
                         asked, n = recording.fewer(axis, fraction, draw)
                         choice = choice_of(asked)
                         drawn.append((n, choice.raw, None if choice.best is None else place[choice.best]))
-                    except InputError:  # this draw left a fold or a subject without enough
+                        if np.isnan(choice.raw):
+                            reasons.append("no layer has a score")
+                    except InputError as error:  # this draw left a fold or a subject without enough
                         drawn.append((0, float("nan"), None))
+                        reasons.append(str(error))
                     setting.progress.step()
                 numbers, scores, chosen = zip(*drawn)
                 levels.append(
-                    level(axis, fraction, numbers=numbers, whole=whole[axis], scores=scores, layers=chosen, best=best)
+                    level(
+                        axis,
+                        fraction,
+                        numbers=numbers,
+                        whole=whole[axis],
+                        scores=scores,
+                        layers=chosen,
+                        best=best,
+                        reason=next(iter(reasons), ""),
+                    )
                 )
     return Stability(model=model.spec.id, score=full.raw, layer=full.layer, levels=tuple(levels))
 

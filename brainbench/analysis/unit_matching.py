@@ -21,12 +21,14 @@ from brainbench.core.arrays import Block
 from brainbench.core.score import Score
 from brainbench.core.specs import fingerprint
 from brainbench.core.splits import Split
+from brainbench.cuts import nanmean
 from brainbench.errors import InputError
 from brainbench.numerics.lasso import sparse_prediction
 from brainbench.numerics.matching import groups, unit_correlations
 from brainbench.numerics.noise_matching import random_units
 from brainbench.numerics.representation import Representation
 from brainbench.numerics.resampling import interval, multiplicities, seed_of
+from brainbench.replicates import spread
 from brainbench.scorers.matching import PENALTIES, Matching
 from brainbench.scorers.ridge import Ridge
 
@@ -164,13 +166,12 @@ def _drawn(layer: Representation, split: Split, n_units: int) -> Tensor:
 def _levels(scores: dict[str, Score], split: Split, ids: Sequence[str], n_candidates: int) -> list[Level]:
     units = [split.unit[name] for name in ids]
     weights = multiplicities(units, N_REPLICATES, seed_of(fingerprint({"matching": units}), "stimuli"))
-    every = range(len(split.folds))
     # the same at all levels
     columns = np.flatnonzero(np.isfinite([score.raw for score in scores.values()]).all(axis=0))
     found: list[Level] = []
     before: tuple[float, np.ndarray] | None = None
     for name, score in scores.items():
-        drawn = np.nanmean(score.resample(weights, every, columns), axis=(1, 2))
+        drawn = _replicates(score, weights, columns)
         r = float(score.raw[columns].mean())
         low, high = interval(drawn)
         less = (float("nan"),) * 3 if before is None else (r - before[0], *interval(drawn - before[1]))
@@ -189,6 +190,13 @@ def _levels(scores: dict[str, Score], split: Split, ids: Sequence[str], n_candid
         )
         before = r, drawn
     return found
+
+
+def _replicates(score: Score, weights: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """(B,): mean r over units; what other training stimuli would have changed is added, as to those of entries."""
+    drawn = nanmean(np.moveaxis(score.resample(weights, range(len(score.folds)), columns), 1, 2))
+    luck = np.zeros(len(columns)) if score.luck is None else nanmean(score.luck[:, columns].T)
+    return nanmean(spread(drawn, luck))
 
 
 def _path(x: Tensor, y: Tensor, split: Split, ids: Sequence[str]) -> list[Step]:

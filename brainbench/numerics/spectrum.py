@@ -114,15 +114,18 @@ def rankme(values: Float[Tensor, " k"], *, on: str) -> float:
     return float(torch.special.entr(shares).sum().exp()) if len(shares) else float("nan")
 
 
-def alpha_req(values: Float[Tensor, " k"], *, first: int = FIRST, last: int = LAST) -> PowerLaw:
+def alpha_req(
+    values: Float[Tensor, " k"], *, first: int = FIRST, last: int = LAST, of_rank: int | None = None
+) -> PowerLaw:
     """The exponent of the eigenvalues' decay from the `first`-th to the smaller of `last` and half of the rank.
 
-    NaN below 3 eigenvalues in that range (a rank below 26 with the default `first`) or where one of them is not
-    positive, as a cross-validated one may be. Agrawal et al. 2022; the range is our choice.
+    `of_rank` is the rank where `values` do not tell it: how many of a cross-validated spectrum are above 0 is luck. NaN
+    below 3 eigenvalues in that range (a rank below 26 with the default `first`) or where one of them is not positive,
+    as a cross-validated one may be. Agrawal et al. 2022; the range is our choice.
     """
     if first < 1 or last < first:
         raise UsageError(f"eigenvalues are counted from 1: no range from {first} to {last}")
-    end = min(last, rank(values) // 2)
+    end = min(last, (rank(values) if of_rank is None else of_rank) // 2, len(values))
     part = values[first - 1 : end].double()
     nothing = float("nan")
     if len(part) < FEWEST or not bool((part > 0).all()):

@@ -23,6 +23,11 @@ _HOUSE = {
 }
 
 
+def lines(n: int) -> list[tuple[str, str]]:
+    """A colour and a line style for each of n lines: colours come round again after the last, then lines are broken."""
+    return [(COLOURS[at % len(COLOURS)], ("-", "--", ":")[at // len(COLOURS) % 3]) for at in range(n)]
+
+
 @contextmanager
 def house() -> Iterator[None]:
     """Within it figures are drawn in this style, whatever the user's matplotlibrc says."""

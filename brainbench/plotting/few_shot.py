@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import cycle
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from brainbench.analysis.few_shot import Point
-from brainbench.plotting._style import COLOURS, MUTED, caption, house
+from brainbench.plotting._style import MUTED, caption, house, lines
 
 
 def few_shot(points: Sequence[Point], *, title: str, told: str, full: float | None = None) -> Figure:
@@ -21,7 +20,8 @@ def few_shot(points: Sequence[Point], *, title: str, told: str, full: float | No
         figure = Figure(figsize=(4.6, 4.1), layout="constrained")
         axes = figure.subplots()
         axes.set_xscale("log")
-        for name, colour in zip(dict.fromkeys(point.readout for point in points), cycle(COLOURS)):
+        readouts = list(dict.fromkeys(point.readout for point in points))
+        for name, (colour, style) in zip(readouts, lines(len(readouts))):
             own = sorted((point for point in points if point.readout == name), key=lambda point: point.size)
             sizes = [point.size for point in own]
             axes.fill_between(
@@ -32,7 +32,7 @@ def few_shot(points: Sequence[Point], *, title: str, told: str, full: float | No
                 alpha=0.12,
                 linewidth=0,
             )
-            axes.plot(sizes, [point.share for point in own], color=colour, marker="o", markersize=3, label=name)
+            axes.plot(sizes, [point.share for point in own], style, color=colour, marker="o", markersize=3, label=name)
         if full is not None:
             axes.axhline(full, color=MUTED, linestyle="--", label="ridge, all training stimuli")
         ticks = sorted({point.size for point in points})

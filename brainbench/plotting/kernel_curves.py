@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from brainbench.analysis.models import told_apart
 from brainbench.entry import Entry
-from brainbench.plotting._style import COLOURS, MUTED, caption, house
+from brainbench.plotting._style import MUTED, caption, house, lines
 
 _WIDTH_IN = 4.6  # more where a name is longer: the axes are not to make room for it
 
@@ -23,13 +23,12 @@ def kernel_curves(entries: Sequence[Entry]) -> Figure:
     ranked = sorted(entries, key=lambda entry: -(entry.raw or 0.0))
     first = ranked[0]
     penalised = bool(np.min(_array(first, "complexity")) > 0)
-    names = [_named(entry) for entry in ranked]
+    names = [_named(entry, model) for entry, model in zip(ranked, told_apart(ranked))]
     width = max(_WIDTH_IN, 1.1 + 0.063 * max(map(len, names)))
     with house():
         figure = Figure(figsize=(width, 3.4 + 0.18 * len(ranked)), layout="constrained")
         axes = figure.subplots()
-        for number, (entry, name, colour) in enumerate(zip(ranked, names, cycle(COLOURS))):
-            style = ("-", "--", ":")[number // len(COLOURS) % 3]
+        for entry, name, (colour, style) in zip(ranked, names, lines(len(ranked))):
             axes.plot(_array(entry, "complexity"), _array(entry, "precision"), style, color=colour, label=name)
         if penalised:
             axes.set_xscale("log")
@@ -58,6 +57,6 @@ def _array(entry: Entry, name: str) -> np.ndarray:
     return np.array(entry.extras[name], dtype=float)
 
 
-def _named(entry: Entry) -> str:
+def _named(entry: Entry, model: str) -> str:
     area, low, high = ("–" if v is None else f"{v:.3f}" for v in (entry.raw, entry.low, entry.high))
-    return f"{entry.model}, {entry.layer}: {area} [{low}, {high}]"
+    return f"{model}, {entry.layer}: {area} [{low}, {high}]"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from brainbench.analysis.comparison import Comparison, Region
-from brainbench.plotting._style import COLOURS, MUTED, caption, house
+from brainbench.plotting._style import COLOURS, MUTED, caption, house, lines
 
 _WIDTH_IN = 7.2  # two columns of a journal
 
@@ -28,7 +28,7 @@ def layer_curves(comparison: Comparison) -> Figure:
         figure = Figure(figsize=(_WIDTH_IN, 3.9 + 0.2 * len(regions)), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3.0, 0.35 + 0.22 * len(regions)])
         ends = []
-        for number, (region, colour, style) in enumerate(zip(regions, cycle(COLOURS), _styles(len(regions)))):
+        for number, (region, (colour, style)) in enumerate(zip(regions, lines(len(regions)))):
             curve = region.curve
             top.fill_between(curve.depths, region.low, region.high, color=colour, alpha=0.16, linewidth=0)
             top.plot(curve.depths, curve.raw, style, color=colour, marker="o", markersize=2.6, label=region.label)
@@ -41,7 +41,7 @@ def layer_curves(comparison: Comparison) -> Figure:
         _label_ends(top, ends)
         top.set_ylabel(f"score ({regions[0].curve.scale}), 95 % interval")
         _name_layers(top, regions[0])
-        bottom.set_yticks(range(len(regions)), [region.label for region in regions])
+        bottom.set_yticks(range(len(regions)), [f"{region.label}{region.doubt}" for region in regions])
         for tick, colour in zip(bottom.get_yticklabels(), cycle(COLOURS)):
             tick.set_color(colour)
         bottom.set_ylim(len(regions) - 0.5, -0.5)
@@ -65,49 +65,40 @@ def layer_by_region(comparison: Comparison) -> Figure:
     regions = comparison.regions
     reach = np.asarray([r.curve.reach if comparison.corrected else 1.0 for r in regions])[:, None]
     values, low, high = (np.stack(x) / reach for x in zip(*((r.curve.raw, r.low, r.high) for r in regions)))
-    order = np.argsort(regions[0].curve.depths, kind="stable")
-    n = len(order)
+    layers, depths = regions[0].curve.layers, regions[0].curve.depths
+    n = len(layers)
     width = float(np.clip(1.6 + 0.62 * n, 4.5, 14.0))
     scale = regions[0].curve.scale
     what = f"score over ceiling ({scale})" if comparison.corrected else f"score ({scale})"
     with house():
         figure = Figure(figsize=(width, 1.9 + 0.46 * len(regions)), layout="constrained")
         axes = figure.subplots()
-        shown = np.ma.masked_invalid(values[:, order])
+        shown = np.ma.masked_invalid(values)
         bottom = min(0.0, float(shown.min())) if shown.count() else 0.0
         image = axes.imshow(shown, cmap="viridis", aspect="auto", vmin=bottom)
         axes.set_facecolor("0.88")  # no score
         bar = figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05)
         bar.set_label(what)
         bar.outline.set_visible(False)
-        layers, depths = regions[0].curve.layers, regions[0].curve.depths
-        names = [f"{layers[at]} ({depths[at]:.2f})" for at in order]
+        names = [f"{layer} ({depth:.2f})" for layer, depth in zip(layers, depths)]
         axes.set_xticks(range(n), names, rotation=40, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(regions)), [region.label for region in regions])
+        axes.set_yticks(range(len(regions)), [f"{region.label}{region.doubt}" for region in regions])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        places = [
-            int(np.flatnonzero(order == region.best)[0]) if region.best is not None else None for region in regions
-        ]
-        for row, place in enumerate(places):
+        for row, place in enumerate(region.best for region in regions):
             if place is not None:
                 for ink, line in (("white", 2.8), ("black", 1.2)):  # seen on dark cells and on bright ones
                     frame = Rectangle((place - 0.46, row - 0.45), 0.92, 0.9, fill=False, edgecolor=ink, linewidth=line)
                     axes.add_patch(frame)
         written = (width - 1.6) / n >= 0.6
         if written:
-            _write_cells(axes, image, values[:, order], low[:, order], high[:, order])
+            _write_cells(axes, image, values, low, high)
         small = ", small its 95 % interval" if written else " (intervals: see the curves)"
         said = [f"Cells: {what} with one layer for all folds{small}. Frame: best layer of the region."]
         if comparison.corrected:
             said.append("Ceilings are taken as known.")
         _caption(figure, comparison, said)
     return figure
-
-
-def _styles(n: int) -> list[str]:
-    """Colours come round again after the last; then lines are broken."""
-    return [("-", "--", ":")[(number // len(COLOURS)) % 3] for number in range(n)]
 
 
 def _lone_bars(axes: Axes, region: Region, colour: str, *, shift: float) -> None:
@@ -170,9 +161,9 @@ def _name_layers(axes: Axes, region: Region) -> None:
     above = axes.secondary_xaxis("top")
     span = float(np.ptp(depths)) or 1.0
     kept: list[int] = []
-    for at in np.argsort(depths, kind="stable")[::-1]:  # the deepest first: it is the one that must be there
+    for at in reversed(range(len(layers))):  # the deepest first: it is the one that must be there
         if not kept or depths[kept[-1]] - depths[at] >= 0.028 * span:
-            kept.append(int(at))
+            kept.append(at)
     above.set_xticks(depths[kept], [layers[at] for at in kept], rotation=40, ha="left", rotation_mode="anchor")
     above.tick_params(length=2, labelsize=6.5, pad=1)
     above.spines[:].set_visible(False)
@@ -193,6 +184,8 @@ def _write_cells(axes: Axes, image: Any, values: np.ndarray, low: np.ndarray, hi
 
 def _caption(figure: Figure, comparison: Comparison, said: Sequence[str]) -> None:
     """Model, what is drawn, and on what it rests: never without n, nor without saying what is synthetic."""
+    if any(region.doubt for region in comparison.regions):
+        said = [*said, "n.s.: no layer is above 0 (max-statistic p > .05), so the best one is luck."]
     text = " ".join([f"{comparison.model}.", *said, *sources(comparison)])
     caption(figure, text)
 

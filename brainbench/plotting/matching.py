@@ -34,7 +34,7 @@ def matching(found: Sequence[Matched], *, title: str, systems: tuple[str, str]) 
         )
         text = (
             f"Units of {systems[1]} looked for in {systems[0]}. {counts}. Left: mean Pearson r over units on stimuli "
-            "that were not fitted, with 95 % intervals over these stimuli; line: lasso along its penalties. Right: "
+            "that were not fitted, with 95 % intervals over stimuli; line: lasso along its penalties. Right: "
             "correlations on one fold's held-out stimuli, units ordered by group (made on the other folds)."
         )
         caption(figure, text)

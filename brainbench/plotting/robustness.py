@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from brainbench.analysis.robustness import AXES, Robustness, Stability
-from brainbench.plotting._style import COLOURS, MUTED, caption, house
+from brainbench.plotting._style import MUTED, caption, house, lines
 
 _WIDTH_IN = 7.2
 
@@ -55,14 +54,14 @@ def _panel(axes: Axes, found: Robustness, axis: str) -> None:
     axes.set_xscale("log")
     axes.axhline(0, color=MUTED, linewidth=0.6, zorder=0)
     ticks: set[int] = {whole}
-    for model, colour in zip(found.models, cycle(COLOURS)):
-        ticks |= _line(axes, model, axis, whole, colour)
+    for model, (colour, style) in zip(found.models, lines(len(found.models))):
+        ticks |= _line(axes, model, axis, whole, colour, style)
     axes.xaxis.set_major_locator(FixedLocator(sorted(ticks)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels([str(tick) for tick in sorted(ticks)])
 
 
-def _line(axes: Axes, model: Stability, axis: str, whole: int, colour: str) -> set[int]:
+def _line(axes: Axes, model: Stability, axis: str, whole: int, colour: str, style: str) -> set[int]:
     """One model; gives the numbers that it was scored at."""
     levels = sorted((level for level in model.levels if level.axis == axis), key=lambda level: level.fraction)
     levels = [level for level in levels if level.n_draws]
@@ -70,7 +69,7 @@ def _line(axes: Axes, model: Stability, axis: str, whole: int, colour: str) -> s
     mean = np.asarray([*(level.mean for level in levels), model.score])
     sd = np.nan_to_num([*(level.sd for level in levels), 0.0])
     axes.fill_between(n, mean - sd, mean + sd, color=colour, alpha=0.18, linewidth=0)
-    axes.plot(n, mean, color=colour, label=model.model)
+    axes.plot(n, mean, style, color=colour, label=model.model)
     for level in levels:
         axes.scatter(np.full(len(level.scores), level.n), level.scores, s=4, color=colour, alpha=0.5, linewidths=0)
     axes.scatter([whole], [model.score], s=20, facecolor="white", edgecolor=colour, linewidth=1.3, zorder=3)

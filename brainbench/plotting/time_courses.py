@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from brainbench.analysis.models import told_apart
 from brainbench.entry import Entry, TimeCourse
-from brainbench.plotting._style import COLOURS, MUTED, caption, house
+from brainbench.plotting._style import MUTED, caption, house, lines
 from brainbench.scorers import SCORERS
 
 _WIDTH_IN = 6.2
@@ -39,7 +39,7 @@ def time_courses(entries: Sequence[Entry]) -> Figure:
         said = [
             "Layer chosen inside the training stimuli, one for all bins. Bands: pointwise 95 % percentile intervals. "
             "Below: bins above 0 at p < .05, corrected for all bins (max-statistic); |, onset, and dot, peak, with "
-            "their 95 % intervals. Dashed: ceiling (of RDMs, its lower bound). Grey: window of the entry's score.",
+            "their 95 % intervals. Dashed grey: ceiling (of RDMs, its lower bound). Grey: window of the entry's score.",
             *(_source(next(e for e in entries if e.benchmark == name)) for name in benchmarks),
         ]
         caption(figure, " ".join(said))
@@ -47,12 +47,12 @@ def time_courses(entries: Sequence[Entry]) -> Figure:
 
 
 def _panel(top: Axes, bottom: Axes, entries: Sequence[Entry]) -> None:
-    for row, (entry, colour) in enumerate(zip(entries, cycle(COLOURS))):
+    for row, (entry, model, (colour, style)) in enumerate(zip(entries, told_apart(entries), lines(len(entries)))):
         course = entry.time_course
         assert course is not None
         time, raw, low, high = (_array(v) for v in (course.time_s, course.raw, course.low, course.high))
         top.fill_between(time, low, high, color=colour, alpha=0.16, linewidth=0)
-        top.plot(time, raw, color=colour, label=entry.model)
+        top.plot(time, raw, style, color=colour, label=model)
         _below(bottom, course, row, colour)
     first = entries[0].time_course
     assert first is not None

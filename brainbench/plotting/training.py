@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import cycle
 from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from brainbench.plotting._style import COLOURS, MUTED, caption, house
+from brainbench.plotting._style import COLOURS, MUTED, caption, house, lines
 
 if TYPE_CHECKING:
     from brainbench.in_context.gaussian import Risk
@@ -23,13 +22,16 @@ def scaling(found: Sequence[Explained]) -> Figure:
         figure = Figure(figsize=(4.6, 3.4), layout="constrained")
         axes = figure.subplots()
         held = [one for one in found if one.what.isdigit()]
-        for size, colour in zip(dict.fromkeys(one.size for one in held), cycle(COLOURS)):
+        supports = list(dict.fromkeys(one.size for one in held))
+        for size, (colour, style) in zip(supports, lines(len(supports))):
             own = [one for one in held if one.size == size]
             counts = [int(one.what) for one in own]
             axes.fill_between(
                 counts, [o.low for o in own], [o.high for o in own], color=colour, alpha=0.12, linewidth=0
             )
-            axes.plot(counts, [o.ev for o in own], color=colour, marker="o", markersize=3, label=f"{size} stimuli")
+            axes.plot(
+                counts, [o.ev for o in own], style, color=colour, marker="o", markersize=3, label=f"{size} stimuli"
+            )
         axes.set_xlabel("neuroids learned from")
         axes.set_ylabel("explained variance of held-out neuroids")
         axes.legend(frameon=False)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from brainbench.analysis import recording
 from brainbench.analysis.recording import describe
@@ -11,6 +12,7 @@ from brainbench.benchmarks import known
 from brainbench.core.arrays import responses_array
 from brainbench.datasets.insilico import Insilico
 from brainbench.errors import UsageError
+from brainbench.numerics.spectrum import CrossValidatedSpectrum
 
 N, R, V = 60, 4, 30
 
@@ -53,6 +55,20 @@ def test_noise_alone_has_no_signal_and_no_noise_is_all_signal(monkeypatch):
     assert of(lambda s, e: e, monkeypatch).signal_share == pytest.approx(0, abs=0.15)
     clean = of(lambda s, e: s + 0 * e, monkeypatch)
     assert clean.signal_share == pytest.approx(1) and clean.alpha_req == pytest.approx(clean.alpha_req_signal)
+
+
+def test_both_exponents_are_over_the_same_eigenvalues(monkeypatch):
+    """However many of the cross-validated ones happen to be above 0; the spectrum bends, so the range matters."""
+    k = np.arange(1, N, dtype=float)
+    values = np.where(k <= 20, k**-1.0, 20.0**2 * k**-3.0)
+    values[34:] *= -1
+    made = CrossValidatedSpectrum(values=torch.as_tensor(values), n_stimuli=N, n_neuroids=90)
+    monkeypatch.setattr(recording, "cross_validated_spectrum", lambda *given, **options: made)
+    found = of(lambda s, e: s + e, monkeypatch, neuroids=90)
+    assert found.alpha_req_points == 19  # 11..29: half of the rank of 60 stimuli
+    assert found.alpha_req_signal == pytest.approx(-np.polyfit(np.log(k[10:29]), np.log(values[10:29]), 1)[0])
+    values[28] *= -1
+    assert math.isnan(of(lambda s, e: s + e, monkeypatch, neuroids=90).alpha_req_signal)
 
 
 def test_single_presentations_tell_no_signal(monkeypatch):

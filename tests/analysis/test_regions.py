@@ -124,6 +124,12 @@ def test_a_region_without_a_score_stays_and_says_so():
     assert plain["regions"][0]["curve"]["raw"] == EARLY and "replicates" not in plain["regions"][0]["curve"]
 
 
+def test_of_layers_that_tie_the_shallower_is_best_in_whatever_order_they_were_named():
+    flat = {"layers": ("d", "c", "b", "a"), "depths": DEPTHS[::-1]}
+    first, _ = compare_regions("m", [curve("V1", [0.5] * 4, sd=0, **flat), curve("IT", EARLY, **flat)]).regions
+    assert (first.layer, first.depth, first.shares.tolist()) == ("a", 0.1, [1, 0, 0, 0])
+
+
 def test_interactions_by_hand():
     """Two curves, three layers, four replicates: every number of the max-statistic written out."""
     curves = np.array([[0.3, 0.2, 0.1], [0.1, 0.2, 0.6]])

@@ -168,6 +168,7 @@ def test_a_draw_without_enough_stimuli_has_no_score(setting):
     found = subsample([noise()], bare("insilico.V4-ridge"), setting, fractions=[0.02], n_draws=3)
     gone, kept = at(found, "stimuli", 0.02), at(found, "neuroids", 0.02)
     assert gone.n_draws < 3 and any(math.isnan(score) for score in gone.scores)
+    assert "both need 3 at least" in gone.reason and kept.reason == ""
     assert kept.n_draws == 3 and kept.n == 3  # at least one neuroid a subject
 
 

@@ -52,6 +52,20 @@ def test_the_same_units_in_another_order_are_told_at_once(x):
     assert 1 <= pair.levels[2].n_partners < 8
 
 
+def test_intervals_hold_what_other_training_stimuli_would_have_changed():
+    """Of noise all is luck, so scores vary by twice what test stimuli alone show (docs/methods.md)."""
+    held = {name: [] for name in LEVELS}
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        pair = found(rng.normal(size=(N, 12)), rng.normal(size=(N, 1)))
+        for level in pair.levels:
+            held[level.name].append((level.r, (level.high - level.low) / 3.92))
+    for name in ("one-to-one", "best partner", "all"):
+        r, sd = np.asarray(held[name]).T
+        assert sd.mean() == pytest.approx(2**0.5 / N**0.5, rel=0.15)  # 1 / sqrt(N) is that of r on all stimuli
+        assert (abs(r) < 1.96 * sd).mean() >= 0.85
+
+
 def test_a_rotation_is_found_by_all_together_and_not_by_one(x):
     turned = x @ np.linalg.qr(np.random.default_rng(2).normal(size=(12, 12)))[0]
     pair = found(x, turned)

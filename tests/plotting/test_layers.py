@@ -140,6 +140,34 @@ def test_layers_stand_in_order_of_depth_whatever_order_they_have():
     assert axes.patches[0].get_x() + axes.patches[0].get_width() / 2 == pytest.approx(3)
 
 
+def test_curves_run_from_the_shallowest_layer_to_the_deepest_whatever_order_they_have():
+    at = [3, 0, 2, 1]
+    layers = tuple(("conv1", "conv2", "conv3", "fc")[number] for number in at)
+    given = [
+        curve(
+            region,
+            layers=layers,
+            depths=DEPTHS[at],
+            raw=np.asarray(RAW[region])[at],
+            layer_replicates=curve(region).layer_replicates[at],
+        )
+        for region in RAW
+    ]
+    turned, straight = (plotting.layer_curves(one).axes[0] for one in (compared(*given), compared()))
+    for drawn, expected in zip(turned.lines, straight.lines, strict=True):
+        np.testing.assert_array_equal(drawn.get_xydata(), expected.get_xydata())
+    assert [text.xy for text in turned.texts] == [text.xy for text in straight.texts]  # names at the ends of the lines
+
+
+@pytest.mark.parametrize("draw", [plotting.layer_curves, plotting.layer_by_region])
+def test_a_best_layer_that_is_luck_is_marked(draw):
+    comparison = compared(curve("V1"), curve("V4", raw=np.array([0.01, -0.01, 0.02, 0.0])))
+    figure = draw(comparison)
+    names = [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]
+    assert "V1" in names and "V4 (n.s.)" in names and "so the best one is luck" in words(figure)
+    assert "n.s." not in words(draw(compared()))
+
+
 @pytest.mark.parametrize("draw", [plotting.layer_curves, plotting.layer_by_region])
 def test_captions_say_what_the_figure_rests_on(draw):
     told = words(draw(compared(curve("V1"), curve("V4", n_neuroids=7, n_excluded=2))))

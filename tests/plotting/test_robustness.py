@@ -53,6 +53,12 @@ def test_lines_are_means_and_bands_one_standard_deviation():
     assert sorted(v for v in shown if np.isfinite(v)) == [0.1, 0.3, 0.3, 0.4, 0.45, 0.5]
 
 
+def test_no_two_of_many_models_look_alike():
+    figure = plotting.robustness([made(*(stability(f"m{number}") for number in range(9)))])
+    drawn = [line for line in figure.axes[0].lines if line.get_label().startswith("m")]
+    assert len({(line.get_color(), line.get_linestyle()) for line in drawn}) == 9
+
+
 def test_numbers_of_stimuli_and_neuroids_are_ticks_and_words():
     figure = plotting.robustness([made(n_units=10, synthetic=True)])
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["25", "50", "100"]

@@ -67,6 +67,12 @@ def test_lines_bands_and_ceiling_are_the_entrys():
     assert bottom.get_xlabel() == "time after stimulus onset (s)" and top.get_ylabel() == "score (r)"
 
 
+def test_no_two_of_many_models_look_alike():
+    top, _ = plotting.time_courses([made(f"m{number}") for number in range(9)]).axes
+    drawn = [line for line in top.lines if line.get_label().startswith("m")]
+    assert len({(line.get_color(), line.get_linestyle()) for line in drawn}) == 9
+
+
 def test_a_model_without_latencies_has_no_marks():
     entry = made(height=0.001)
     assert entry.time_course.onset_s is None and entry.time_course.reason
@@ -123,6 +129,29 @@ def test_the_command_prints_latencies_and_writes_the_figure(tmp_path, monkeypatc
     monkeypatch.setenv("COLUMNS", "250")
     code, out, _ = run(monkeypatch, capsys, "time", tmp_path)
     assert not code and "insilico_meg.sensors-ridge (synthetic)" in out and "0.300" in out and "+0.9" in out
+
+
+def test_courses_of_other_versions_share_no_panel_and_the_same_file_twice_is_one_course(tmp_path, monkeypatch, capsys):
+    """Of one benchmark's entries the first would lend its window and ceiling to all."""
+    first, other = made(), made("other", benchmark_fingerprint="c", benchmark_identity={"window_s": [0.1, 0.4]})
+    for name, entry in (("a", first), ("b", first), ("rsa", made(benchmark="insilico_meg.sensors-rsa"))):
+        (tmp_path / f"{name}.json").write_text(json.dumps(entry.as_json()))
+    code, out, _ = run(monkeypatch, capsys, "time", tmp_path, "--json")
+    assert not code and [row["benchmark"].rpartition("-")[2] for row in json.loads(out)] == ["ridge", "rsa"]
+    (tmp_path / "c.json").write_text(json.dumps(other.as_json()))
+    code, out, err = run(monkeypatch, capsys, "time", tmp_path, "--json")
+    assert code == 2 and [row["benchmark"].rpartition("-")[2] for row in json.loads(out)] == ["rsa"]
+    assert "They differ in window_s" in " ".join(err.split())
+
+
+def test_networks_of_one_name_are_told_apart(tmp_path, monkeypatch, capsys):
+    two = [made(), made(model_fingerprint="0123456789ab")]
+    for number, entry in enumerate(two):
+        (tmp_path / f"{number}.json").write_text(json.dumps(entry.as_json()))
+    _, out, _ = run(monkeypatch, capsys, "time", tmp_path, "--json")
+    assert [row["model"] for row in json.loads(out)] == ["m-m", "m-01234567"]
+    labels = [line.get_label() for line in plotting.time_courses(two).axes[0].lines]
+    assert [label for label in labels if label.startswith("m")] == ["m-m", "m-01234567"]
 
 
 def test_entries_without_time_are_told(tmp_path, monkeypatch, capsys):
