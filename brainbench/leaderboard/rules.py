@@ -34,6 +34,7 @@ ROUNDED = 2e-6  # replicates are rounded to six decimals
 BIASED = 0.1  # how far replicates may lie from the score that they resample, beside half their interval
 MOST_NORMALIZED = 5.0  # of a ceiling: where ceilings are low medians over neuroids pass 1; nothing honest passes this
 LONGEST_REASON = 1000
+MOST_EXTRAS, LONGEST_CURVE = 20, 200  # what is told beside a score is a few aggregates, not each neuroid's number
 MOST_LAYERS, LONGEST_LAYER = 200, 100  # the page has a megabyte for all models' curves, and for replicates
 Found = Iterator[tuple[str, str]]  # (field, what is wrong)
 
@@ -180,6 +181,11 @@ def _beyond_reach(entry: Entry) -> Found:
         most = 1.5 if field in ("low", "high") or field.startswith("replicates") else 1 + ROUNDED
         if value is not None and not floor - (most - 1) <= value <= most:
             yield field, f"is {value:g}; the scale {entry.scale!r} ends at {floor:g} and 1"
+    if len(entry.extras) > MOST_EXTRAS:
+        yield "extras", f"are {len(entry.extras)}; {MOST_EXTRAS} are the most"
+    for name, curve in entry.extras.items():
+        if isinstance(curve, list) and len(curve) > LONGEST_CURVE:
+            yield f"extras.{shown(name)}", f"has {len(curve)} points; {LONGEST_CURVE} are the most"
     ends = {f"baselines.{name}.difference_low": b.difference_low for name, b in entry.baselines.items()}
     ends |= {f"baselines.{name}.difference_high": b.difference_high for name, b in entry.baselines.items()}
     for field, value in ends.items():

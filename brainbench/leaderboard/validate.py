@@ -38,6 +38,7 @@ from brainbench.leaderboard.untrusted import (
 
 LIMITS = {".json": TEXT_BYTES, ".toml": TEXT_BYTES, ".safetensors": FEATURES_BYTES}
 RESULTS = "results"
+BESIDE = 5e-3  # by which machines may differ in a baseline's score
 _entry: TypeAdapter[Entry] = TypeAdapter(Entry)
 
 
@@ -95,6 +96,7 @@ def validate(path: Path, *, against: Path | None = None) -> Report:
     attested, problems = attestations.read_all(path, signers)
     objected = {where for where, found in attested.items() if found.objection is not None}
     _among_all(report, before, objected)
+    _baselines(report, objected)
     if against is not None:
         _since(path, against, before, report)
         _beside_others(report, before, objected)
@@ -233,6 +235,28 @@ def _among_all(report: Report, before: dict[str, str], objected: set[str]) -> No
                 report.problems.append(Problem(file=f"{name}/{CARD}", field="model", message=why))
     for (*_, fact), values in said.items():
         report.problems += _odd_ones(fact, values, {w: v for w, v in values.items() if w in stood} or values)
+
+
+def _baselines(report: Report, objected: set[str]) -> None:
+    """Entries that say of a baseline what its own entry does not: a weak one beside a model flatters it."""
+    told = superseded(_cards(report))
+    live = {
+        where: entry
+        for submission in report.submissions
+        for file, entry in submission.entries.items()
+        if (where := f"{submission.folder.name}/{file}") not in objected
+        and (where, submission.sha256[file]) not in told
+        and submission.card.division == "main"
+        and entry.status == "ok"
+    }
+    own = {(entry.model, entry.benchmark_fingerprint): (where, entry.raw) for where, entry in live.items()}
+    for where, entry in live.items():
+        for name, baseline in entry.baselines.items():
+            at, raw = own.get((name, entry.benchmark_fingerprint), ("", None))
+            if raw is not None and (baseline.raw is None or abs(baseline.raw - raw) > BESIDE):
+                said = "undefined" if baseline.raw is None else f"{baseline.raw:g}"
+                why = f"is {said}; {name} has {raw:g} in {at}"
+                report.problems.append(Problem(file=where, field=f"baselines.{name}.raw", message=why))
 
 
 def _odd_ones(fact: str, values: dict[str, object], sure: dict[str, object]) -> list[Problem]:

@@ -165,6 +165,34 @@ def test_a_layer_lies_between_the_first_and_the_last(made):
     ).get("model_identity.layers", "")
 
 
+def test_a_baseline_has_the_score_of_its_own_entry(root, made):
+    """A spot check does not score baselines, and a weak one flatters the model beside it."""
+
+    def beside(raw):
+        own = {"baseline:pixels": Baseline(raw=0.1, difference=0.3), "timm:made@untrained": Baseline(reason="?")}
+        own["baseline:gabor"] = Baseline(reason="?") if raw is None else Baseline(raw=raw, difference=0.4 - raw)
+        made.submitted(root, made.entry(baselines=own), made.entry(benchmark="cowley2023.V4-ridge"))
+        return problems(root)
+
+    assert beside(0.2) == []  # nobody knows better
+    gabor = made.submitted(
+        root, made.entry("baseline:gabor", raw=0.3), family="hand-made", supervision="none", training_data=[]
+    )
+    at = f"baseline:gabor has 0.3 in {gabor.name}/{V4}"
+    assert beside(0.301) == []  # another machine
+    for raw, said in ((0.2, "0.2"), (0.35, "0.35"), (None, "undefined")):
+        (problem,) = beside(raw)
+        assert problem.endswith(f"{V4}: baselines.baseline:gabor.raw: is {said}; {at}")
+
+
+def test_extras_are_aggregates(made):
+    of = made.entry(extras={f"e{n}": 1.0 for n in range(21)} | {"each": [0.1] * 201})
+    assert dict(broken(of, Card.model_validate(made.card(of)))) == {
+        "extras": "are 22; 20 are the most",
+        "extras.each": "has 201 points; 200 are the most",
+    }
+
+
 def test_no_baseline_is_left_out(made):
     """Gabor energy scores higher than many networks: who leaves it out looks better."""
     of = made.entry()
