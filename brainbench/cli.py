@@ -183,7 +183,7 @@ def confounds(
             found.wrong.append(error)
     if not panels:
         raise found.wrong[0] if found.wrong else UsageError("no entry here has a score")
-    cli_entries.tell_unscored(found, panels)
+    cli_entries.tell_left_out(found, panels)
     if as_json:
         print_json([one.as_json() for one in panels.values()])
     else:

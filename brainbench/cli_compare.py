@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from brainbench.cli_entries import stored, tell_unscored, tell_wrong
+from brainbench.cli_entries import stored, tell_left_out, tell_wrong
 from brainbench.errors import InputError, UsageError
 from brainbench.terminal import AsJson, DataRoot, MaxMemory, ProgressBars, err, out, print_json, roots
 
@@ -128,7 +128,7 @@ def _compare_entries(paths: Sequence[Path], figures: Path | None, as_json: bool)
         raise UsageError("--figures goes with --regions, or with entries of kernel_analysis: no others have curves")
     if too_few:
         err.print(Text(f"Not compared, fewer than two models have a score: {too_few}"))
-    tell_unscored(found, results)
+    tell_left_out(found, results)
     if as_json:
         plain = {
             name: {"standings": [s.as_json() for s in standings], "differences": [d.as_json() for d in differences]}

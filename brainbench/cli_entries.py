@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Entries of each benchmark, in order of its name: those with a score, and those without one.
+    """Entries of each benchmark, in order of its name: those with a score, those of a version that fewer of them are
+    of, and those without a score.
 
     `labels` is how benchmarks are shown, and `wrong` what could not be read.
     """
 
     scored: dict[str, list[Entry]] = field(default_factory=dict)
+    other: dict[str, list[Entry]] = field(default_factory=dict)
     unscored: dict[str, list[Entry]] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     wrong: list[BrainbenchError] = field(default_factory=list)
@@ -46,17 +49,27 @@ def stored(paths: Sequence[Path]) -> Stored:
         known = found.scored.setdefault(entry.benchmark, [])
         if entry.status == "ok" and entry not in known:  # the same file may lie in two folders
             known.append(entry)
+    for name, entries in found.scored.items():
+        versions = Counter(entry.benchmark_fingerprint for entry in entries).most_common(2)
+        if len(versions) == 2 and versions[0][1] > versions[1][1]:  # of versions in equal number none is the right one
+            version = versions[0][0]
+            found.scored[name] = [entry for entry in entries if entry.benchmark_fingerprint == version]
+            found.other[name] = [entry for entry in entries if entry.benchmark_fingerprint != version]
     for entry in everything:
-        models = {scored.model_fingerprint for scored in found.scored[entry.benchmark]}
+        there = found.scored[entry.benchmark] + found.other.get(entry.benchmark, [])
+        models = {scored.model_fingerprint for scored in there}
         others = found.unscored.setdefault(entry.benchmark, [])
         if entry.status != "ok" and entry.model_fingerprint not in models | {o.model_fingerprint for o in others}:
             others.append(entry)
     return found
 
 
-def tell_unscored(found: Stored, shown: Iterable[str]) -> None:
-    """A line for each of the benchmarks that are shown, with the models that are missing there."""
+def tell_left_out(found: Stored, shown: Iterable[str]) -> None:
+    """Lines for each of the benchmarks that are shown, with the models that are missing there."""
     for name in shown:
+        if others := found.other.get(name):
+            models = ", ".join(entry.model for entry in others)
+            err.print(Text(f"Scored on another version of it, so left out of {found.labels[name]}: {models}"))
         missing = ", ".join(f"{entry.model} ({entry.status})" for entry in found.unscored[name])
         if missing:
             err.print(Text(f"Without a score, so left out of {found.labels[name]}: {missing}"))

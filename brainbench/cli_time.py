@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from brainbench.cli_entries import stored, tell_unscored, tell_wrong
+from brainbench.cli_entries import stored, tell_left_out, tell_wrong
 from brainbench.errors import InputError, UsageError
 from brainbench.terminal import AsJson, err, out, print_json
 
@@ -45,7 +45,7 @@ def time(
             if found.wrong
             else UsageError(f"no entry here has a score over time, only {names}: score a recording that has time")
         )
-    tell_unscored(found, dict.fromkeys(entry.benchmark for entry in entries))
+    tell_left_out(found, dict.fromkeys(entry.benchmark for entry in entries))
     orders = [temporal(entry) for entry in entries]
     if as_json:
         rows = [

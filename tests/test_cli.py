@@ -389,6 +389,19 @@ def test_compare_says_that_models_were_scored_on_other_neuroids(run, tmp_path):
     assert "neuroids" not in run("compare", tmp_path / "alike")[1]
 
 
+def test_compare_takes_the_version_that_most_were_scored_on(run, tmp_path):
+    """One entry that was left from before a new version of the benchmark does not cost the others their table."""
+    runs, older = tmp_path / "runs", {"id": "older"}
+    for model in ("b", "cc"):
+        stored(runs, model)
+    stored(tmp_path / "old", "b", benchmark_identity=older, benchmark_fingerprint=fingerprint(older))
+    code, out, err = run("compare", runs, tmp_path / "old", "--json")
+    assert code == 0 and [row["model"] for row in json.loads(out)[V1]["standings"]] == ["b", "cc"]
+    assert f"Scored on another version of it, so left out of {V1} (synthetic): b" in err.replace("\n", " ")
+    stored(tmp_path / "old", "cc", benchmark_identity=older, benchmark_fingerprint=fingerprint(older))
+    assert run("compare", runs, tmp_path / "old")[0] == 2  # two against two: which is right is not for us to say
+
+
 def test_confounds_shows_what_it_can_and_tells_the_rest(run, tmp_path):
     """As compare does: the same file twice is one entry, a broken file and another version cost their own panel."""
     runs = tmp_path / "runs"
