@@ -204,7 +204,9 @@ def shown(text: str, longest: int = 60) -> str:
 
 
 def safetensors_problem(path: Path) -> str:
-    """Empty for a whole safetensors file of matrices, judged by its header alone, else what is wrong with it."""
+    """Empty for a whole file of matrices with a row for each of its stimulus ids, judged by its header alone, else what
+    is wrong with it.
+    """
     try:
         with opened(path, FEATURES_BYTES) as (file, size):
             length = int.from_bytes(file.read(8), "little")
@@ -229,6 +231,22 @@ def safetensors_problem(path: Path) -> str:
         end = stop
     if not header or end != size - 8 - length:
         return f"its {len(header)} tensors take {end:,} bytes, the file holds {size - 8 - length:,}"
+    return _unnamed_rows(metadata, {name: tensor["shape"][0] for name, tensor in header.items()})
+
+
+def _unnamed_rows(metadata: dict[str, str], rows: dict[str, int]) -> str:
+    """Empty where metadata name the stimulus of each row."""
+    if "stimulus_ids" not in metadata:
+        return "its metadata have no stimulus_ids, a JSON list with the id of each row"
+    try:
+        ids = parsed(TypeAdapter(list[str]), metadata["stimulus_ids"].encode(), "stimulus_ids in its metadata")
+    except InputError as error:
+        return str(error)
+    if len(set(ids)) < len(ids):
+        return "its stimulus_ids name a stimulus more than once"
+    for name, count in rows.items():
+        if count != len(ids):
+            return f"tensor {shown(name)!r} has {count} rows for {len(ids)} stimulus_ids"
     return ""
 
 

@@ -490,6 +490,10 @@ def _packed(header, body=b""):
 ONE = {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}
 
 
+def _named(ids):
+    return {"a": ONE, "__metadata__": {"stimulus_ids": ids}}
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -506,6 +510,11 @@ ONE = {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}
         (_packed(b"[" * 90_000), "its header"),
         (_packed({"a": 3}), "lacks dtype"),
         (_packed({}), "its 0 tensors"),
+        (_packed({"a": ONE}, b"\0" * 8), "have no stimulus_ids"),
+        (_packed(_named('["x", 2]'), b"\0" * 8), "stimulus_ids in its metadata: 1: Input should be a valid string"),
+        (_packed(_named("[" * 10_000), b"\0" * 8), "stimulus_ids in its metadata"),
+        (_packed(_named('["x", "x"]'), b"\0" * 8), "name a stimulus more than once"),
+        (_packed(_named('["x", "y", "z"]'), b"\0" * 8), "tensor 'a' has 2 rows for 3 stimulus_ids"),
     ],
 )
 def test_a_features_file_is_judged_by_its_header(tmp_path, content, says):
