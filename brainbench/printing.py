@@ -154,8 +154,8 @@ def print_regions(out: Console, comparisons: Sequence[Comparison]) -> None:
             "pairs. p of depth: null draws in which the regions have one curve up to gain and offset, argmax taken "
             "anew; of the order it is one-sided. curves differ: where the curves, each without its mean"
             f"{divided}, differ most, with the p of the largest statistic over all layers and pairs. Regions of "
-            "different recordings are independent, and differ in species, stimuli and noise: compare normalized, not "
-            "raw."
+            "different recordings, and of other subjects of one, are drawn independently; recordings differ in "
+            "species, stimuli and noise: compare normalized, not raw."
         )
     )
 

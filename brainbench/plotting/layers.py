@@ -202,7 +202,7 @@ def sources(comparison: Comparison) -> list[str]:
         counts = ", ".join(_count(region) for region in regions)
         told.append(f"{curve.benchmark.partition('.')[0]}{synthetic}, {curve.resampled}: {counts} {curve.counted}.")
     if len(by_recording) > 1:
-        told.append("Recordings are independent, and differ in noise: compare shapes, not heights.")
+        told.append("Drawn independently of each other, and noise differs: compare shapes, not heights.")
     return told
 
 
