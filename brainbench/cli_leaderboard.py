@@ -148,7 +148,7 @@ def verify(
             err.print(Text(line))
         raise VerificationError(f"{submission.card.model} is not what it says in {len(failures)} fields: {failures[0]}")
     if attest is not None:
-        _sign(path, submission, signed, badge, attest, signer, computed, f"verify, {what}")
+        _sign(submission, signed, badge, attest, signer, computed, f"verify, {what}")
 
 
 @app.command()
@@ -342,14 +342,7 @@ def _may_sign(folder: Path, entries: list[Any], verdict: str, key: Path, signer:
 
 
 def _sign(
-    folder: Path,
-    submission: Any,
-    entries: list[Any],
-    verdict: str,
-    key: Path,
-    signer: str,
-    computed: dict[str, Any],
-    reason: str,
+    submission: Any, entries: list[Any], verdict: str, key: Path, signer: str, computed: dict[str, Any], reason: str
 ) -> None:
     from brainbench.leaderboard.attestations import attest
 
@@ -359,7 +352,7 @@ def _sign(
             name: str(value)[:100] for name, value in here.provenance.items() if isinstance(value, str | int)
         }
         path = attest(
-            _root(folder),
+            _root(submission.folder),
             entry.path.as_posix(),
             cast(Any, verdict),
             key=key,

@@ -203,8 +203,7 @@ def _among_all(report: Report, before: dict[str, str], objected: set[str]) -> No
                 report.problems.append(Problem(file=f"{name}/{CARD}", field="supersedes", message=why))
         own = {f"{name}/{file}": submission.sha256[file] for file in submission.entries}
         stood |= {where for where, digest in own.items() if before.get(f"{RESULTS}/{where}") == digest}
-        entries = {f"{name}/{file}": entry for file, entry in submission.entries.items()}
-        live = {w: e for w, e in entries.items() if (w, own[w]) not in told and w not in objected}
+        live = _live(submission, told, objected)
         division = submission.card.division
         for old in submission.card.supersedes:
             if own.get(old.path) == old.sha256:
@@ -243,11 +242,8 @@ def _baselines(report: Report, objected: set[str]) -> None:
     live = {
         where: entry
         for submission in report.submissions
-        for file, entry in submission.entries.items()
-        if (where := f"{submission.folder.name}/{file}") not in objected
-        and (where, submission.sha256[file]) not in told
-        and submission.card.division == "main"
-        and entry.status == "ok"
+        for where, entry in _live(submission, told, objected).items()
+        if submission.card.division == "main" and entry.status == "ok"
     }
     own = {(entry.model, entry.benchmark_fingerprint): (where, entry.raw) for where, entry in live.items()}
     for where, entry in live.items():
@@ -257,6 +253,16 @@ def _baselines(report: Report, objected: set[str]) -> None:
                 said = "undefined" if baseline.raw is None else f"{baseline.raw:g}"
                 why = f"is {said}; {name} has {raw:g} in {at}"
                 report.problems.append(Problem(file=where, field=f"baselines.{name}.raw", message=why))
+
+
+def _live(submission: Submission, told: set[tuple[str, str]], objected: set[str]) -> dict[str, Entry]:
+    """Its entries by `<folder>/<file>` that nothing took the place of and nobody objects to."""
+    found = {f"{submission.folder.name}/{file}": (file, entry) for file, entry in submission.entries.items()}
+    return {
+        where: entry
+        for where, (file, entry) in found.items()
+        if (where, submission.sha256[file]) not in told and where not in objected
+    }
 
 
 def _odd_ones(fact: str, values: dict[str, object], sure: dict[str, object]) -> list[Problem]:
