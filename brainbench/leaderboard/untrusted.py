@@ -138,9 +138,11 @@ def parsed(adapter: TypeAdapter[Any], content: bytes, what: str) -> Any:
 
 
 def first_error(error: ValidationError) -> str:
-    """The first thing that a schema found wrong, as `field: message`."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"{shown('.'.join(map(str, first['loc'])) or 'the file', 80)}: {shown(first['msg'], 200)}"
+    """The first thing that a schema found wrong, as `field: message`; of fields that are missing, all of them."""
+    found = error.errors(include_url=False, include_input=False)
+    told = [one for one in found if one["type"] == "missing"] if found[0]["type"] == "missing" else found[:1]
+    fields = [shown(".".join(map(str, one["loc"])) or "the file", 80) for one in told]
+    return f"{', '.join(fields[:10])}{' ...' if len(fields) > 10 else ''}: {shown(found[0]['msg'], 200)}"
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def test_what_the_tests_begin_with_is_valid(root, folder):
         ({"benchmark_fingerprint": "0" * 64}, "benchmark_fingerprint: the benchmark is another one now"),
         ({"model_fingerprint": "0" * 64}, "model_fingerprint: is not the fingerprint of model_identity"),
         ({"scorer": "ridge 0"}, "scorer: must be ridge 3"),
-        ({"provenance": {}}, "provenance: brainbench: Field required"),
+        ({"provenance": {}}, "provenance: brainbench, python, packages, platform, device, threads, created: Field req"),
         ({"benchmark": "../../x"}, "there is no benchmark '../../x'"),
         ({"synthetic": 1}, "synthetic: Input should be a valid boolean"),
         ({"raw": True}, "raw: Input should be a valid number"),
@@ -556,6 +556,15 @@ def test_a_whole_features_file_is_fine(tmp_path, made):
 def test_a_card_is_whole_and_shows_what_it_is(root, made, facts, says):
     folder = made.submitted(root, made.entry(), **facts)
     assert any(says in problem for problem in problems(folder)), problems(folder)
+
+
+def test_fields_that_a_card_lacks_are_named_all_at_once(root, made):
+    folder = made.submitted(root, made.entry())
+    (folder / "model.toml").write_text('model = "bundled:vgg16_hed"\nsubmission = "rebuildable"\n')
+    assert problems(folder) == [
+        f"{folder.name}/model.toml: model_fingerprint, title, family, supervision, training_data, "
+        "trained_on_brain_data, trained_on_benchmark_stimuli, licence, submitter: Field required"
+    ]
 
 
 def test_the_open_division_takes_scores_of_any_model(root, made):
