@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import pandas as pd
 from PIL import Image
@@ -20,10 +21,10 @@ class StimulusSet:
     `table` has the unique string index `stimulus_id` and the column `sha256` (of the picture's bytes; missing where
     the release holds no picture: nothing stands in for one that nobody can see); optional columns are `group` (what
     no split may tear apart, such as the frames of a movie; missing for stimuli that stand alone), `stratum` (what is
-    spread evenly over folds, such as a category or session), and whatever else the release tells. `open` gives the
-    picture of an id as its file holds it: modes and sizes are the preprocessing's business; it is None where no
-    picture at all was released. `size_deg` is the width on the subject's retina in degrees of visual angle, None
-    where it is not known.
+    spread evenly over folds, such as a category or session), `as_of` (what stands for the picture's file as it is now,
+    where `sha256` is not of its bytes), and whatever else the release tells. `open` gives the picture of an id as its
+    file holds it: modes and sizes are the preprocessing's business; it is None where no picture at all was released.
+    `size_deg` is the width on the subject's retina in degrees of visual angle, None where it is not known.
     """
 
     name: str
@@ -64,4 +65,5 @@ class StimulusSet:
     def fingerprint(self) -> str:
         """Hash of ids and contents in order: what features of this set depend on, and nothing else."""
         digests = (None if pd.isna(digest) else digest for digest in self.table["sha256"])
-        return fingerprint([[name, digest] for name, digest in zip(self.table.index, digests)])
+        now = [[state] for state in self.table["as_of"]] if "as_of" in self.table else repeat([])
+        return fingerprint([[name, digest, *state] for name, digest, state in zip(self.table.index, digests, now)])

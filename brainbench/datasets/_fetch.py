@@ -243,14 +243,17 @@ def unpinned(id: str, roots: Mapping[str, Path]) -> str:
     place = next((place for _, place in places(id, roots) if not missing(id, place)), None)
     if place is None:
         return ""
-    found = {}
-    for path in dict.fromkeys([*paths, *(path for folder in here.folders for path in inside(place, id, folder.path))]):
-        try:
-            facts = (place / path).stat()
-        except OSError:  # a part that is not here, or will not be read
-            continue
-        found[path] = [facts.st_size, facts.st_mtime_ns]
-    return fingerprint(found)
+    paths += [path for folder in here.folders for path in inside(place, id, folder.path)]
+    return fingerprint({path: as_of(place, path) for path in paths})
+
+
+def as_of(root: Path, path: str) -> str:
+    """What stands for a file as it is now: its size and time. Empty where it is not here, or will not be read."""
+    try:
+        facts = (root / path).stat()
+    except OSError:
+        return ""
+    return f"{facts.st_size} {facts.st_mtime_ns}"
 
 
 def _exists(path: Path) -> bool:

@@ -69,13 +69,16 @@ class Algonauts2023:
     def stimuli(self) -> StimulusSet:
         """The pictures of the subjects that are here, by their NSD number, such as "nsd-00013".
 
-        They are 25 GB, so `sha256` is the hash of what the release says each is, its NSD number, not of its pixels.
+        They are 25 GB, so `sha256` is the hash of what the release says each is, its NSD number, not of its pixels;
+        `as_of` tells when its file changes.
         """
         here = [subject for subject in self.spec.subjects if _fetch.inside(self.root, self.spec.id, _images(subject))]
         paths = {name: path for subject in here or self.spec.subjects for name, path in self._pictures(subject).items()}
         names = sorted(paths)
         digests = [hashlib.sha256(f"algonauts2023 {name}".encode()).hexdigest() for name in names]
-        table = pd.DataFrame({"sha256": digests}, index=pd.Index(names, name="stimulus_id", dtype=object), dtype=object)
+        now = [_fetch.as_of(self.root, paths[name]) for name in names]
+        index = pd.Index(names, name="stimulus_id", dtype=object)
+        table = pd.DataFrame({"sha256": digests, "as_of": now}, index=index, dtype=object)
         return StimulusSet(
             name=self.spec.id,
             table=table,

@@ -66,8 +66,9 @@ class _Experiment(ABC):
         """The 73,000 pictures, "nsd00000" to "nsd72999", with `shared1000`, `coco_id` and `coco_split`.
 
         The pictures are 40 GB, so `sha256` is not of their pixels: it is the hash of what the release says each is, its
-        COCO picture and how that was cropped. Two pictures are never the same by this table, and none is read before it
-        is asked for. Raises AccessError or InputError where a file is missing or not the right one.
+        COCO picture and how that was cropped; `as_of` tells when their file changes. Two pictures are never the same by
+        this table, and none is read before it is asked for. Raises AccessError or InputError where a file is missing or
+        not the right one.
         """
         info = self._info
         said = info["cocoSplit"].astype(str) + " " + info["cocoId"].astype(str) + " " + info["cropBox"].astype(str)
@@ -77,6 +78,7 @@ class _Experiment(ABC):
                 "shared1000": info["shared1000"].to_numpy(dtype=bool),
                 "coco_id": info["cocoId"].to_numpy(dtype=np.int64),
                 "coco_split": info["cocoSplit"].to_numpy(dtype=object),
+                "as_of": _fetch.as_of(self.root, _PICTURES),
             },
             index=pd.Index(_names(info["nsdId"].to_numpy()), name="stimulus_id", dtype=object),
         )

@@ -383,6 +383,16 @@ def test_a_vertex_has_its_own_hemispheres_numbers(with_folders):
     assert n == responses.sizes["neuroid"]
 
 
+def test_a_replaced_picture_changes_what_features_are_kept_for_and_another_subjects_does_not(with_folders):
+    recording = Algonauts2023(with_folders("algonauts2023", algonauts(), TRAINING, SUBJ))
+    before = recording.stimuli().select(tuple(recording._pictures("subj01")))
+    (only_of_2,) = [path for name, path in recording._pictures("subj02").items() if name == "nsd-00034"]
+    for path, changes in ((only_of_2, False), (recording._pictures("subj01")["nsd-00020"], True)):
+        (recording.root / path).write_bytes((recording.root / path).read_bytes() + b"\n")
+        after = recording.stimuli().select(before.ids)
+        assert (after.fingerprint != before.fingerprint) == changes
+
+
 def test_pictures_and_rows_that_differ_in_number_are_refused(with_folders):
     files = algonauts()
     (gone,) = [path for path in files if "subj02" in path and "train-0012" in path]
