@@ -96,8 +96,9 @@ def subsample(
 def describe(benchmarks: str | Sequence[str], *, data_root: str | Path | Any = None) -> pd.DataFrame:
     """The recordings behind benchmarks, a row for each subject and set of stimuli: `analysis.recording.Described`.
 
-    Raises UsageError for a benchmark that rests on no responses, and what `score` raises for names and recordings; of
-    those that a glob stands for, such ones are told and left out.
+    Of the benchmarks that a glob stands for, those that read the same neuroids with another scorer are left out. Raises
+    UsageError for a benchmark that rests on no responses (of a glob's it is told and left out), and what `score` raises
+    for names and recordings.
     """
     return table(recordings((benchmarks,) if isinstance(benchmarks, str) else benchmarks, checked_roots(data_root)))
 
@@ -108,10 +109,15 @@ def recordings(benchmarks: Sequence[str], roots: dict[str, Path]) -> list[Descri
 
     chosen, _ = available(select(tuple(benchmarks)), roots, required=tuple(benchmarks))
     found: list[Described] = []
+    told = set()
     left_out: list[UsageError] = []
     for benchmark in chosen:
+        read = repr((benchmark.dataset, benchmark.region, benchmark.subjects, benchmark.sessions, benchmark.stimuli))
+        if read in told and benchmark.id not in benchmarks:
+            continue
         try:
             found += described(benchmark, roots)
+            told.add(read)
         except UsageError as error:
             if benchmark.id in benchmarks:
                 raise
