@@ -50,6 +50,7 @@ def test_a_wheel_works_far_from_its_repository(tmp_path):
     where = run(code="import brainbench; print(brainbench.__file__)").strip()
     assert Path(where) == tmp_path / "installed" / "brainbench" / "__init__.py"
     assert {row["benchmark"] for row in json.loads(run("list", "benchmarks", "--json"))} == set(known())
+    assert "images_190923.zip" in run("data", "croissant", "cowley2023")
     (tmp_path / "board" / "results").mkdir(parents=True)
     run("score", "baseline:pixels", "-b", "insilico.V1-rsa", "--out", tmp_path / "runs")
     run("leaderboard", "build", tmp_path / "board", "--merge", tmp_path / "runs", "--to", tmp_path / "page.html")
