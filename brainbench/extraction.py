@@ -27,9 +27,8 @@ from brainbench.store import Store
 
 FEATURE_SEMANTICS = 4  # rises when the same network and stimulus would give other features
 FEW_UNITS = 4096  # layers that are kept as features whatever the number of stimuli: scorers that match units need them
-SHARD = (
-    2048  # most stimuli that are extracted before they are committed; a set of one shard never goes through the disk
-)
+# The most stimuli that are extracted before they are committed; a set of one shard never goes through the disk.
+SHARD = 2048
 
 
 def representation(
@@ -82,10 +81,8 @@ def extract(
         with said_by(f"build() of {model.spec.id}"):
             return model.build()
 
-    stimulus = 4 * _n_features(model, network, stimuli, store, device, provenance)
-    size = min(
-        SHARD, 2 ** max(1, (max_bytes // stimulus).bit_length() - 1)
-    )  # one size for many bounds: shards are kept
+    fit_in = max_bytes // (4 * _n_features(model, network, stimuli, store, device, provenance))
+    size = min(SHARD, 2 ** max(1, fit_in.bit_length() - 1))  # one size for many bounds, so that shards are kept
     shards = [stimuli.select(stimuli.ids[i : i + size]) for i in range(0, len(stimuli.ids), size)]
 
     def extracted(shard: StimulusSet, progress: Callable[[int], None]) -> dict[str, np.ndarray]:

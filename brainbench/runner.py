@@ -268,6 +268,7 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
         sharing = [[number for number, other in enumerate(keys) if other == key] for key in blocks]
         described = {b.id: _largest(b, asked).stimuli.fingerprint for b in group.benchmarks}
         geometry: dict[tuple[str, LayerSpec], dict[str, float]] = {}
+        too_much_to_hold = len(layers) * 4 * sum(target.n_values for target in asked) > setting.max_bytes // 4
         setting.progress.stage(f"{group.shown}: {group.scorer.spec.name} of {model.spec.id}", len(layers) * len(asked))
 
         def represented(layer: LayerSpec, target: Target) -> Representation:
@@ -296,9 +297,7 @@ def _columns(model: Model | FeatureTable, group: _Group, setting: Setting, every
             found = []
             for number in numbers:
                 score = scored(representation, asked[number])
-                if (
-                    len(layers) * 4 * sum(target.n_values for target in asked) > setting.max_bytes // 4
-                ):  # too much to hold
+                if too_much_to_hold:
                     score = replace(score, resample=lambda *a, n=number: scored_again(layer, n).resample(*a))
                 found.append(score)
                 setting.progress.step()

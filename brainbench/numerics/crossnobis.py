@@ -43,9 +43,8 @@ def crossnobis(
     out = torch.full((n, n), torch.nan, dtype=torch.float64, device=values.device)
     patterns, which = torch.unique(present, dim=0, return_inverse=True)
     rows = [torch.nonzero(which == g)[:, 0] for g in range(len(patterns))]
-    for g, ours in enumerate(
-        rows
-    ):  # all stimuli that have the same repetitions at once; one step where none is missing
+    # All stimuli that have the same repetitions at once; one step where none is missing.
+    for g, ours in enumerate(rows):
         for h, theirs in enumerate(rows[: g + 1]):
             shared = torch.nonzero(patterns[g] & patterns[h])[:, 0]
             if len(shared) < 2:
