@@ -119,6 +119,8 @@ class Manifest(_Strict):
         unknown = {*self.core, *(group for part in self.parts.values() for group in part)} - groups
         if unknown:
             raise ValueError(f"no file is in group {sorted(unknown)}")
+        if self.direct and not self.base_url.endswith("/"):
+            raise ValueError("base_url ends with a /, because paths follow it; or direct = false: it is a page")
         if self.access != "open" and not (self.terms_url and self.terms_version):
             raise ValueError(f"access {self.access!r} needs terms_url and terms_version")
         return self

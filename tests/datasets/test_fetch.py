@@ -75,6 +75,7 @@ def test_the_digest_is_of_contents_not_of_their_order(release):
         ('path = "a.npy"', 'path = "deep/b.npy"'),
         (hashlib.sha256(b"first file").hexdigest(), "abc"),
         ("version = 1", "version = "),
+        ('base_url = "https://example.org/abc/"', 'base_url = "https://example.org/abc"'),
     ],
 )
 def test_a_malformed_manifest_is_refused(release, tmp_path, was, becomes):

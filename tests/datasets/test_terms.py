@@ -191,3 +191,10 @@ def test_a_sha1_is_checked_where_there_is_no_sha256(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=f"another content: expected sha1 {digest}, found"):
         _fetch.verified(tmp_path, "made2000", "a.nc")
     assert _fetch.manifest("made2000").digest != ""
+
+
+def test_pages_that_manifests_name_by_their_doi_are_named_as_doi_org_knows_them():
+    """A slash at its end makes it another DOI, one that nobody registered."""
+    addresses = [_fetch.manifest(path.stem).first_url for path in _fetch.tomls("data_manifests")]
+    pages = [address for address in addresses if "//doi.org/" in address]
+    assert pages and not [page for page in pages if page.endswith("/")]
