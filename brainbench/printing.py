@@ -121,7 +121,7 @@ def print_standings(
         interval = f"[{number(s.low)}, {number(s.high)}]"
         rank = str(s.best) if s.best == s.worst else f"{s.best}–{s.worst}"
         best_in = f"{s.rank_shares[0]:.0%}" if isfinite(s.rank_shares[0]) else "–"
-        table.add_row(*map(Text, (f"{s.model}{says}", number(s.raw), interval, rank, s.ties, best_in)))
+        table.add_row(*map(Text, (f"{s.model}{says}", number(s.raw), interval, rank, s.ties or "–", best_in)))
     out.print(table)
     pairs = _table(None, ("pair", "difference", "95 % interval", "p", "q"))
     for d in differences:
@@ -129,6 +129,8 @@ def print_standings(
         pair = f"{d.model} – {d.other}{says}"
         pairs.add_row(*map(Text, (pair, signed(d.difference), interval, _four(d.p), _four(d.q))))
     out.print(pairs)
+    if not all(s.ties for s in standings):
+        out.print(Text("There are too many groups of models that are not told apart to letter them: see ranks and q."))
     if len({s.n_neuroids for s in standings}) > 1:
         counts = ", ".join(f"{s.model} of {s.n_neuroids}" for s in standings)
         out.print(Text(f"Not of the same neuroids, so differences are not of models alone: {counts}."))

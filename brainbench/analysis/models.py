@@ -21,6 +21,7 @@ from brainbench.entry import Entry
 from brainbench.errors import InputError, UsageError
 from brainbench.numerics.resampling import benjamini_hochberg, interval, two_sided_each
 
+MOST_GROUPS = 60  # of models that are not told apart: pairs of near-copies make 2 to the power of their number
 REACH = 0.01  # how far a score may lie beyond all of its replicates: no more than rounding and a resampling's own bias
 
 
@@ -53,7 +54,7 @@ class Standing:
 
     `best` and `worst` are the ranks that remain possible: 1 + how many models are better with q below the level, and
     the number of models less how many are worse. Two models share a letter in `ties` where they are not told apart, and
-    only there. `rank_shares` holds, for each rank from 1, the share of replicates in which the model has it; models
+    only there; it is empty where that would take more than `MOST_GROUPS` letters. `rank_shares` holds, for each rank from 1, the share of replicates in which the model has it; models
     that tie in a replicate share its ranks. `n_neuroids` are those that the score is of.
     """
 
@@ -211,7 +212,7 @@ def _check_whole(entry: Entry) -> None:
 
 
 def _letters(apart: np.ndarray) -> list[str]:
-    """Letters such that two models share one exactly where they are not told apart.
+    """Letters such that two models share one exactly where they are not told apart; none where that takes too many.
 
     The insert-and-absorb algorithm for compact letter displays (Piepho 2004): all models begin in one group, and every
     pair that is told apart splits the groups that hold both.
@@ -222,6 +223,8 @@ def _letters(apart: np.ndarray) -> list[str]:
         kept = [group for group in groups if not pair <= group]
         parts = {group - {model} for group in groups if pair <= group for model in pair}
         groups = kept + [g for g in parts if not any(g < other for other in parts) and not any(g <= k for k in kept)]
+        if len(groups) > MOST_GROUPS:
+            return [""] * n
     groups.sort(key=sorted)
     return ["".join(_letter(number) for number, group in enumerate(groups) if model in group) for model in range(n)]
 

@@ -61,6 +61,7 @@ class Standing:
     """How a model stands over recordings of brains: its mean rank, 0 where it is first everywhere, 1 where last.
 
     `low` and `high` are the 95 % interval of the mean rank over replicates, in which all models are ranked anew.
+    `n_benchmarks` are those with a score; of the others that count, it has the last place.
     """
 
     folder: str
@@ -230,28 +231,32 @@ def _recording(row: Row) -> str:
 
 
 def _standings(groups: Sequence[list[Row]]) -> list[Standing]:
-    """Models with a score on every recording and on at least half of the benchmarks, best mean rank first; but those
-    without an interval, as resamplings that one benchmark has another lacks.
+    """Models with a score on every recording, best mean rank first; but those without an interval, as resamplings that
+    one benchmark has another lacks.
 
     The mean is over recordings of the means over their benchmarks: twelve scorers of one recording are one recording.
+    A benchmark without a score counts as its last place, or leaving out the worst would lead to the top.
     """
-    placed: dict[str, dict[str, list[tuple[float, np.ndarray]]]] = {}
+    recordings = {_recording(group[0]) for group in groups}
+    scored: dict[str, list[str]] = {}
+    for row in (row for group in groups for row in group):
+        scored.setdefault(row.folder, []).append(_recording(row))
+    placed = {folder: {name: [] for name in recordings} for folder, own in scored.items() if recordings == set(own)}
     for group in groups:
         raw = np.asarray([[row.entry.raw] for row in group], dtype=float)
         replicates = np.asarray([[np.nan if r is None else r for r in row.entry.replicates] for row in group])
-        for row, place, places in zip(group, _places(raw), _places(replicates)):
-            placed.setdefault(row.folder, {}).setdefault(_recording(row), []).append((float(place[0]), places))
+        places = {row.folder: at for row, at in zip(group, np.hstack([_places(raw), _places(replicates)]))}
+        for folder, own in placed.items():
+            own[_recording(group[0])].append(places.get(folder, np.ones(1 + replicates.shape[1])))
     found = []
     for folder, own in placed.items():
-        n_benchmarks = sum(map(len, own.values()))
-        if len(own) < len({_recording(group[0]) for group in groups}) or 2 * n_benchmarks < len(groups):
-            continue
-        drawn = np.mean([np.mean([places for _, places in several], axis=0) for several in own.values()], axis=0)
-        low, high = interval(drawn)
-        if not np.isfinite(low):
-            continue
-        mean = float(np.mean([np.mean([place for place, _ in several]) for several in own.values()]))
-        found.append(Standing(folder=folder, mean_rank=mean, low=low, high=high, n_benchmarks=n_benchmarks))
+        mean, *drawn = np.mean([np.mean(several, axis=0) for several in own.values()], axis=0)
+        low, high = interval(np.asarray(drawn))
+        if np.isfinite(low):
+            n_benchmarks = len(scored[folder])
+            found.append(
+                Standing(folder=folder, mean_rank=float(mean), low=low, high=high, n_benchmarks=n_benchmarks)
+            )
     return sorted(found, key=lambda standing: (standing.mean_rank, standing.folder))
 
 
@@ -270,8 +275,6 @@ def _unplaced(rows: Sequence[Row], groups: Sequence[list[Row]], placed: set[str]
             found[row.folder] = elsewhere or "no score that counts"
         elif lacking:
             found[row.folder] = f"no score on {', '.join(lacking)}"
-        elif 2 * len(counted) < len(groups):
-            found[row.folder] = f"scores on {len(counted)} of {len(groups)} benchmarks"
         else:
             found[row.folder] = "no resamplings in which it has a score on all its benchmarks"
     return found

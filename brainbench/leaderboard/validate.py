@@ -96,7 +96,7 @@ def validate(path: Path, *, against: Path | None = None) -> Report:
     attested, problems = attestations.read_all(path, signers)
     objected = {where for where, found in attested.items() if found.objection is not None}
     _among_all(report, before, objected)
-    _baselines(report, objected)
+    _baselines(report, before, objected)
     if against is not None:
         _since(path, against, before, report)
         _beside_others(report, before, objected)
@@ -193,16 +193,19 @@ def _among_all(report: Report, before: dict[str, str], objected: set[str]) -> No
     """
     models: dict[tuple[str, str], dict[str, bool]] = {}  # by division and what the model is: folders, if they stood
     said: dict[tuple[str, str, str], dict[str, object]] = {}  # by division, benchmark and fact: what each entry says
-    stood: set[str] = set()
+    stood = _stood(report, before)
     told = superseded(_cards(report))
     for submission in report.submissions:
         name = submission.folder.name
         for old in submission.card.supersedes:
+            place, _, file = old.path.partition("/")
             if (old.path, old.sha256) not in told:
                 why = f"{shown(old.path)} is of another model or submitter: only its own card can supersede it"
                 report.problems.append(Problem(file=f"{name}/{CARD}", field="supersedes", message=why))
+            elif place != name and file.endswith(".json") and file not in submission.entries:
+                why = f"puts nothing in the place of {shown(old.path)}: it has no {shown(file)}. Ask for a withdrawal."
+                report.problems.append(Problem(file=f"{name}/{CARD}", field="supersedes", message=why))
         own = {f"{name}/{file}": submission.sha256[file] for file in submission.entries}
-        stood |= {where for where, digest in own.items() if before.get(f"{RESULTS}/{where}") == digest}
         live = _live(submission, told, objected)
         division = submission.card.division
         for old in submission.card.supersedes:
@@ -236,8 +239,12 @@ def _among_all(report: Report, before: dict[str, str], objected: set[str]) -> No
         report.problems += _odd_ones(fact, values, {w: v for w, v in values.items() if w in stood} or values)
 
 
-def _baselines(report: Report, objected: set[str]) -> None:
-    """Entries that say of a baseline what its own entry does not: a weak one beside a model flatters it."""
+def _baselines(report: Report, before: dict[str, str], objected: set[str]) -> None:
+    """Entries that say of a baseline what its own entry does not: a weak one beside a model flatters it.
+
+    A twin is read at the layers of its model, so the entry of one that was read at others says nothing of it. Where one
+    of the two stood there before, the other one is told.
+    """
     told = superseded(_cards(report))
     live = {
         where: entry
@@ -245,14 +252,39 @@ def _baselines(report: Report, objected: set[str]) -> None:
         for where, entry in _live(submission, told, objected).items()
         if submission.card.division == "main" and entry.status == "ok"
     }
-    own = {(entry.model, entry.benchmark_fingerprint): (where, entry.raw) for where, entry in live.items()}
+    stood = _stood(report, before)
+    own: dict[tuple[str, str], dict[str, float]] = {}  # by benchmark and what the baseline is: its score, by file
+    for where, entry in sorted(live.items(), key=lambda item: item[0] not in stood):
+        if entry.raw is not None:
+            for name in (entry.model, _at_layers(entry.model, entry)):
+                own.setdefault((entry.benchmark_fingerprint, name), {})[where] = entry.raw
     for where, entry in live.items():
         for name, baseline in entry.baselines.items():
-            at, raw = own.get((name, entry.benchmark_fingerprint), ("", None))
-            if raw is not None and (baseline.raw is None or abs(baseline.raw - raw) > BESIDE):
-                said = "undefined" if baseline.raw is None else f"{baseline.raw:g}"
-                why = f"is {said}; {name} has {raw:g} in {at}"
+            known = _at_layers(name, entry) if name == f"{entry.model}@untrained" else name
+            scores = own.get((entry.benchmark_fingerprint, known), {})
+            raw = baseline.raw
+            if not scores or (raw is not None and any(abs(raw - score) <= BESIDE for score in scores.values())):
+                continue
+            at, score = next(iter(scores.items()))
+            said = "undefined" if raw is None else f"{raw:g}"
+            if where in stood and at not in stood:
+                why = f"is {score:g}, and {said} beside {where}, which stood before"
+                report.problems.append(Problem(file=at, field="raw", message=why))
+            else:
+                why = f"is {said}; {name} has {score:g} in {at}"
                 report.problems.append(Problem(file=where, field=f"baselines.{name}.raw", message=why))
+
+
+def _at_layers(name: str, entry: Entry) -> str:
+    """The model of this name at the layers of the entry."""
+    layers = entry.model_identity.get("layers", [])
+    return fingerprint([name, *([layer.get("name"), layer.get("pooling")] for layer in layers)])
+
+
+def _stood(report: Report, before: dict[str, str]) -> set[str]:
+    """The entries, `<folder>/<file>`, that are as they were before."""
+    own = {f"{one.folder.name}/{file}": digest for one in report.submissions for file, digest in one.sha256.items()}
+    return {where for where, digest in own.items() if before.get(f"{RESULTS}/{where}") == digest}
 
 
 def _live(submission: Submission, told: set[tuple[str, str]], objected: set[str]) -> dict[str, Entry]:

@@ -129,6 +129,13 @@ def test_few_letters_are_needed():
     assert _letters(two) == ["ab", "a", "b", "ab"]
 
 
+def test_models_that_differ_from_their_near_copies_alone_are_not_lettered():
+    """Two groups for each of 20 pairs, in every combination: a million letters, and hours to find them."""
+    apart = np.kron(np.eye(20, dtype=int), [[0, 1], [1, 0]]).astype(bool)
+    assert _letters(apart) == [""] * 40
+    assert len(set("".join(_letters(apart[:10, :10])))) > 26  # 32 groups, still told
+
+
 def test_ties_share_a_rank_and_a_missing_replicate_takes_nothing_from_others():
     twin = entry("b", 0.5)
     broken = twin.model_copy(update={"replicates": [None, *twin.replicates[1:]]})

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from brainbench.core.specs import fingerprint, plain
-from brainbench.entry import MIGRATIONS, Baseline
+from brainbench.entry import MIGRATIONS, Baseline, Optimistic
 from brainbench.errors import InputError
 from brainbench.leaderboard.board import read_board
 from brainbench.leaderboard.cards import Card
@@ -185,6 +185,37 @@ def test_a_baseline_has_the_score_of_its_own_entry(root, made):
         assert problem.endswith(f"{V4}: baselines.baseline:gabor.raw: is {said}; {at}")
 
 
+def test_a_twin_that_is_read_at_other_layers_says_nothing_of_ones_own(root, made):
+    own = {"baseline:pixels": Baseline(raw=0.1, difference=0.3), "baseline:gabor": Baseline(reason="?")}
+    own["timm:made@untrained"] = Baseline(raw=0.15, difference=0.25)
+    made.submitted(root, made.entry(baselines=own), made.entry(benchmark="cowley2023.V4-ridge"))
+    untrained = {"supervision": "none", "training_data": []}
+    for layers, says in ((made.LAYERS[::2], False), (made.LAYERS, True)):
+        twin = replace(made.spec("timm:made@untrained"), layers=layers, training_data="none")
+        identity = {"model_identity": plain(twin), "model_fingerprint": fingerprint(twin)}
+        of = made.entry("timm:made@untrained", raw=0.2, **identity)
+        of = of.model_copy(update={"layers": [one for one in of.layers if one.layer in {s.name for s in layers}]})
+        if not says:
+            of = of.model_copy(update={"layer": "blocks.4", "layer_by_fold": ["blocks.4"] * 5})
+            of = of.model_copy(update={"optimistic": Optimistic(layer="blocks.4", raw=0.18, gap=-0.02)})
+        made.submitted(root, of, **untrained)
+        found = [problem for problem in problems(root) if "baselines.timm:made@untrained.raw: is 0.15" in problem]
+        assert bool(found) == says, problems(root)
+
+
+def test_a_newcomer_that_contradicts_what_stood_is_the_one_that_is_told(tmp_path, root, folder, made):
+    own = {"baseline:pixels": Baseline(raw=0.1, difference=0.3), "timm:made@untrained": Baseline(reason="?")}
+    own["baseline:gabor"] = Baseline(raw=0.2, difference=0.2)
+    made.submitted(root, made.entry(baselines=own), made.entry(benchmark="cowley2023.V4-ridge"))
+    before = shutil.copytree(root, tmp_path / "before")
+    gabor = made.submitted(
+        root, made.entry("baseline:gabor", raw=0.3), family="hand-made", supervision="none", training_data=[]
+    )
+    (problem,) = problems(root, against=before)
+    assert problem == f"{gabor.name}/{V4}: raw: is 0.3, and 0.2 beside {folder.name}/{V4}, which stood before"
+    assert problems(root)[0].startswith(f"{folder.name}/{V4}: baselines.baseline:gabor.raw: ")  # who came first?
+
+
 def test_extras_are_aggregates(made):
     of = made.entry(extras={f"e{n}": 1.0 for n in range(21)} | {"each": [0.1] * 201})
     assert dict(broken(of, Card.model_validate(made.card(of)))) == {
@@ -340,6 +371,16 @@ def test_a_later_version_of_ones_own_model_supersedes_the_earlier(root, folder, 
     assert problems(root) == []
     rows = [row for row in read_board(root).rows if row.entry.benchmark == V4.removesuffix(".json")]
     assert sorted(row.unranked for row in rows) == ["", "superseded"]
+
+
+def test_a_bad_score_is_superseded_by_another_one_and_not_by_nothing(tmp_path, root, folder, made):
+    digest = hashlib.sha256((folder / V4).read_bytes()).hexdigest()
+    before = shutil.copytree(root, tmp_path / "before")
+    old = {"path": f"{folder.name}/{V4}", "sha256": digest, "reason": "weights mended"}
+    made.submitted(root, made.entry(benchmark="cowley2023.V4-ridge", weights="1" * 64), supersedes=[old])
+    for against in (None, before):
+        (problem,) = problems(root, against=against)
+        assert f"supersedes: puts nothing in the place of {folder.name}/{V4}: it has no {V4}" in problem
 
 
 def test_what_something_took_the_place_of_may_be_of_a_benchmark_that_was(tmp_path, root, folder, made):
