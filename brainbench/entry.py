@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import math
 import os
 import re
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, model_validator
 
+from brainbench.core.whole import write_whole
 from brainbench.errors import InputError, ResourceError
 
 log = logging.getLogger("brainbench")
@@ -270,16 +269,10 @@ def save(entry: Entry, folder: Path) -> Path:
         return path
     if earlier is not None and earlier.benchmark_fingerprint != entry.benchmark_fingerprint:
         log.warning("%s replaces the score on another version of the benchmark in %s", entry.label, path)
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(entry.as_json(), indent=1) + "\n")
-        temporary.replace(path)
+        write_whole(path, json.dumps(entry.as_json(), indent=1) + "\n")
     except OSError as error:
         raise ResourceError(f"cannot write the entry {path}: {error.strerror}. Give another --out folder.") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return path
 
 

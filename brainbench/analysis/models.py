@@ -54,8 +54,9 @@ class Standing:
 
     `best` and `worst` are the ranks that remain possible: 1 + how many models are better with q below the level, and
     the number of models less how many are worse. Two models share a letter in `ties` where they are not told apart, and
-    only there; it is empty where that would take more than `MOST_GROUPS` letters. `rank_shares` holds, for each rank from 1, the share of replicates in which the model has it; models
-    that tie in a replicate share its ranks. `n_neuroids` are those that the score is of.
+    only there; it is empty where that would take more than `MOST_GROUPS` letters. `rank_shares` holds, for each rank
+    from 1, the share of replicates in which the model has it; models that tie in a replicate share its ranks.
+    `n_neuroids` are those that the score is of.
     """
 
     benchmark: str

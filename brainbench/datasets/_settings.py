@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 import platformdirs
 
+from brainbench.core.whole import write_whole
 from brainbench.errors import AccessError, InputError
 
 
@@ -37,14 +37,9 @@ def kept(name: str) -> dict[str, str]:
 def keep(name: str, values: Mapping[str, str], *, otherwise: str) -> Path:
     """The file, which now holds these. Raises AccessError, with what to do otherwise, where it cannot be written."""
     path = file(name)
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
     lines = [f"{key} = {json.dumps(value)}\n" for key, value in values.items()]  # JSON's texts are TOML's, too
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text("".join(lines), encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, "".join(lines))
     except OSError as error:
-        if path.parent.is_dir():
-            temporary.unlink(missing_ok=True)
         raise AccessError(f"{path} cannot be written: {error}; {otherwise}") from None
     return path

@@ -6,14 +6,13 @@ goes before the lock's, and a new version of a manifest starts a new lock.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from pathlib import Path
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from brainbench.core.whole import write_whole
 from brainbench.datasets._manifest import UNPINNED, File, Manifest
 from brainbench.errors import AccessError, InputError
 
@@ -53,16 +52,10 @@ def write(here: Manifest, found: dict[str, Pin]) -> Path:
     """The lock, which now holds these. Raises AccessError where it cannot be written."""
     path = lock_file(here.id)
     lock = _Lock(version=here.version, files=dict(sorted(found.items())))
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(lock.model_dump(), indent=1), encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, json.dumps(lock.model_dump(), indent=1))
     except OSError as error:
         raise AccessError(f"the lock {path} cannot be written: {error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return path
 
 

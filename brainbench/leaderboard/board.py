@@ -241,7 +241,9 @@ def _standings(groups: Sequence[list[Row]]) -> list[Standing]:
     scored: dict[str, list[str]] = {}
     for row in (row for group in groups for row in group):
         scored.setdefault(row.folder, []).append(_recording(row))
-    placed = {folder: {name: [] for name in recordings} for folder, own in scored.items() if recordings == set(own)}
+    placed: dict[str, dict[str, list[np.ndarray]]] = {
+        folder: {name: [] for name in recordings} for folder, own in scored.items() if recordings == set(own)
+    }
     for group in groups:
         raw = np.asarray([[row.entry.raw] for row in group], dtype=float)
         replicates = np.asarray([[np.nan if r is None else r for r in row.entry.replicates] for row in group])
@@ -254,9 +256,7 @@ def _standings(groups: Sequence[list[Row]]) -> list[Standing]:
         low, high = interval(np.asarray(drawn))
         if np.isfinite(low):
             n_benchmarks = len(scored[folder])
-            found.append(
-                Standing(folder=folder, mean_rank=float(mean), low=low, high=high, n_benchmarks=n_benchmarks)
-            )
+            found.append(Standing(folder=folder, mean_rank=float(mean), low=low, high=high, n_benchmarks=n_benchmarks))
     return sorted(found, key=lambda standing: (standing.mean_rank, standing.folder))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from brainbench.core.specs import plain
+from brainbench.core.whole import write_whole
 from brainbench.entry import Entry, read
 from brainbench.errors import InputError, ResourceError, UsageError
 from brainbench.leaderboard.cards import CARD, FEATURES, FIRM, REBUILT_FROM, Card, Line, as_toml, read_cards, superseded
@@ -76,26 +77,28 @@ def submit(
         declared = {field: earlier[field] for field in DECLARED if field in earlier}
         card = {**_known(own[0], features, scores_only), **declared, **facts}
         replaced = _superseded(folder, own, reason)
-        card["supersedes"] = earlier.get("supersedes", []) + replaced
         if reason:
             again = {old["path"] for old in replaced}
             new = [entry for entry in own if f"{name}/{entry.path.name}" not in again]
-            others = [_named(path, reason) for path in earlier_versions(folder, new, card)]
-            card["supersedes"] += [old for old in others if old not in card["supersedes"]]
+            replaced += [_named(path, reason) for path in earlier_versions(folder, new, card)]
+        elif features is None and (folder / FEATURES).exists():
+            raise UsageError(f"{folder / FEATURES} would go: say why scores alone take its place, --supersede REASON")
         firm = [field for field in FIRM if field in earlier and earlier[field] != card.get(field)]
         changed = [CARD] * bool(firm) + [FEATURES] * ("features_sha256" in firm)
-        card["supersedes"] += [_named(folder / file, reason) for file in changed if reason and (folder / file).exists()]
+        replaced += [_named(folder / file, reason) for file in changed if reason and (folder / file).exists()]
+        said = earlier.get("supersedes", [])
+        card["supersedes"] = said + [old for old in replaced if old not in said]
         cards[folder] = card
     for folder, card in cards.items():
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            # the card comes first: whoever is interrupted and does this again finds what it says of earlier entries
+            write_whole(folder / CARD, as_toml(card))
             if features is not None:
-                (folder / FEATURES).write_bytes(features.read_bytes())
+                write_whole(folder / FEATURES, features.read_bytes())
             else:
                 (folder / FEATURES).unlink(missing_ok=True)
             for entry in by_model[folder.name]:
-                (to / RESULTS / entry.path).write_text(text_of(entry), encoding="utf-8")
-            (folder / CARD).write_text(as_toml(card), encoding="utf-8")
+                write_whole(to / RESULTS / entry.path, text_of(entry))
         except OSError as error:
             raise ResourceError(f"cannot write {folder}: {error.strerror}. Give another --to folder.") from None
     return list(cards)

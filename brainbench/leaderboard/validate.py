@@ -349,9 +349,32 @@ def _since(root: Path, against: Path, before: dict[str, str], report: Report) ->
     for folder, card in _cards(report).items():
         path = f"{RESULTS}/{folder}/{CARD}"
         _card_since(card, against / path, before.get(path, ""), told, report)
-    old, new = (_bytes(folder / attestations.SIGNERS) for folder in (against, root))
-    if old != new:
-        report.notes.append(Problem(file=attestations.SIGNERS, message="was changed: for a maintainer to decide"))
+    for signers in (folder / attestations.SIGNERS for folder in (against, root)):
+        if signers.exists():
+            content_of(signers)  # refuses what is no plain file
+    old, new = (_beside_results(folder) for folder in (against, root))
+    for file in sorted(old.keys() | new.keys()):
+        if old.get(file) != new.get(file):
+            what = "was added" if file not in old else "was removed" if file not in new else "was changed"
+            report.notes.append(Problem(file=shown(file, 200), message=f"{what}: for a maintainer to decide"))
+
+
+def _beside_results(root: Path) -> dict[str, tuple[int, int, str]]:
+    """What is no part of a submission, such as the page and its list of models: kind, size and sha256, two levels deep,
+    as all of a leaderboard is. Links are not followed, nor is what is larger than any of its files opened.
+    """
+    found = {}
+    top = [path for path in _inside(root) if path.name not in (RESULTS, attestations.FOLDER)]
+    for path in [*top, *(inner for folder in top for inner in _inside(folder))]:
+        info, digest = os.lstat(path), ""
+        if stat.S_ISREG(info.st_mode) and info.st_size <= FEATURES_BYTES:
+            with opened(path, FEATURES_BYTES) as (file, _):
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if not stat.S_ISDIR(info.st_mode):
+            found[path.relative_to(root).as_posix()] = (stat.S_IFMT(info.st_mode), info.st_size, digest)
+        elif path not in top:
+            found[path.relative_to(root).as_posix()] = (stat.S_IFMT(info.st_mode), 0, "")
+    return found
 
 
 def _beside_others(report: Report, before: dict[str, str], objected: set[str]) -> None:
@@ -403,7 +426,3 @@ def _card_since(card: Card, path: Path, digest: str, told: set[tuple[str, str]],
 
 def _name_it(digest: str) -> str:
     return f"name it in [[supersedes]] with path, sha256 {digest} and a reason"
-
-
-def _bytes(path: Path) -> bytes:
-    return content_of(path) if path.exists() else b""

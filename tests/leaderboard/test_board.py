@@ -188,7 +188,8 @@ def test_a_benchmark_without_a_score_counts_as_its_last_place(rows):
     whole = {s.folder: s.mean_rank for s in board(rows(scores)).standings}
     del scores["a"][V4[1]]
     found = {s.folder: s for s in board(rows(scores)).standings}
-    assert found["a"].mean_rank == whole["a"] == found["a"].low == found["a"].high == 0.25 and found["a"].n_benchmarks == 2
+    assert found["a"].mean_rank == whole["a"] == found["a"].low == found["a"].high == 0.25
+    assert found["a"].n_benchmarks == 2
     assert found["b"].mean_rank == (0 + 0.5) / 4 + 0.5 / 2
 
 

@@ -135,6 +135,32 @@ def test_a_newcomer_does_not_say_what_a_benchmark_fixes(root, folder, before, ma
     }
 
 
+def test_what_is_no_part_of_a_submission_and_changed_is_noted(root, before):
+    for folder in (root, before):
+        (folder / "site").mkdir()
+        (folder / "site" / "index.html").write_text("the page")
+        (folder / "models.toml").write_text("submitter = 'us'")
+    assert found(root, before) == ([], [])
+    (root / "models.toml").write_text("submitter = 'them'")
+    (root / "site" / "index.html").unlink()
+    (root / "site" / "x.html").symlink_to("/etc/hostname")
+    (root / "site" / "deep" / "deeper").mkdir(parents=True)
+    (root / "allowed_signers").write_text("")
+    assert found(root, before) == (
+        [],
+        [
+            f"{file}: was {what}: for a maintainer to decide"
+            for file, what in (
+                ("allowed_signers", "added"),
+                ("models.toml", "changed"),
+                ("site/deep", "added"),
+                ("site/index.html", "removed"),
+                ("site/x.html", "added"),
+            )
+        ],
+    )
+
+
 def test_what_is_compared_with_is_a_leaderboard(tmp_path, root, folder):
     for none in (tmp_path, folder, tmp_path / "nowhere"):
         with pytest.raises(InputError, match="is no leaderboard to compare with"):

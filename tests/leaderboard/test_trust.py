@@ -11,6 +11,7 @@ import pytest
 
 from brainbench import api, cli, models, runner, settings
 from brainbench.benchmarks import known
+from brainbench.core.whole import write_whole
 from brainbench.datasets.insilico import Insilico
 from brainbench.entry import Baseline, Entry, read
 from brainbench.errors import InputError, UsageError, VerificationError
@@ -18,7 +19,7 @@ from brainbench.leaderboard import recompute
 from brainbench.leaderboard.board import read_board
 from brainbench.leaderboard.cards import read_card
 from brainbench.leaderboard.schema import SCHEMAS, schema
-from brainbench.leaderboard.submit import missing, submit
+from brainbench.leaderboard.submit import missing, submit, text_of
 from brainbench.leaderboard.validate import validate
 from brainbench.models.features_file import load, write_features
 
@@ -146,7 +147,7 @@ def test_scores_only_leaves_no_features(scored, run_of_features):
     root, features = run_of_features.parents[1], scored / "f.safetensors"
     with pytest.raises(UsageError, match="--scores-only submits no features"):
         submit(scored / "run", root, facts={}, features=features, scores_only=True)
-    assert submit(scored / "run", root, facts={}, scores_only=True) == [run_of_features]
+    assert submit(scored / "run", root, facts={}, scores_only=True, reason="too large") == [run_of_features]
     report = validate(run_of_features)
     assert report.problems == [] and report.submissions[0].card.submission == "scores"
     assert not (run_of_features / "features.safetensors").exists()
@@ -237,6 +238,44 @@ def test_published_features_give_way_to_scores_alone_by_one_command(tmp_path, sc
     submit(scored / "run", root, facts={}, scores_only=True, reason="the features may not be shown")
     assert not (run_of_features / "features.safetensors").exists()
     assert validate(root, against=before).problems == []
+
+
+def test_features_are_not_taken_away_without_a_word(scored, run_of_features):
+    files = {path: path.read_bytes() for path in run_of_features.iterdir()}
+    with pytest.raises(UsageError, match=r"features\.safetensors would go: say why .*--supersede REASON"):
+        submit(scored / "run", run_of_features.parents[1], facts={}, scores_only=True)
+    assert {path: path.read_bytes() for path in run_of_features.iterdir()} == files
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_an_interrupted_submission_is_whole_when_it_is_made_again(tmp_path, scored, run_of_features, monkeypatch, at):
+    """Whether it stops at the card, the features or an entry: what it was to supersede is named once, and is true."""
+    root, run = run_of_features.parents[1], shutil.copytree(scored / "run", tmp_path / "run")
+    (of,) = read(run)
+    of = of.model_copy(update={"provenance": of.provenance | {"threads": 7}})
+    (run / of.path).write_text(text_of(of))
+    shutil.copytree(root, before := tmp_path / "before")
+
+    def again():
+        submit(run, root, facts={}, features=scored / "f.safetensors", reason="another machine")
+        return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+    writes = []
+
+    def stopped(path, content):
+        writes.append(path.name)
+        if len(writes) > at:
+            raise KeyboardInterrupt
+        write_whole(path, content)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("brainbench.leaderboard.submit.write_whole", stopped)
+        again()
+    assert writes == ["model.toml", "features.safetensors", "insilico.V1-ridge.json"][: at + 1]
+    found = again()
+    assert validate(root, against=before).problems == []
+    assert (run_of_features / "model.toml").read_text().count("[[supersedes]]") == 1
+    assert found == again()
 
 
 def test_an_entry_of_an_earlier_benchmark_stands_in_nobodys_way(run_of_features, made, monkeypatch, capsys):
