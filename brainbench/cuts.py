@@ -82,7 +82,7 @@ def over_columns_each(values: np.ndarray, subjects: Sequence[str]) -> np.ndarray
 def medians_of(values: np.ndarray, subjects: Sequence[str]) -> np.ndarray:
     """(B, V) -> (B, S): over each subject's finite columns, subjects in order of their names."""
     labels = np.asarray(subjects)
-    return np.stack([_nanmedian(values[:, labels == name]) for name in sorted(set(subjects))], axis=1)
+    return np.stack([nanmedian(values[:, labels == name]) for name in sorted(set(subjects))], axis=1)
 
 
 def over_subjects(medians: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
@@ -106,8 +106,8 @@ def share_over_subjects(explained: np.ndarray, explainable: np.ndarray, weights:
     return share
 
 
-def _nanmedian(values: np.ndarray) -> np.ndarray:
-    """(B, V) -> (B,) float64: numpy's takes a hundred times as long where there are gaps."""
+def nanmedian(values: np.ndarray) -> np.ndarray:
+    """(B, V) -> (B,): the median of what is no NaN, NaN where nothing is; a hundred times as quick as numpy's."""
     ordered = np.sort(values, axis=1)  # NaN last
     count = (~np.isnan(values)).sum(axis=1)
     low, high = (

@@ -56,6 +56,7 @@ def few_shots(
     from brainbench import datasets, reading, settings
     from brainbench.analysis.few_shot import few_shot
     from brainbench.core.score import normalized
+    from brainbench.cuts import nanmedian
     from brainbench.models.in_context import EncodedNetwork
     from brainbench.scorers.few_shot import FewShotRidge, InContext
     from brainbench.scorers.ridge import Ridge
@@ -101,7 +102,7 @@ def few_shots(
     points = few_shot(readouts, target, sizes, reference=REFERENCE, device=setting.device)
     data: Any = target.data
     everything = Ridge(select="loo").score(base, data, target.split, seed=0, device=setting.device)
-    full = float(np.nanmedian(normalized(everything.raw, "r", target.ceilings["split_half"])))
+    full = float(nanmedian(normalized(everything.raw, "r", target.ceilings["split_half"])[None])[0])
     return Curves(
         benchmark=asked.id,
         model=model,

@@ -103,6 +103,7 @@ def _replicates(cuts: Sequence[Cut], picked: Sequence[int], stimuli: Sequence[np
     for cut, weights in zip(cuts, stimuli):
         columns = cut.places.ravel()
         total, count = np.zeros((2, N_REPLICATES, len(columns)), dtype=np.float32)
+        whole = np.ones(len(columns), dtype=bool)  # else replicates are of other folds than the score
         some = np.array_split(np.arange(len(columns)), max(1, N_REPLICATES * len(picked) * len(columns) // AT_ONCE))
         for layer in sorted(set(picked)):  # outside, because a score that did not fit into memory is made again
             folds = [fold for fold, of_fold in enumerate(picked) if of_fold == layer]
@@ -110,10 +111,11 @@ def _replicates(cuts: Sequence[Cut], picked: Sequence[int], stimuli: Sequence[np
                 by_fold = cut.scores[layer].resample(weights, folds, columns[at])
                 finite = np.isfinite(by_fold)  # a fold may lose all its stimuli in a replicate
                 count[:, at] += finite.sum(axis=1)
+                whole[at] &= finite.any(axis=0).all(axis=0)
                 total[:, at] += np.where(finite, by_fold, 0).sum(axis=1)
         mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
         each = np.stack([cut.scores[layer].folds[fold, columns] for fold, layer in enumerate(picked)])
-        mean[:, ~np.isfinite(each).all(axis=0)] = np.nan  # not in the score, so not in its replicates
+        mean[:, ~np.isfinite(each).all(axis=0) | ~whole] = np.nan  # what is not in the score is not in its replicates
         luck = nanmean(np.stack([_luck(cut.scores[layer], f)[columns] for f, layer in enumerate(picked)], axis=-1))
         out[:, start : start + len(columns)] = spread(mean, luck)
         start += len(columns)

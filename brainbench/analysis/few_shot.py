@@ -14,6 +14,7 @@ import numpy as np
 
 from brainbench.core.score import normalized
 from brainbench.core.specs import fingerprint
+from brainbench.cuts import nanmean, nanmedian
 from brainbench.numerics.representation import Representation
 from brainbench.numerics.resampling import interval, multiplicities, seed_of
 from brainbench.targets import Target
@@ -59,22 +60,22 @@ def few_shot(
         for name, (scorer, representation) in readouts.items():
             own = replace(scorer, support=size, sizes=())
             score = own.score(representation, target.data, target.split, seed=0, device=device)
-            drawn = score.resample(weights, list(range(len(target.split.folds))), columns).mean(axis=1)
-            found[name] = score.raw, drawn
+            drawn = score.resample(weights, list(range(len(target.split.folds))), columns)
+            found[name] = score.raw, nanmean(np.moveaxis(drawn, 1, 2))  # a fold may lose all its stimuli in a replicate
         mean, replicates = found[reference]
         for name, (raw, drawn) in found.items():
-            share = np.nanmedian(normalized(drawn, "r", ceiling), axis=1)
-            low, high = interval(np.nanmean(drawn, axis=1) - np.nanmean(replicates, axis=1))
+            share = nanmedian(normalized(drawn, "r", ceiling))
+            low, high = interval(nanmean(drawn) - nanmean(replicates))
             share_low, share_high = interval(share)
             points.append(
                 Point(
                     readout=name,
                     size=size,
-                    mean_r=float(np.nanmean(raw)),
-                    share=float(np.nanmedian(normalized(raw, "r", ceiling))),
+                    mean_r=float(nanmean(raw)),
+                    share=float(nanmedian(normalized(raw, "r", ceiling)[None])[0]),
                     share_low=share_low,
                     share_high=share_high,
-                    difference=float(np.nanmean(raw) - np.nanmean(mean)),
+                    difference=float(nanmean(raw) - nanmean(mean)),
                     low=low,
                     high=high,
                 )

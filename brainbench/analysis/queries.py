@@ -153,7 +153,7 @@ def _fitted(x: Tensor, target: Target, device: str) -> tuple[Readouts | None, in
     """Readouts of the target's neuroids, None where there are none, and how many are left out."""
     assert isinstance(target.data, Block)
     if target.times:
-        raise InputError("responses with a time axis have no readout here: select a time bin first")
+        raise InputError("responses with a time axis have no readout here: a query takes recordings without one")
     mean = target.data.mean()
     y = torch.as_tensor(mean, device=device)
     usable = y.isfinite().all(dim=0) & ~constant(y.nan_to_num())

@@ -73,7 +73,7 @@ def describe(benchmark: Benchmark, roots: dict[str, Any]) -> list[Described]:
     for subject in benchmark.subjects or dataset.spec.subjects:
         responses = dataset.responses(subject, regions=(benchmark.region,), sessions=benchmark.sessions)
         if responses.ndim != 2:
-            raise UsageError(f"{benchmark.id} has a time axis: select a time bin before it is described")
+            raise UsageError(f"{benchmark.id} has a time axis; only recordings without one are described")
         for block in blocks(responses):
             seed = seed_of(fingerprint({"recording": benchmark.recording, "subject": subject}), "spectrum")
             found.append(

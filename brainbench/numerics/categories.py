@@ -39,12 +39,11 @@ def cluster_indices(features: Float[Tensor, "n p"], labels: Int[Tensor, " n"]) -
     from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
 
     double = features.double()
-    alike = bool(constant(double).all())
+    y = labels.cpu().numpy()
+    if not 2 <= len(set(y.tolist())) < len(y) or bool(constant(double).all()):
+        return ClusterIndices(silhouette=float("nan"), calinski_harabasz=float("nan"), davies_bouldin=float("nan"))
     centred = double - double.mean(dim=0)
     x = (centred / centred.abs().max()).cpu().numpy()  # scikit-learn takes distances below 1e-8 for none
-    y = labels.cpu().numpy()
-    if not 2 <= len(set(y.tolist())) < len(y) or alike:
-        return ClusterIndices(silhouette=float("nan"), calinski_harabasz=float("nan"), davies_bouldin=float("nan"))
     return ClusterIndices(
         silhouette=float(silhouette_score(x, y)),
         calinski_harabasz=float(calinski_harabasz_score(x, y)),

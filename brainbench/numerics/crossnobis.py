@@ -67,17 +67,16 @@ def _complete(left_x: Tensor, x: Tensor, left_y: Tensor, y: Tensor) -> Float[Ten
 def noise_covariance(values: Float[Tensor, "n r v"]) -> Float[Tensor, "v v"]:
     """Covariance over neuroids of one presentation's noise, float64, shrunk towards its own diagonal.
 
-    From the residuals of every presentation from its stimulus' mean, each scaled by √(m / (m - 1)) for the m
-    repetitions that mean has, which makes them as large as the noise. The shrinkage is Ledoit & Wolf's (2004) of
-    residuals of unit variance: that of raw ones would lend loud neuroids' variance to quiet ones. Raises InputError
-    where no stimulus has two repetitions (complete ones: NaN in any neuroid is missing), or a neuroid no noise.
+    From the m - 1 orthonormal (Helmert) contrasts of each stimulus' m repetitions: as large as the noise, without the
+    stimulus, and independent of each other, which residuals from its mean are not. The shrinkage is Ledoit & Wolf's
+    (2004), of contrasts of unit variance: that of raw ones would lend loud neuroids' variance to quiet ones. Raises
+    InputError where no stimulus has two repetitions (complete ones: NaN in any neuroid is missing), or a neuroid no
+    noise.
     """
     present = torch.isfinite(values).all(dim=2)
-    count = present.sum(dim=1)
-    usable = present & (count >= 2)[:, None]
-    if not usable.any():
+    if not (present.sum(dim=1) >= 2).any():
         raise InputError("no stimulus has two repetitions without gaps: the noise cannot be told from the signal")
-    return _ledoit_wolf(_residuals(values, present)[usable])
+    return _ledoit_wolf(_contrasts(values, present))
 
 
 def fold_precisions(values: Float[Tensor, "n r v"]) -> Float[Tensor, "r v v"]:
@@ -91,21 +90,28 @@ def fold_precisions(values: Float[Tensor, "n r v"]) -> Float[Tensor, "r v v"]:
     return torch.stack([torch.linalg.inv(noise_covariance(values[:, rest])) for rest in others])
 
 
-def _residuals(values: Tensor, present: Bool[Tensor, "n r"]) -> Float[Tensor, "n r v"]:
-    count = present.sum(dim=1)[:, None, None].double()  # a ratio of integers would be float32
+def _contrasts(values: Tensor, present: Bool[Tensor, "n r"]) -> Float[Tensor, "m v"]:
+    """Of each repetition that is there, with the mean of the stimulus' earlier ones, of the length of one alone."""
     filled = torch.where(present[..., None], values, 0.0).double()
-    mean = filled.sum(dim=1, keepdim=True) / count.clamp_min(1)
-    return (filled - mean) * (count / (count - 1).clamp_min(1)).sqrt()
+    before = torch.zeros_like(filled[:, 0])
+    count = torch.zeros(len(values), 1, dtype=torch.float64, device=values.device)
+    rows = []
+    for own, here in zip(filled.unbind(dim=1), present.unbind(dim=1)):
+        paired = here & (count[:, 0] > 0)
+        k = count[paired]
+        rows.append((before[paired] - k * own[paired]) / (k * (k + 1)).sqrt())
+        before, count = before + own, count + here[:, None]
+    return torch.cat(rows)
 
 
-def _ledoit_wolf(residuals: Float[Tensor, "m v"]) -> Float[Tensor, "v v"]:
+def _ledoit_wolf(contrasts: Float[Tensor, "m v"]) -> Float[Tensor, "v v"]:
     from sklearn.covariance import ledoit_wolf
 
-    scale = residuals.square().mean(dim=0).sqrt()
+    scale = contrasts.square().mean(dim=0).sqrt()
     if (scale == 0).any():
         raise InputError(f"{int((scale == 0).sum())} neuroids never vary between repetitions: leave them out")
-    covariance, _ = ledoit_wolf((residuals / scale).cpu().numpy(), assume_centered=True)
-    return torch.as_tensor(covariance, dtype=torch.float64, device=residuals.device) * scale[:, None] * scale
+    covariance, _ = ledoit_wolf((contrasts / scale).cpu().numpy(), assume_centered=True)
+    return torch.as_tensor(covariance, dtype=torch.float64, device=contrasts.device) * scale[:, None] * scale
 
 
 def whitened_cosine(x: Float[Tensor, "*a n n"], y: Float[Tensor, "*b n n"]) -> Float[Tensor, "..."]:

@@ -92,8 +92,9 @@ def sparse_readout(
     """The lasso of each unit of y at the penalty with the least mean loss over `inner` folds, fitted to all n stimuli.
 
     `inner` holds rows to fit and rows to score; a fold in which a unit of y is dead among the rows to fit has no say in
-    its penalty. A unit of y that no penalty predicts better than its mean has no weights; one that is dead, there or
-    in every fold, or whose fit does not converge, has none either. Raises as `sparse_prediction` does.
+    its penalty. A unit of y that no penalty predicts better than its mean has no weights if `penalties` hold 1, which
+    leaves none; one that is dead, there or in every fold, or whose fit does not converge, has none either. Raises as
+    `sparse_prediction` does.
     """
     grid, weights, converged = _paths(x, y, penalties)
     tried = [sparse_prediction(x[fit], y[fit], x[held], y[held], penalties=grid) for fit, held in inner]
@@ -112,7 +113,8 @@ def sparse_readout(
     chosen = torch.where(converged[at], weights[at[0], :, at[1]].T, 0.0)
     read = torch.where(chosen != 0, chosen * scale, 0.0)
     n_units = (chosen != 0).double().sum(dim=0)
-    centred, fitted = (side - side.mean(dim=0) for side in (y.double(), x.double() @ read))
+    predicted = torch.where(dead(x), 0.0, x.double()) @ read
+    centred, fitted = (side - side.mean(dim=0) for side in (y.double(), predicted))
     noise = (centred - fitted).square().sum(dim=0) / (len(y) - 1 - n_units).clamp_min(1)
     return SparseReadout(
         weights=read,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from brainbench.errors import UsageError
-from brainbench.numerics._shapes import Float
+from brainbench.numerics._shapes import Bool, Float
 from brainbench.numerics.correlation import constant, midranks, pearson
 
 COMPARISONS = ("spearman", "pearson", "kendall", "cosine")
@@ -58,14 +58,23 @@ def check_comparison(how: str) -> None:
 
 
 def tau_a(x: Float[Tensor, " q"], y: Float[Tensor, "q s"], pairs: Float[Tensor, "b q"]) -> Float[Tensor, "b s"]:
-    """Kendall's tau-a of x with each column of y where entry i occurs `pairs[b, i]` times; NaN for a constant side."""
+    """Kendall's tau-a of x with each column of y where entry i occurs `pairs[b, i]` times; NaN for a constant side.
+
+    It is that of the repeated entries: copies of one tie with each other, which lowers it a little.
+    """
     total = pairs.sum(dim=1)
     out = torch.zeros(len(pairs), y.shape[1], dtype=torch.float64, device=x.device)
     for column, c in enumerate(y.T):
         for rows, agree in concordances(x, c):
             out[:, column] += ((pairs[:, rows] @ agree) * pairs).sum(dim=1)
-    flat = constant(x[:, None]) | constant(y)
+    flat = torch.stack([_flat(x, pairs) | _flat(c, pairs) for c in y.T], dim=1)
     return torch.where(flat, torch.nan, out / (total * (total - 1))[:, None])
+
+
+def _flat(x: Float[Tensor, " q"], pairs: Float[Tensor, "b q"]) -> Bool[Tensor, " b"]:
+    """Whether the entries of x that occur are all the same number."""
+    highest, lowest = (torch.where(pairs > 0, x, beyond) for beyond in (-torch.inf, torch.inf))
+    return highest.amax(dim=1) == lowest.amin(dim=1)
 
 
 def concordances(x: Float[Tensor, " q"], y: Float[Tensor, " q"]) -> Iterator[tuple[slice, Float[Tensor, "r q"]]]:

@@ -91,6 +91,8 @@ class KernelAnalysis:
             raise UsageError(f"n_units is {self.n_units}; it must be above 0, or left out to read all units")
         if self.like and (self.n_units is not None or self.like.count("/") not in (1, 2)):
             raise UsageError(f"like is REGION/SUBJECT or REGION/SUBJECT/SESSION, without n_units; got {self.like!r}")
+        if self.like and self.noise and self.standardize:
+            raise UsageError("layers that are given a recording's noise keep the strength of their units: drop one")
 
     def score(self, representation: Representation, target: Labels, split: Split, *, seed: int, device: str) -> Score:
         """The area for the one column of categories; NaN with a reason where they, or the layer, cannot be read."""

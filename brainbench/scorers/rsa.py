@@ -103,10 +103,10 @@ class RSA:
             resample=resample,
             luck=np.broadcast_to(too_wide - 1, folds.shape),
             reason=tuple(
-                "constant-features"
-                if model_gap
-                else "missing-stimuli"
+                "missing-stimuli"
                 if gap
+                else "constant-features"
+                if model_gap
                 else "too-few-stimuli"
                 if few
                 else "zero-variance"

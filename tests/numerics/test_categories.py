@@ -43,6 +43,7 @@ def test_undefined_cluster_indices_are_nan():
         (x, torch.zeros(6, dtype=torch.long)),
         (x, torch.arange(6)),
         (torch.full((6, 4), 0.1), torch.arange(6) % 2),
+        (coordinates(torch.ones(6, 6)), torch.arange(6) % 2),  # of which there are none
     ):
         ours = cluster_indices(features, labels)
         assert np.isnan([ours.silhouette, ours.calinski_harabasz, ours.davies_bouldin]).all()

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 import rsatoolbox
+import scipy.linalg
 import sklearn.covariance
 import torch
 
@@ -101,20 +102,31 @@ def test_an_offset_or_noise_that_a_repetition_gives_all_stimuli_cancels():
     np.testing.assert_allclose(crossnobis(shifted), crossnobis(values), atol=1e-10)
 
 
-def test_noise_covariance_is_ledoit_wolf_of_scaled_residuals():
+def test_noise_covariance_is_ledoit_wolf_of_independent_contrasts():
     values = recording(n=8, r=3)
-    values[0, 1:], values[1, 2] = torch.nan, torch.nan
-    residuals = [np.sqrt(2) * (values[1, :2] - values[1, :2].mean(dim=0)).numpy()]
-    residuals += [np.sqrt(1.5) * (values[i] - values[i].mean(dim=0)).numpy() for i in range(2, 8)]
-    residuals = np.concatenate(residuals)
-    scale = np.sqrt((residuals**2).mean(axis=0))
-    shrunk = sklearn.covariance.ledoit_wolf(residuals / scale, assume_centered=True)[0]
+    values[0, 1:], values[1, 1] = torch.nan, torch.nan
+    contrasts = [scipy.linalg.helmert(2) @ values[1, [0, 2]].numpy()]
+    contrasts = np.concatenate(contrasts + [scipy.linalg.helmert(3) @ values[i].numpy() for i in range(2, 8)])
+    scale = np.sqrt((contrasts**2).mean(axis=0))
+    shrunk = sklearn.covariance.ledoit_wolf(contrasts / scale, assume_centered=True)[0]
     np.testing.assert_allclose(noise_covariance(values), shrunk * np.outer(scale, scale), atol=1e-12)
     with pytest.raises(InputError, match="two repetitions"):
         noise_covariance(values[:1])
     values[..., 3] = 1.0
     with pytest.raises(InputError, match="1 neuroids never vary"):
         noise_covariance(values)
+
+
+def test_two_repetitions_are_one_sample_of_noise_and_shrunk_as_such():
+    """Residuals from the mean of two are one number and its opposite: as two samples they seemed twice as sure."""
+    correlated = torch.linalg.cholesky(0.5 ** (torch.arange(40)[:, None] - torch.arange(40)).abs().double())
+    noise = normal(30, 2, 40) @ correlated.T
+    found = noise_covariance(noise)
+    one_each = (noise[:, 0] - noise[:, 1]).numpy() / np.sqrt(2)
+    sure = sklearn.covariance.ledoit_wolf(one_each / one_each.std(axis=0), assume_centered=True)[1]
+    raw = torch.as_tensor(one_each.T @ one_each / 30)
+    off = ~torch.eye(40, dtype=bool)
+    np.testing.assert_allclose((found[off] / raw[off]).median(), 1 - sure, atol=0.02)
 
 
 def test_noise_covariance_is_as_large_as_the_noise():

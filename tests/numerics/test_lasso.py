@@ -150,3 +150,14 @@ def test_noise_and_dead_units_are_read_from_nothing():
     assert got.n_units.tolist() == [1, 0] and float(got.weights[0, 0]) == pytest.approx(1, abs=0.02)
     assert torch.isfinite(got.weights).all() and got.inner_r[1] == 0
     assert sparse_readout(x, y, ()).weights.abs().sum() == 0 and sparse_readout(x, y, ()).inner_r.isnan().all()
+
+
+def test_one_unit_that_is_not_finite_is_read_by_nobody_and_makes_no_luck():
+    generator = torch.Generator().manual_seed(4)
+    x = torch.randn(80, 6, generator=generator)
+    y = x[:, :3] + 0.05 * torch.randn(80, 3, generator=generator)
+    inner = [(torch.arange(40), torch.arange(40, 80)), (torch.arange(40, 80), torch.arange(40))]
+    without = sparse_readout(x, y, inner).luck
+    broken = torch.cat([x, torch.full((80, 1), torch.nan)], dim=1)
+    torch.testing.assert_close(sparse_readout(broken, y, inner).luck, without)
+    assert (without < 0.1).all()

@@ -120,3 +120,9 @@ def test_square_puts_back_what_upper_takes():
     h = torch.arange(98, dtype=torch.float64).reshape(2, 7, 7).triu(1)
     h = h + h.transpose(1, 2)
     assert torch.equal(rdm.square(rdm.upper(h)), h)
+
+
+def test_tau_is_undefined_where_all_that_was_drawn_is_alike():
+    x, y = torch.tensor([1, 1, 2, 3]).double(), torch.tensor([[1, 2, 3, 4]]).double().T
+    drawn = torch.tensor([[2, 1, 0, 0], [1, 1, 1, 0], [0, 0, 0, 0]]).double()
+    assert rdm.tau_a(x, y, drawn)[:, 0].isnan().tolist() == [True, False, True]

@@ -17,7 +17,7 @@ from brainbench.benchmarks import known
 from brainbench.checks._recording import recording, represented, scored
 from brainbench.core.arrays import Block
 from brainbench.core.specs import Preprocessing, plain
-from brainbench.core.splits import grouped_folds
+from brainbench.core.splits import Fold, Split, grouped_folds
 from brainbench.core.stimuli import StimulusSet
 from brainbench.errors import InputError, LeakageError, NotApplicableError, UsageError
 from brainbench.few_shots import few_shots
@@ -118,6 +118,29 @@ def test_points_pair_with_the_reference(case):
     )
     points = few_shot({"a": (scorer, features), "b": (scorer, features)}, target, [20], reference="a")
     assert [p.difference for p in points] == [0, 0] and points[1].low == points[1].high == 0
+
+
+def test_points_of_few_groups_and_no_ceiling_have_all_replicates_and_no_share(case):
+    """Ten groups: in half of the replicates one of five folds has lost all of its stimuli."""
+    b = known()["insilico.V4-ridge"]
+    whole = targets(datasets.load("insilico", {}), [b], FewShotRidge())[0]
+    ids = whole.data.stimulus_ids
+    unit = {name: f"group {number % 10}" for number, name in enumerate(ids)}
+    folds = [tuple(name for name in ids if int(unit[name][-1]) % 5 == fold) for fold in range(5)]
+    split = Split(folds=tuple(Fold(train=tuple(n for n in ids if n not in set(t)), test=t) for t in folds), unit=unit)
+    bound = whole.ceilings["split_half"]
+    unbounded = {"split_half": replace(bound, value=np.full_like(bound.value, np.nan))}
+    target = replace(whole, split=split, ceilings=unbounded)
+    features = Representation.from_features(
+        torch.randn(len(ids), 5, generator=torch.Generator().manual_seed(0)), target.stimuli.ids
+    )
+    readouts = {"a": (FewShotRidge(), features), "b": (FewShotRidge(n_draws=1), features)}
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("brainbench.analysis.few_shot.interval", lambda drawn: seen.append(drawn) or (0.0, 0.0))
+        points = few_shot(readouts, target, [100], reference="a")
+    assert all(np.isnan(point.share) for point in points)
+    assert np.isfinite(seen[2]).all() and np.isnan(seen[3]).all()  # b's difference, its share
 
 
 @pytest.mark.parametrize("what", ["subjects", "sha256", "nothing"])

@@ -236,6 +236,7 @@ def test_what_cannot_be_read_is_nan_with_a_reason(categories, scorer, given, rea
         {"like": "V4"},
         {"like": "V4/s1", "n_units": 5},
         {"law": "var"},
+        {"like": "V4/s1", "standardize": True},
     ],
 )
 def test_wrong_parameters_are_usage_errors(params):

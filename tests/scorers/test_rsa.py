@@ -76,6 +76,9 @@ def test_a_subject_with_gaps_is_nan_with_a_reason(case):
     result = score(case, RDMs(stimulus_ids=target.stimulus_ids, subjects=target.subjects, values=values))
     assert result.reason == ("", "missing-stimuli", "")
     assert np.isnan(result.extras["all_pairs"]).tolist() == [False, True, False]
+    dead = case.representation(torch.ones(120, 60))  # a layer that says nothing has no say in that
+    result = score(case, RDMs(stimulus_ids=target.stimulus_ids, subjects=target.subjects, values=values), None, dead)
+    assert result.reason == ("constant-features", "missing-stimuli", "constant-features")
 
 
 def test_one_pair_of_test_stimuli_is_too_few_and_no_lack_of_variance(case):
