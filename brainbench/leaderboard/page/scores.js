@@ -110,7 +110,7 @@ function table(place, list, state, onSort, without) {
       el("button", { type: "button", "data-sort": column.key, click: () => { onSort(column.key); place.querySelector("[data-sort=" + column.key + "]").focus(); } }, column.title, el("span", { "aria-hidden": "true" }, mark)));
   });
   const body = el("tbody", { role: "rowgroup" });
-  const more = el("button", { type: "button", class: "more", click: () => { state.all = true; draw(list.length); } });
+  const more = el("button", { type: "button", class: "more", click: showAll });
   function draw(to) {
     const from = body.rows.length;
     body.append(...list.slice(from, to).map((row) => el("tr", { role: "row", class: row.unranked ? "unranked" : null }, columns.map((column) =>
@@ -118,6 +118,13 @@ function table(place, list, state, onSort, without) {
     limit = to;
     more.hidden = limit >= list.length;
     more.textContent = "Show all " + list.length + " rows";
+  }
+  /** The button goes, and leaves the focus to the first row that it brought. */
+  function showAll() {
+    const drawn = body.rows.length;
+    state.all = true;
+    draw(list.length);
+    body.rows[drawn].querySelector("a").focus();
   }
   draw(Math.min(limit, list.length));
   place.replaceChildren(

@@ -221,6 +221,14 @@ function show() {
   document.title = title + " – brainbench leaderboard";
   document.getElementById("status").textContent = title;
   window.scrollTo(0, 0);
+  return known;
+}
+
+/** Shows the view of a new address. The focus goes along where what had it is gone, or a keyboard would begin anew. */
+function follow() {
+  const title = document.getElementById(show() + "-title");
+  const at = document.activeElement;
+  if (at === document.body || at.closest("[hidden]")) title.focus({ preventScroll: true });
 }
 
 /** Dark, light, or as the system says; kept where the browser lets us. */
@@ -261,5 +269,5 @@ document.getElementById("permalink").addEventListener("click", async (event) => 
   }
 });
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); document.getElementById("main-content").focus(); });
-window.addEventListener("hashchange", show);
+window.addEventListener("hashchange", follow);
 show();
