@@ -1,6 +1,10 @@
 """Where a reader goes in the page: the focus goes along, and whatever an address says, a view is shown and says so."""
 
+from dataclasses import replace
+
 import pytest
+
+from brainbench.leaderboard.cards import Superseded
 
 pytestmark = [pytest.mark.web, pytest.mark.enable_socket]
 NAMES = ("kriegeskorte2008.humanIT-rsa", "cowley2023.V4-ridge", "insilico.V4-ridge")
@@ -67,3 +71,85 @@ def test_the_focus_goes_to_the_first_of_the_rows_that_are_asked_for(opened, made
     page.keyboard.press("Enter")
     at = "[...document.querySelectorAll('#scores-table tbody tr')].indexOf(document.activeElement.closest('tr'))"
     assert page.evaluate("document.activeElement.tagName") == "A" and page.evaluate(at) == 200
+
+
+def test_an_address_that_was_cut_short_shows_its_view(opened, three):
+    page = opened(three, "#scores?training=ImageNet%2")
+    assert page.inner_text("#count") == "6 of 9 scores"
+    assert "No training data here is" in page.inner_text("#unknown")
+    for view in ("model", "benchmark"):
+        go(page, f"#{view}={three[0].folder if view == 'model' else NAMES[0]}")
+        assert page.is_visible(f"#{view}")
+        go(page, f"#{view}=%E0%A4%A")
+        assert page.inner_text(f"#{view}-title") == f"No such {view}"
+        assert f"no {view} of that address" in page.inner_text(f"#{view}-body")
+    go(page, "#compare=%E0%A4%A,x")
+    assert page.locator("#compare-body .note").count() == 2 and page.locator("#compare-body table").count() == 1
+
+
+def test_what_was_not_found_is_forgotten_when_something_is_chosen(opened, three):
+    page = opened(three, "#scores?species=nobody")
+    assert page.is_visible("#unknown")
+    page.select_option("[name=species]", "macaque")
+    assert not page.is_visible("#unknown") and page.inner_text("#count") == "3 of 9 scores"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_benchmark_leads_to_all_scores_on_its_recording(opened, three, name):
+    page = opened(three, f"#benchmark={name}")
+    page.click("text=All scores on this recording")
+    page.locator("#scores").wait_for()
+    assert page.inner_text("#count") == "3 of 9 scores"
+
+
+def test_a_view_is_an_address_in_a_browser_of_some_years_ago(opened, three):
+    page = opened(three, "#scores")
+    page.evaluate("delete URLSearchParams.prototype.size")
+    page.select_option("[name=region]", "V4")
+    assert page.url.endswith("#scores?region=V4")
+    page.click("#reset")
+    assert page.url.endswith("#scores")
+
+
+@pytest.mark.parametrize("sort", ["-baseline", "-nonsense"])
+def test_an_order_by_a_column_that_is_not_shown_is_the_first_order(opened, three, sort):
+    page = opened(three, f"#scores?sort={sort}")
+    assert page.locator("#scores-table th[aria-sort=ascending]").inner_text().startswith("Benchmark")
+    assert page.locator("#scores-table [name=sort]").input_value() == "benchmark"
+    assert page.get_attribute("#permalink", "href") == "#scores"
+
+
+def notes(page):
+    told = " ".join(page.inner_text("#scores-table .note").removeprefix("No score fits this view.").split())
+    return [part.strip() for part in told.split("Show them") if part]
+
+
+def test_a_row_that_two_flags_hide_is_shown_by_one_press(opened, made, three):
+    failed = {"status": "failed", "reason": "no memory", "raw": None, "low": None, "high": None, "normalized": None}
+    failed |= {"ceiling": None, "replicates": [], "layer": None, "model": "timm:bad", "model_fingerprint": "b" * 64}
+    rows = [replace(row, folder="bad", entry=row.entry.model_copy(update=failed)) for row in three[1:3]]
+    page = opened([*three, *rows], "#scores?q=bad")
+    assert notes(page) == [
+        "1 are hidden because they have no rank.",
+        "1 are hidden because they are synthetic and because they have no rank.",
+    ]
+    page.check("[name=synthetic]")
+    assert notes(page) == ["2 are hidden because they have no rank."]
+    page.uncheck("[name=synthetic]")
+    page.locator("#scores-table >> text=Show them").last.click()
+    assert page.inner_text("#count") == "2 of 11 scores"
+    assert page.is_checked("[name=synthetic]") and page.is_checked("[name=unranked]")
+    assert page.evaluate("document.activeElement.name") == "synthetic"
+
+
+def test_views_agree_on_how_many_scores_there_are(opened, made):
+    rows = made.rows(3, NAMES)
+    name = f"{rows[0].folder}/{rows[0].entry.benchmark}.json"
+    card = rows[0].card.model_copy(update={"supersedes": [Superseded(path=name, sha256="0" * 64, reason="a bug")]})
+    rows = [replace(rows[0], sha256="0" * 64, card=card), *(replace(row, card=card) for row in rows[1:3]), *rows[3:]]
+    page = opened(rows)
+    assert "3 models, 8 scores." in page.inner_text("#overview")
+    go(page, "#scores?synthetic=1")
+    assert page.inner_text("#count") == "8 of 8 scores"
+    page.check("[name=unranked]")
+    assert page.inner_text("#count") == "8 of 8 scores and 1 superseded"

@@ -153,6 +153,7 @@ const FLAGS = [
   { key: "synthetic", title: "Synthetic recordings too", hides: "because they are synthetic", keeps: (r) => !r.benchmark.synthetic },
   { key: "unranked", title: "Unranked entries too", hides: "because they have no rank", keeps: (r) => !r.unranked },
 ];
+const ELSEWHERE = ["baseline"]; // columns that this table leaves to a model's page
 const START = { q: "", sort: "benchmark", down: false, all: false };
 let state = { ...START };
 let unknown = []; // what an address asked for that is not here
@@ -176,7 +177,8 @@ function address() {
   if (state.q) parts.set("q", state.q);
   [...FILTERS, ...FLAGS].forEach((filter) => { if (state[filter.key]) parts.set(filter.key, state[filter.key] === true ? "1" : state[filter.key]); });
   if (state.sort !== START.sort || state.down) parts.set("sort", (state.down ? "-" : "") + state.sort);
-  return "#scores" + (parts.size ? "?" + parts : "");
+  const text = parts.toString();
+  return "#scores" + (text ? "?" + text : "");
 }
 
 function readAddress(text) {
@@ -188,7 +190,8 @@ function readAddress(text) {
   unknown = absent.map((filter) => "No " + filter.title.toLowerCase() + ' here is "' + parts.get(filter.key) + '": all are shown. ');
   FLAGS.forEach((flag) => { if (parts.get(flag.key)) state[flag.key] = true; });
   const sort = (parts.get("sort") || START.sort).replace(/^-/, "");
-  if (COLUMNS.some((column) => column.key === sort)) state.sort = sort;
+  if (ELSEWHERE.includes(sort) || !COLUMNS.some((column) => column.key === sort)) return;
+  state.sort = sort;
   state.down = (parts.get("sort") || "").startsWith("-");
 }
 
@@ -209,6 +212,7 @@ function makeFilters() {
 function change(key, value) {
   state[key] = value;
   state.all = false;
+  unknown = [];
   showScores(true);
 }
 
@@ -222,22 +226,24 @@ function showScores(changed) {
   table(document.getElementById("scores-table"), list, state, (key) => {
     turn(state, key);
     showScores(true);
-  }, ["baseline"]);
+  }, ELSEWHERE);
   FILTERS.forEach((filter) => {
     const count = new Map();
     kept({ [filter.key]: "" }).flatMap(filter.of).forEach((value) => count.set(value, (count.get(value) || 0) + 1));
     [...form.elements[filter.key].options].slice(1).forEach((option) => { option.textContent = option.value + " (" + (count.get(option.value) || 0) + ")"; });
   });
-  if (!list.length) FLAGS.filter((flag) => !state[flag.key]).forEach((flag) => {
-    const hidden = kept({ [flag.key]: true }).length;
-    const show = () => { change(flag.key, true); form.elements[flag.key].focus(); };
-    if (hidden) document.querySelector("#scores-table .note").append(" " + hidden + " are hidden " + flag.hides + ". ", el("button", { type: "button", click: show }, "Show them"));
+  if (!list.length) [...FLAGS.map((flag) => [flag]), FLAGS].forEach((flags) => { // a row may need both
+    const all = kept(Object.fromEntries(flags.map((flag) => [flag.key, true])));
+    const hidden = all.filter((row) => flags.every((flag) => !state[flag.key] && !flag.keeps(row))).length;
+    const show = () => { flags.forEach((flag) => change(flag.key, true)); form.elements[flags[0].key].focus(); };
+    if (hidden) document.querySelector("#scores-table .note").append(" " + hidden + " are hidden " + flags.map((flag) => flag.hides).join(" and ") + ". ", el("button", { type: "button", click: show }, "Show them"));
   });
   document.getElementById("linked").textContent = "";
   const note = document.getElementById("unknown");
   note.textContent = unknown.join("");
   note.hidden = !unknown.length;
-  document.getElementById("count").textContent = list.length + " of " + rows.length + " scores";
+  const past = list.filter((row) => !live.includes(row)).length; // in no other view's count
+  document.getElementById("count").textContent = (list.length - past) + " of " + live.length + " scores" + (past ? " and " + past + " superseded" : "");
   document.getElementById("permalink").setAttribute("href", address());
   if (changed) history.replaceState(null, "", address());
 }

@@ -84,7 +84,7 @@ function showBenchmark(name) {
       ["Get the data", recording.synthetic || !recording.id ? recording.synthetic ? "made by brainbench itself" : "" : [outside(recording.url, recording.url), ": ",
         el("code", null, "brainbench data locate " + recording.id), " says what is here, ", el("code", null, "brainbench data fetch " + recording.id), " gets what can be had"]],
       ["Run it", el("code", null, "brainbench score MODEL --benchmarks " + benchmark.id)]]),
-    el("p", null, el("a", { href: "#scores?recording=" + encodeURIComponent(recording.id || "unknown") }, "All scores on this recording")),
+    el("p", null, el("a", { href: "#scores?recording=" + encodeURIComponent(recording.id || "unknown") + (benchmark.synthetic ? "&synthetic=1" : "") }, "All scores on this recording")),
     el("h3", null, "Models"), place]);
   ownTable(place, sorted(own, "raw", true), "rank", ["benchmark", "region", "baseline"]);
 }
@@ -143,7 +143,7 @@ function showCompare(value) {
   const form = document.getElementById("pair");
   const body = document.getElementById("compare-body");
   if (comparable.length < 2) return body.replaceChildren(el("p", { class: "note" }, "There are no two models to compare."));
-  const [one, other] = (value || "").split(",").map(decodeURIComponent);
+  const [one, other] = value.split(",").map(decoded);
   const leading = [...data.standings.map((standing) => models[standing[0]]), ...comparable];
   const first = comparable.find((model) => model.folder === one) || leading[0];
   const second = [comparable.find((model) => model.folder === other), ...leading].find((model) => model && model !== first);
@@ -199,24 +199,34 @@ function subjects(pair) {
 
 // ---- views ---------------------------------------------------------------------------------------------------
 
-const VIEWS = { overview: () => {}, scores: () => showScores(false), compare: showCompare, model: showModel, benchmark: showBenchmark, about: () => {} };
+const VIEWS = {
+  overview: () => {},
+  scores: (text) => { readAddress(text); showScores(false); },
+  compare: showCompare,
+  model: (text) => showModel(decoded(text)),
+  benchmark: (text) => showBenchmark(decoded(text)),
+  about: () => {},
+};
+
+/** A name in an address; as it stands there, which is nobody's name, where somebody cut it short. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
 
 function show() {
   const text = location.hash.slice(1);
   const [, name, , value] = /^(\w*)([=?]?)(.*)$/.exec(text) || [];
   const known = Object.hasOwn(VIEWS, name) ? name : "overview";
-  if (name === "main-content") return;
   Object.keys(VIEWS).forEach((view) => { document.getElementById(view).hidden = view !== known; });
   document.querySelectorAll("nav a").forEach((a) => {
     if (a.dataset.view === known) a.setAttribute("aria-current", "page");
     else a.removeAttribute("aria-current");
   });
-  if (known === "scores") readAddress(value || "");
-  try {
-    VIEWS[known](known === "compare" ? value : decodeURIComponent(value || ""));
-  } catch (error) {
-    if (!(error instanceof URIError)) throw error; // an address that somebody cut short
-  }
+  VIEWS[known](value || "");
   const title = document.getElementById(known + "-title").textContent;
   document.title = title + " – brainbench leaderboard";
   document.getElementById("status").textContent = title;
