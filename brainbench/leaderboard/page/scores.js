@@ -8,7 +8,7 @@ const COLUMNS = [
   { key: "ceiling", title: "Ceiling", value: (r) => r.reach, cell: (r) => ceilingCell(r) },
   { key: "normalized", title: "Normalized", value: (r) => r.normalized, cell: (r) => shown(r.normalized) },
   { key: "rank", title: "Rank", value: (r) => r.best === null ? null : (apart(r) * 10000 + r.best) * 10000 + r.worst, cell: (r) => rankCell(r) },
-  { key: "ties", title: "Ties", value: (r) => r.ties || null, cell: (r) => r.ties || "–" },
+  { key: "ties", title: "Ties", value: (r) => r.ties || null, cell: (r) => tiesCell(r) },
   { key: "layer", title: "Layer", value: (r) => r.layerName || null, cell: (r) => named(r.layerName || "–") },
   { key: "baseline", title: "Over best baseline", value: (r) => r.baseline && r.baseline[1], cell: (r) => baselineCell(r) },
   { key: "trust", title: "Trust", value: (r) => r.trust, cell: (r) => el("span", { class: "badge " + r.trust }, r.trust) },
@@ -43,7 +43,7 @@ function ceilingCell(row) {
   return shown(row.reach) + (row.reach === null || upper === null ? "" : "–" + shown(upper));
 }
 
-/** The paired difference from whichever of pixels, Gabor energy and the untrained twin scores highest. */
+/** The paired difference from the baseline that scores highest. */
 function baselineCell(row) {
   if (!row.baseline) return "–";
   const [name, higher, low, high] = row.baseline;
@@ -54,6 +54,12 @@ function rankCell(row) {
   if (row.best === null) return el("span", { class: "muted" }, row.unranked || "–");
   const range = row.best === row.worst ? String(row.best) : row.best + "–" + row.worst;
   return row.model.division === "open" ? range + " (open)" : range;
+}
+
+/** The letters of a row; a ranked one has none where its benchmark would need too many. */
+function tiesCell(row) {
+  if (row.ties || row.best === null) return row.ties || "–";
+  return el("span", { title: "too many groups of models that cannot be told apart to letter" }, "–");
 }
 
 /** 0 for what is ranked in the main division; 1 for the rest, which comes after it however high it scores. */

@@ -154,7 +154,10 @@ function showCompare(value) {
   const pairs = live.filter((row) => row.model === first && row.raw !== null).sort(byArea).map((row) =>
     [row, live.find((r) => r.model === second && r.benchmark === row.benchmark && r.raw !== null)]).filter((two) => two[1]);
   const found = pairs.map((two) => ({ pair: two, d: difference(two[0], two[1]) }));
-  adjusted(found.map((item) => item.d.p)).forEach((q, at) => { found[at].q = q; });
+  [true, false].forEach((synthetic) => { // made-up benchmarks make no q of a brain larger, nor smaller
+    const alike = found.filter((item) => item.pair[0].benchmark.synthetic === synthetic);
+    adjusted(alike.map((item) => item.d.p)).forEach((q, at) => { alike[at].q = q; });
+  });
   const widest = Math.max(0.02, ...found.map((item) => Math.max(Math.abs(item.d.low || 0), Math.abs(item.d.high || 0), Math.abs(item.d.value))));
   const lines = found.map((item) => el("tr", { role: "row" },
     el("th", { scope: "row", role: "rowheader", "data-label": "Benchmark" }, benchmarkLink(item.pair[0].benchmark)),
@@ -163,10 +166,12 @@ function showCompare(value) {
     el("td", { role: "cell", "data-label": "p" }, bounded(item.d.p, item.d.least)), el("td", { role: "cell", "data-label": "q" }, bounded(item.q, item.d.least)),
     el("td", { role: "cell", "data-label": "Subjects" }, subjects(item.pair))));
   const n = Math.max(0, ...found.map((item) => item.d.n));
+  const [least] = found.filter((item) => item.d.least).sort((a, b) => a.d.p - b.d.p);
+  const finest = least ? "; " + least.d.n + " resamplings show no p below " + shown(least.d.p, 4) : "";
   const heads = ["Benchmark", first.title, second.title, "Difference, 95 % interval", "p", "q", "Subjects higher with the first"];
   body.replaceChildren(
     ...absent.map((folder) => el("p", { class: "note" }, "This page has no scores to compare of ", named(folder), "; another model takes its place.")),
-    el("p", { class: "muted" }, n ? "Paired: both models on the same " + n + " resamplings of stimuli and subjects, computed here in the page. p is two-sided, for one benchmark; q is p after Benjamini and Hochberg over the benchmarks shown, as some of several p will be small by luck."
+    el("p", { class: "muted" }, n ? "Paired: both models on the same " + n + " resamplings of stimuli and subjects, computed here in the page. p is two-sided, for one benchmark" + finest + ". q is p after Benjamini and Hochberg over the benchmarks shown, synthetic ones apart, as some of several p will be small by luck."
       : "This page has no room for replicates: brainbench compare has them all."),
     lines.length ? el("div", { class: "scroll", role: "region", "aria-label": "Differences", tabindex: 0 }, el("table", { role: "table", class: "rows" },
       el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, heads.map((head, at) => el("th", { scope: "col", role: "columnheader" }, named(head), at === 1 ? marks(first) : at === 2 ? marks(second) : null)))), el("tbody", { role: "rowgroup" }, lines)))
