@@ -1,7 +1,10 @@
 """Where a reader goes in the page: the focus goes along, and whatever an address says, a view is shown and says so."""
 
+import csv
+import io
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from brainbench.leaderboard.cards import Superseded
@@ -153,3 +156,26 @@ def test_views_agree_on_how_many_scores_there_are(opened, made):
     assert page.inner_text("#count") == "8 of 8 scores"
     page.check("[name=unranked]")
     assert page.inner_text("#count") == "8 of 8 scores and 1 superseded"
+
+
+def saved(page):
+    with page.expect_download() as waiting:
+        page.click("#csv")
+    return waiting.value.path().read_bytes()
+
+
+def test_a_file_for_spreadsheets(opened, made):
+    """What is wide is a formula there, too; without its mark a spreadsheet takes UTF-8 for something else."""
+    wide = ["＝1+1", "＋1", "－1", "＠a", "Größe"]
+    rows = made.rows(5, NAMES[:1])
+    rows = [replace(row, card=row.card.model_copy(update={"title": name})) for row, name in zip(rows, wide)]
+    page = opened(rows, "#scores?sort=model")
+    bytes_ = saved(page)
+    table = pd.read_csv(io.BytesIO(bytes_))
+    assert table.columns[0] == "model" and set(table["model"]) == {row.entry.model for row in rows}
+    assert set(table["title"]) == {"Größe", *("'" + name for name in wide[:4])}
+    assert bytes_.decode("utf-8-sig") == bytes_.decode()[1:]
+    page.fill("[name=q]", "nothing of that name")
+    assert page.inner_text("#count") == "0 of 5 scores"
+    (header,) = csv.reader(io.StringIO(saved(page).decode("utf-8-sig")))
+    assert header == list(table.columns)

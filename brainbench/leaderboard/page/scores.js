@@ -256,31 +256,33 @@ function showScores(changed) {
 
 // ---- downloads -----------------------------------------------------------------------------------------------
 
+// what is saved of a row, by name
+const SAVED = {
+  model: (r) => r.model.id, title: (r) => r.model.title, folder: (r) => r.model.folder, family: (r) => r.model.family,
+  supervision: (r) => r.model.supervision, training_data: (r) => r.model.training_data.join("; "), division: (r) => r.model.division,
+  benchmark: (r) => r.benchmark.id, benchmark_fingerprint: (r) => r.benchmark.fingerprint, synthetic: (r) => r.benchmark.synthetic,
+  region: (r) => r.benchmark.region, scorer: (r) => r.benchmark.scorer, scale: (r) => r.benchmark.scale, raw: (r) => r.raw, low: (r) => r.low, high: (r) => r.high,
+  ceiling: (r) => r.ceiling, ceiling_upper: (r) => r.ceilingUpper, ceiling_scale: (r) => r.benchmark.ceiling_scale, normalized: (r) => r.normalized, normalized_low: (r) => r.normalizedLow,
+  normalized_high: (r) => r.normalizedHigh, layer: (r) => r.layerName, rank_best: (r) => r.best, rank_worst: (r) => r.worst, ties: (r) => r.ties,
+  trust: (r) => r.trust, unranked: (r) => r.unranked, submitter: (r) => r.model.submitter,
+};
+
 function record(row) {
-  return {
-    model: row.model.id, title: row.model.title, folder: row.model.folder, family: row.model.family,
-    supervision: row.model.supervision, training_data: row.model.training_data.join("; "), division: row.model.division,
-    benchmark: row.benchmark.id, benchmark_fingerprint: row.benchmark.fingerprint, synthetic: row.benchmark.synthetic,
-    region: row.benchmark.region, scorer: row.benchmark.scorer, scale: row.benchmark.scale, raw: row.raw, low: row.low, high: row.high,
-    ceiling: row.ceiling, ceiling_upper: row.ceilingUpper, ceiling_scale: row.benchmark.ceiling_scale, normalized: row.normalized, normalized_low: row.normalizedLow,
-    normalized_high: row.normalizedHigh, layer: row.layerName, rank_best: row.best, rank_worst: row.worst, ties: row.ties,
-    trust: row.trust, unranked: row.unranked, submitter: row.model.submitter,
-  };
+  return Object.fromEntries(Object.entries(SAVED).map(([name, value]) => [name, value(row)]));
 }
 
-/** A cell of a CSV file; text that a spreadsheet would take for a formula begins with an apostrophe. */
+/** A cell of a CSV file; text that a spreadsheet would take for a formula, of wide characters too, begins with an apostrophe. */
 function csvCell(value) {
   if (value === null) return "";
   if (typeof value !== "string") return String(value);
-  const inert = /^[=+\-@\t\r\n]/.test(value) ? "'" + value : value;
+  const inert = /^[=+\-@＝＋－＠\t\r\n]/.test(value) ? "'" + value : value;
   return /[",\n\r;']/.test(inert) ? '"' + inert.replaceAll('"', '""') + '"' : inert;
 }
 
+/** A file for spreadsheets: without the mark at its beginning they do not take it for UTF-8. Programs have the JSON. */
 function csv(list) {
-  const records = list.map(record);
-  if (!records.length) return "";
-  const names = Object.keys(records[0]);
-  return [names.join(","), ...records.map((r) => names.map((name) => csvCell(r[name])).join(","))].join("\r\n") + "\r\n";
+  const lines = list.map((row) => Object.values(record(row)).map(csvCell).join(","));
+  return "\ufeff" + [Object.keys(SAVED).join(","), ...lines].join("\r\n") + "\r\n";
 }
 
 function save(name, type, text) {
