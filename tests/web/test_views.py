@@ -179,3 +179,45 @@ def test_a_file_for_spreadsheets(opened, made):
     assert page.inner_text("#count") == "0 of 5 scores"
     (header,) = csv.reader(io.StringIO(saved(page).decode("utf-8-sig")))
     assert header == list(table.columns)
+
+
+def luminance(colour):
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+# of each element its edge or fill, mixed with what lies behind it, and what it must stand out from
+COLOURS = """all => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const clear = (colour) => colour.length > 3 && colour[3] === 0;
+  const behind = (e) => {
+    const own = parse(getComputedStyle(e).backgroundColor);
+    return clear(own) ? behind(e.parentElement) : own;
+  };
+  return all.filter((e) => e.checkVisibility()).map((e) => {
+    const style = getComputedStyle(e), back = behind(e.parentElement), share = Number(style.opacity);
+    const colour = parse(e.tagName === "rect" ? style.fill : style.borderTopColor);
+    return [colour.map((part, at) => share * part + (1 - share) * back[at]), back];
+  });
+}"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_what_is_not_text_stands_out(opened, three, dark):
+    """WCAG 1.4.11: edges of controls and bars of a plot, 3 to 1."""
+    page = opened(three, "#scores")
+    page.emulate_media(color_scheme="dark" if dark else "light")
+    found = []
+    controls = "button:not(thead button), select, input:not([type=checkbox])"  # a browser draws its checkboxes itself
+    for view, what, n in (("scores", controls, 15), ("compare", controls, 3), ("model", ".share", 3)):
+        if view != "scores":
+            go(page, f"#{view}" + (f"={three[0].folder}" if view == "model" else ""))
+        pairs = page.locator(what).evaluate_all(COLOURS)
+        assert len(pairs) == n, view
+        found += pairs
+    assert min(contrast(colour[:3], back[:3]) for colour, back in found) >= 3
