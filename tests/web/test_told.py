@@ -218,9 +218,14 @@ def test_what_a_reader_needs_is_explained(opened, six):
     page = opened(six, "#about")
     terms = page.locator("#about dt").all_inner_texts()
     assert {"Mean rank", "Over best baseline"} <= set(terms)
-    assert "each neuroid" in page.inner_text("#about") and "score's scale" in page.inner_text("#about")
+    about = " ".join(page.inner_text("#about").split())
+    assert "each neuroid" in about and "score's scale" in about
+    assert "a recording where categories are read" in about and "bundled, timm and open_clip networks" in about
+    assert "only aggregates per subject and region" in page.inner_text("footer")
     page = opened(six)
     assert page.locator("#standings .ends").inner_text().split("\n") == ["0 best", "1 worst"]
+    rule = "A benchmark that counts and on which a model has no score counts as its last place."
+    assert rule in " ".join(page.inner_text("#overview").split())
     page.click("#overview >> text=compare them")
     page.locator("#compare").wait_for()
 
@@ -257,6 +262,43 @@ def test_p_and_q_of_a_comparison_are_the_librarys(opened, made):
         f"{np.ceil(q[n] * 1000) / 1000 if p[n] < 0.002 else q[n]:.3f}" for n in at
     ]
     assert [text.startswith("≤") for text in cells(page, "q")] == [bool(p[n] < 0.002) for n in at]
+
+
+def test_synthetic_benchmarks_make_no_q_of_a_brain_larger(opened, made):
+    rows = closely(made, NAMES, (0.03, 0.02, 0.1))
+    page = opened(rows, f"#compare={rows[0].folder},close")
+    last = page.locator("#compare-body tbody th").last.inner_text().replace("\n", "")
+    assert last == f"{NAMES[2]} (synthetic)"
+    *p, _ = (float(text.removeprefix("≤ ")) for text in cells(page, "p"))
+    *q, alone = cells(page, "q")
+    assert [float(text) for text in q] == pytest.approx(benjamini_hochberg(np.asarray(p)), abs=0.002)
+    assert alone == cells(page, "p")[-1] == "≤ 0.002"
+    assert "synthetic ones apart" in page.inner_text("#compare-body .muted")
+
+
+def test_a_comparison_says_how_small_a_p_it_can_show(opened, made, monkeypatch):
+    few = pages.replicates
+    monkeypatch.setattr(pages, "replicates", lambda rows, most: few(rows, 300))
+    rows = closely(made)
+    page = opened(rows, f"#compare={rows[0].folder},close")
+    assert "≤ 0.007" in cells(page, "p")
+    assert "300 resamplings show no p below 0.0066" in page.inner_text("#compare-body .muted")
+    rows = closely(made, NAMES[:2], (0.001, 0.002))
+    page = opened(rows, f"#compare={rows[0].folder},close")
+    assert not any("≤" in text for text in cells(page, "p"))
+    assert "no p below" not in page.inner_text("#compare-body .muted")
+
+
+def test_where_models_are_too_alike_to_letter_the_page_says_so(opened, made, monkeypatch):
+    whole = pages.payload
+    bare = lambda board: whole(replace(board, rows=tuple(replace(row, ties="") for row in board.rows)))  # noqa: E731
+    monkeypatch.setattr(pages, "payload", bare)
+    rows = made.rows(3, NAMES[1:2])
+    page = opened([replace(rows[0], attested=objected("disputed")), *rows[1:]], "#scores?unranked=1&sort=model")
+    ties, ranks = page.locator("td[data-label=Ties]"), page.locator("td[data-label=Rank]").all_inner_texts()
+    assert ties.all_inner_texts() == ["–"] * 3 and ranks == ["disputed", "2", "1"]
+    titles = ties.evaluate_all("all => all.map(e => e.querySelector('[title]')?.title)")
+    assert titles == [None, *["too many groups of models that cannot be told apart to letter"] * 2]
 
 
 def test_one_subject_is_no_vote_and_a_phone_names_both_models(opened, made):

@@ -8,7 +8,7 @@ const COLUMNS = [
   { key: "ceiling", title: "Ceiling", value: (r) => r.reach, cell: (r) => ceilingCell(r) },
   { key: "normalized", title: "Normalized", value: (r) => r.normalized, cell: (r) => shown(r.normalized) },
   { key: "rank", title: "Rank", value: (r) => r.best === null ? null : (apart(r) * 10000 + r.best) * 10000 + r.worst, cell: (r) => rankCell(r) },
-  { key: "ties", title: "Ties", value: (r) => r.ties || null, cell: (r) => r.ties || "–" },
+  { key: "ties", title: "Ties", value: (r) => r.ties || null, cell: (r) => tiesCell(r) },
   { key: "layer", title: "Layer", value: (r) => r.layerName || null, cell: (r) => named(r.layerName || "–") },
   { key: "baseline", title: "Over best baseline", value: (r) => r.baseline && r.baseline[1], cell: (r) => baselineCell(r) },
   { key: "trust", title: "Trust", value: (r) => r.trust, cell: (r) => el("span", { class: "badge " + r.trust }, r.trust) },
@@ -43,7 +43,7 @@ function ceilingCell(row) {
   return shown(row.reach) + (row.reach === null || upper === null ? "" : "–" + shown(upper));
 }
 
-/** The paired difference from whichever of pixels, Gabor energy and the untrained twin scores highest. */
+/** The paired difference from the baseline that scores highest. */
 function baselineCell(row) {
   if (!row.baseline) return "–";
   const [name, higher, low, high] = row.baseline;
@@ -54,6 +54,12 @@ function rankCell(row) {
   if (row.best === null) return el("span", { class: "muted" }, row.unranked || "–");
   const range = row.best === row.worst ? String(row.best) : row.best + "–" + row.worst;
   return row.model.division === "open" ? range + " (open)" : range;
+}
+
+/** The letters of a row; a ranked one has none where its benchmark would need too many. */
+function tiesCell(row) {
+  if (row.ties || row.best === null) return row.ties || "–";
+  return el("span", { title: "too many groups of models that cannot be told apart to letter" }, "–");
 }
 
 /** 0 for what is ranked in the main division; 1 for the rest, which comes after it however high it scores. */
@@ -110,7 +116,7 @@ function table(place, list, state, onSort, without) {
       el("button", { type: "button", "data-sort": column.key, click: () => { onSort(column.key); place.querySelector("[data-sort=" + column.key + "]").focus(); } }, column.title, el("span", { "aria-hidden": "true" }, mark)));
   });
   const body = el("tbody", { role: "rowgroup" });
-  const more = el("button", { type: "button", class: "more", click: () => { state.all = true; draw(list.length); } });
+  const more = el("button", { type: "button", class: "more", click: showAll });
   function draw(to) {
     const from = body.rows.length;
     body.append(...list.slice(from, to).map((row) => el("tr", { role: "row", class: row.unranked ? "unranked" : null }, columns.map((column) =>
@@ -118,6 +124,13 @@ function table(place, list, state, onSort, without) {
     limit = to;
     more.hidden = limit >= list.length;
     more.textContent = "Show all " + list.length + " rows";
+  }
+  /** The button goes, and leaves the focus to the first row that it brought. */
+  function showAll() {
+    const drawn = body.rows.length;
+    state.all = true;
+    draw(list.length);
+    body.rows[drawn].querySelector("a").focus();
   }
   draw(Math.min(limit, list.length));
   place.replaceChildren(
@@ -146,6 +159,7 @@ const FLAGS = [
   { key: "synthetic", title: "Synthetic recordings too", hides: "because they are synthetic", keeps: (r) => !r.benchmark.synthetic },
   { key: "unranked", title: "Unranked entries too", hides: "because they have no rank", keeps: (r) => !r.unranked },
 ];
+const ELSEWHERE = ["baseline"]; // columns that this table leaves to a model's page
 const START = { q: "", sort: "benchmark", down: false, all: false };
 let state = { ...START };
 let unknown = []; // what an address asked for that is not here
@@ -169,7 +183,8 @@ function address() {
   if (state.q) parts.set("q", state.q);
   [...FILTERS, ...FLAGS].forEach((filter) => { if (state[filter.key]) parts.set(filter.key, state[filter.key] === true ? "1" : state[filter.key]); });
   if (state.sort !== START.sort || state.down) parts.set("sort", (state.down ? "-" : "") + state.sort);
-  return "#scores" + (parts.size ? "?" + parts : "");
+  const text = parts.toString();
+  return "#scores" + (text ? "?" + text : "");
 }
 
 function readAddress(text) {
@@ -181,7 +196,8 @@ function readAddress(text) {
   unknown = absent.map((filter) => "No " + filter.title.toLowerCase() + ' here is "' + parts.get(filter.key) + '": all are shown. ');
   FLAGS.forEach((flag) => { if (parts.get(flag.key)) state[flag.key] = true; });
   const sort = (parts.get("sort") || START.sort).replace(/^-/, "");
-  if (COLUMNS.some((column) => column.key === sort)) state.sort = sort;
+  if (ELSEWHERE.includes(sort) || !COLUMNS.some((column) => column.key === sort)) return;
+  state.sort = sort;
   state.down = (parts.get("sort") || "").startsWith("-");
 }
 
@@ -202,6 +218,7 @@ function makeFilters() {
 function change(key, value) {
   state[key] = value;
   state.all = false;
+  unknown = [];
   showScores(true);
 }
 
@@ -215,53 +232,57 @@ function showScores(changed) {
   table(document.getElementById("scores-table"), list, state, (key) => {
     turn(state, key);
     showScores(true);
-  }, ["baseline"]);
+  }, ELSEWHERE);
   FILTERS.forEach((filter) => {
     const count = new Map();
     kept({ [filter.key]: "" }).flatMap(filter.of).forEach((value) => count.set(value, (count.get(value) || 0) + 1));
     [...form.elements[filter.key].options].slice(1).forEach((option) => { option.textContent = option.value + " (" + (count.get(option.value) || 0) + ")"; });
   });
-  if (!list.length) FLAGS.filter((flag) => !state[flag.key]).forEach((flag) => {
-    const hidden = kept({ [flag.key]: true }).length;
-    const show = () => { change(flag.key, true); form.elements[flag.key].focus(); };
-    if (hidden) document.querySelector("#scores-table .note").append(" " + hidden + " are hidden " + flag.hides + ". ", el("button", { type: "button", click: show }, "Show them"));
+  if (!list.length) [...FLAGS.map((flag) => [flag]), FLAGS].forEach((flags) => { // a row may need both
+    const all = kept(Object.fromEntries(flags.map((flag) => [flag.key, true])));
+    const hidden = all.filter((row) => flags.every((flag) => !state[flag.key] && !flag.keeps(row))).length;
+    const show = () => { flags.forEach((flag) => change(flag.key, true)); form.elements[flags[0].key].focus(); };
+    if (hidden) document.querySelector("#scores-table .note").append(" " + hidden + " are hidden " + flags.map((flag) => flag.hides).join(" and ") + ". ", el("button", { type: "button", click: show }, "Show them"));
   });
   document.getElementById("linked").textContent = "";
   const note = document.getElementById("unknown");
   note.textContent = unknown.join("");
   note.hidden = !unknown.length;
-  document.getElementById("count").textContent = list.length + " of " + rows.length + " scores";
+  const past = list.filter((row) => !live.includes(row)).length; // in no other view's count
+  document.getElementById("count").textContent = (list.length - past) + " of " + live.length + " scores" + (past ? " and " + past + " superseded" : "");
   document.getElementById("permalink").setAttribute("href", address());
   if (changed) history.replaceState(null, "", address());
 }
 
 // ---- downloads -----------------------------------------------------------------------------------------------
 
+// what is saved of a row, by name
+const SAVED = {
+  model: (r) => r.model.id, title: (r) => r.model.title, folder: (r) => r.model.folder, family: (r) => r.model.family,
+  supervision: (r) => r.model.supervision, training_data: (r) => r.model.training_data.join("; "), division: (r) => r.model.division,
+  benchmark: (r) => r.benchmark.id, benchmark_fingerprint: (r) => r.benchmark.fingerprint, synthetic: (r) => r.benchmark.synthetic,
+  region: (r) => r.benchmark.region, scorer: (r) => r.benchmark.scorer, scale: (r) => r.benchmark.scale, raw: (r) => r.raw, low: (r) => r.low, high: (r) => r.high,
+  ceiling: (r) => r.ceiling, ceiling_upper: (r) => r.ceilingUpper, ceiling_scale: (r) => r.benchmark.ceiling_scale, normalized: (r) => r.normalized, normalized_low: (r) => r.normalizedLow,
+  normalized_high: (r) => r.normalizedHigh, layer: (r) => r.layerName, rank_best: (r) => r.best, rank_worst: (r) => r.worst, ties: (r) => r.ties,
+  trust: (r) => r.trust, unranked: (r) => r.unranked, submitter: (r) => r.model.submitter,
+};
+
 function record(row) {
-  return {
-    model: row.model.id, title: row.model.title, folder: row.model.folder, family: row.model.family,
-    supervision: row.model.supervision, training_data: row.model.training_data.join("; "), division: row.model.division,
-    benchmark: row.benchmark.id, benchmark_fingerprint: row.benchmark.fingerprint, synthetic: row.benchmark.synthetic,
-    region: row.benchmark.region, scorer: row.benchmark.scorer, scale: row.benchmark.scale, raw: row.raw, low: row.low, high: row.high,
-    ceiling: row.ceiling, ceiling_upper: row.ceilingUpper, ceiling_scale: row.benchmark.ceiling_scale, normalized: row.normalized, normalized_low: row.normalizedLow,
-    normalized_high: row.normalizedHigh, layer: row.layerName, rank_best: row.best, rank_worst: row.worst, ties: row.ties,
-    trust: row.trust, unranked: row.unranked, submitter: row.model.submitter,
-  };
+  return Object.fromEntries(Object.entries(SAVED).map(([name, value]) => [name, value(row)]));
 }
 
-/** A cell of a CSV file; text that a spreadsheet would take for a formula begins with an apostrophe. */
+/** A cell of a CSV file; text that a spreadsheet would take for a formula, of wide characters too, begins with an apostrophe. */
 function csvCell(value) {
   if (value === null) return "";
   if (typeof value !== "string") return String(value);
-  const inert = /^[=+\-@\t\r\n]/.test(value) ? "'" + value : value;
+  const inert = /^[=+\-@＝＋－＠\t\r\n]/.test(value) ? "'" + value : value;
   return /[",\n\r;']/.test(inert) ? '"' + inert.replaceAll('"', '""') + '"' : inert;
 }
 
+/** A file for spreadsheets: without the mark at its beginning they do not take it for UTF-8. Programs have the JSON. */
 function csv(list) {
-  const records = list.map(record);
-  if (!records.length) return "";
-  const names = Object.keys(records[0]);
-  return [names.join(","), ...records.map((r) => names.map((name) => csvCell(r[name])).join(","))].join("\r\n") + "\r\n";
+  const lines = list.map((row) => Object.values(record(row)).map(csvCell).join(","));
+  return "\ufeff" + [Object.keys(SAVED).join(","), ...lines].join("\r\n") + "\r\n";
 }
 
 function save(name, type, text) {

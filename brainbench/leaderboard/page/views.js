@@ -84,7 +84,7 @@ function showBenchmark(name) {
       ["Get the data", recording.synthetic || !recording.id ? recording.synthetic ? "made by brainbench itself" : "" : [outside(recording.url, recording.url), ": ",
         el("code", null, "brainbench data locate " + recording.id), " says what is here, ", el("code", null, "brainbench data fetch " + recording.id), " gets what can be had"]],
       ["Run it", el("code", null, "brainbench score MODEL --benchmarks " + benchmark.id)]]),
-    el("p", null, el("a", { href: "#scores?recording=" + encodeURIComponent(recording.id || "unknown") }, "All scores on this recording")),
+    el("p", null, el("a", { href: "#scores?recording=" + encodeURIComponent(recording.id || "unknown") + (benchmark.synthetic ? "&synthetic=1" : "") }, "All scores on this recording")),
     el("h3", null, "Models"), place]);
   ownTable(place, sorted(own, "raw", true), "rank", ["benchmark", "region", "baseline"]);
 }
@@ -143,7 +143,7 @@ function showCompare(value) {
   const form = document.getElementById("pair");
   const body = document.getElementById("compare-body");
   if (comparable.length < 2) return body.replaceChildren(el("p", { class: "note" }, "There are no two models to compare."));
-  const [one, other] = (value || "").split(",").map(decodeURIComponent);
+  const [one, other] = value.split(",").map(decoded);
   const leading = [...data.standings.map((standing) => models[standing[0]]), ...comparable];
   const first = comparable.find((model) => model.folder === one) || leading[0];
   const second = [comparable.find((model) => model.folder === other), ...leading].find((model) => model && model !== first);
@@ -154,7 +154,10 @@ function showCompare(value) {
   const pairs = live.filter((row) => row.model === first && row.raw !== null).sort(byArea).map((row) =>
     [row, live.find((r) => r.model === second && r.benchmark === row.benchmark && r.raw !== null)]).filter((two) => two[1]);
   const found = pairs.map((two) => ({ pair: two, d: difference(two[0], two[1]) }));
-  adjusted(found.map((item) => item.d.p)).forEach((q, at) => { found[at].q = q; });
+  [true, false].forEach((synthetic) => { // made-up benchmarks make no q of a brain larger, nor smaller
+    const alike = found.filter((item) => item.pair[0].benchmark.synthetic === synthetic);
+    adjusted(alike.map((item) => item.d.p)).forEach((q, at) => { alike[at].q = q; });
+  });
   const widest = Math.max(0.02, ...found.map((item) => Math.max(Math.abs(item.d.low || 0), Math.abs(item.d.high || 0), Math.abs(item.d.value))));
   const lines = found.map((item) => el("tr", { role: "row" },
     el("th", { scope: "row", role: "rowheader", "data-label": "Benchmark" }, benchmarkLink(item.pair[0].benchmark)),
@@ -163,10 +166,12 @@ function showCompare(value) {
     el("td", { role: "cell", "data-label": "p" }, bounded(item.d.p, item.d.least)), el("td", { role: "cell", "data-label": "q" }, bounded(item.q, item.d.least)),
     el("td", { role: "cell", "data-label": "Subjects" }, subjects(item.pair))));
   const n = Math.max(0, ...found.map((item) => item.d.n));
+  const [least] = found.filter((item) => item.d.least).sort((a, b) => a.d.p - b.d.p);
+  const finest = least ? "; " + least.d.n + " resamplings show no p below " + shown(least.d.p, 4) : "";
   const heads = ["Benchmark", first.title, second.title, "Difference, 95 % interval", "p", "q", "Subjects higher with the first"];
   body.replaceChildren(
     ...absent.map((folder) => el("p", { class: "note" }, "This page has no scores to compare of ", named(folder), "; another model takes its place.")),
-    el("p", { class: "muted" }, n ? "Paired: both models on the same " + n + " resamplings of stimuli and subjects, computed here in the page. p is two-sided, for one benchmark; q is p after Benjamini and Hochberg over the benchmarks shown, as some of several p will be small by luck."
+    el("p", { class: "muted" }, n ? "Paired: both models on the same " + n + " resamplings of stimuli and subjects, computed here in the page. p is two-sided, for one benchmark" + finest + ". q is p after Benjamini and Hochberg over the benchmarks shown, synthetic ones apart, as some of several p will be small by luck."
       : "This page has no room for replicates: brainbench compare has them all."),
     lines.length ? el("div", { class: "scroll", role: "region", "aria-label": "Differences", tabindex: 0 }, el("table", { role: "table", class: "rows" },
       el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, heads.map((head, at) => el("th", { scope: "col", role: "columnheader" }, named(head), at === 1 ? marks(first) : at === 2 ? marks(second) : null)))), el("tbody", { role: "rowgroup" }, lines)))
@@ -199,28 +204,46 @@ function subjects(pair) {
 
 // ---- views ---------------------------------------------------------------------------------------------------
 
-const VIEWS = { overview: () => {}, scores: () => showScores(false), compare: showCompare, model: showModel, benchmark: showBenchmark, about: () => {} };
+const VIEWS = {
+  overview: () => {},
+  scores: (text) => { readAddress(text); showScores(false); },
+  compare: showCompare,
+  model: (text) => showModel(decoded(text)),
+  benchmark: (text) => showBenchmark(decoded(text)),
+  about: () => {},
+};
+
+/** A name in an address; as it stands there, which is nobody's name, where somebody cut it short. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
 
 function show() {
   const text = location.hash.slice(1);
   const [, name, , value] = /^(\w*)([=?]?)(.*)$/.exec(text) || [];
   const known = Object.hasOwn(VIEWS, name) ? name : "overview";
-  if (name === "main-content") return;
   Object.keys(VIEWS).forEach((view) => { document.getElementById(view).hidden = view !== known; });
   document.querySelectorAll("nav a").forEach((a) => {
     if (a.dataset.view === known) a.setAttribute("aria-current", "page");
     else a.removeAttribute("aria-current");
   });
-  if (known === "scores") readAddress(value || "");
-  try {
-    VIEWS[known](known === "compare" ? value : decodeURIComponent(value || ""));
-  } catch (error) {
-    if (!(error instanceof URIError)) throw error; // an address that somebody cut short
-  }
+  VIEWS[known](value || "");
   const title = document.getElementById(known + "-title").textContent;
   document.title = title + " – brainbench leaderboard";
   document.getElementById("status").textContent = title;
   window.scrollTo(0, 0);
+  return known;
+}
+
+/** Shows the view of a new address. The focus goes along where what had it is gone, or a keyboard would begin anew. */
+function follow() {
+  const title = document.getElementById(show() + "-title");
+  const at = document.activeElement;
+  if (at === document.body || at.closest("[hidden]")) title.focus({ preventScroll: true });
 }
 
 /** Dark, light, or as the system says; kept where the browser lets us. */
@@ -261,5 +284,5 @@ document.getElementById("permalink").addEventListener("click", async (event) => 
   }
 });
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); document.getElementById("main-content").focus(); });
-window.addEventListener("hashchange", show);
+window.addEventListener("hashchange", follow);
 show();
