@@ -95,6 +95,23 @@ def test_options_exist(page):
     assert {*re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)} <= ours
 
 
+def anchors(text):
+    """What links with a # may name on a page: its headings, lower-case, with hyphens, without punctuation."""
+    headings = re.findall(r"^#+ (.+)$", FENCED.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_and_images_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", TEXTS[page])):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+        assert target.exists() and target.is_relative_to(ROOT), link
+        assert not anchor or anchor in anchors(target.read_text()), link
+
+
 @pytest.mark.parametrize("page", TEXTS)
 def test_datasets_and_benchmarks_exist(page):
     names = re.findall(r"(?<![\w/.])((?:[a-z_]+(?:19|20)\d\d|insilico)(?:\.[\w*-]+)?)(?![\w/])", TEXTS[page])
