@@ -1,6 +1,7 @@
 """What README and the other pages name exists: commands, options, benchmarks, datasets, models, variables, code."""
 
 import ast
+import dataclasses
 import fnmatch
 import inspect
 import re
@@ -8,13 +9,14 @@ import shlex
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
 
 import brainbench as bb
 from brainbench import api, cli, models, printing
-from brainbench.benchmarks import known
+from brainbench.benchmarks import Benchmark, SplitRule, known
 from brainbench.datasets import DATASETS
 from brainbench.errors import AccessError
 from brainbench.models.bundled_optional import OPTIONAL
@@ -110,6 +112,33 @@ def test_links_and_images_lead_somewhere(page):
         target = ((ROOT / page).parent / path).resolve() if path else ROOT / page
         assert target.exists() and target.is_relative_to(ROOT), link
         assert not anchor or anchor in anchors(target.read_text()), link
+
+
+def rows_of(text):
+    """Tables' lines, cell by cell."""
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line[:3] == "| `"]
+
+
+def test_the_page_of_benchmarks_has_every_key_and_every_parameter_with_its_default():
+    keys, scorers = TEXTS["docs/benchmarks.md"].split("## Parameters of scorers")
+    rules = get_args(Benchmark.model_fields["ceiling"].annotation)
+    told = {name for row in rows_of(keys) for name in re.findall(r"`([a-z_]+)`", row[0])}
+    assert told == {*Benchmark.model_fields, *rules}
+    assert [rule for rule in rules if rule != "none" and f"`{rule}`" not in TEXTS["docs/methods.md"]] == []
+    assert all(name in keys for name in SplitRule.model_fields)
+    found = {
+        (scorer, parameter.strip("`")): default
+        for names, parameter, _, default in rows_of(scorers)
+        for scorer in re.findall(r"`(\w+)`", names)
+    }
+    fields = {(name, field.name): field.default for name in SCORERS for field in dataclasses.fields(SCORERS[name])}
+    assert found.keys() == fields.keys()
+    for parameter, default in found.items():
+        if default.startswith("`"):
+            real = fields[parameter]
+            assert tomllib.loads(f"x = {default.strip('`')}")["x"] == (list(real) if real == () else real), parameter
+    bare = {name for name in SCORERS if not dataclasses.fields(SCORERS[name])}
+    assert bare == {*re.findall(r"`(\w+)`", re.search(r"^(.*) have none\.", scorers, re.MULTILINE)[1])}
 
 
 @pytest.mark.parametrize("page", TEXTS)
