@@ -168,6 +168,16 @@ def test_tables_in_the_readme_have_the_columns_that_are_printed():
     assert headers == [columns, columns]
 
 
+def test_the_tree_of_architecture_names_every_module_once():
+    tree = next(block for block in blocks(TEXTS["docs/architecture.md"], "") if "brainbench/" in block)
+    named = re.findall(r"(?<![\w.])\w+\.py\b", tree)
+    for folder in ("", "core", "numerics"):  # of the others one file is like the next
+        modules = {path.name for path in (ROOT / "brainbench" / folder).glob("*.py")} - {"__init__.py", "__main__.py"}
+        assert sorted(modules - {*named}) == []
+    assert [name for name in named if not [*(ROOT / "brainbench").rglob(name)]] == []
+    assert [name for name in named if named.count(name) > len([*(ROOT / "brainbench").rglob(name)])] == []
+
+
 def test_variables_of_the_environment_are_in_the_readme():
     pattern = r"BRAINBENCH_[A-Z_]+"  # the variable of one dataset is BRAINBENCH_DATA_ with a name behind it
     code = "".join(path.read_text() for path in (ROOT / "brainbench").rglob("*.py"))
