@@ -15,10 +15,10 @@ import pytest
 import typer
 
 import brainbench as bb
-from brainbench import api, cli, models, printing
+from brainbench import _resources, api, cli, errors, models, printing
 from brainbench.benchmarks import Benchmark, SplitRule, known
 from brainbench.datasets import DATASETS
-from brainbench.errors import AccessError
+from brainbench.errors import AccessError, BrainbenchError
 from brainbench.models.bundled_optional import OPTIONAL
 from brainbench.scorers import SCORERS
 
@@ -185,6 +185,14 @@ def test_variables_of_the_environment_are_in_the_readme():
     assert [name for cell in table for name in re.findall(pattern, cell)] == sorted({*re.findall(pattern, code)})
 
 
+def test_exit_codes_are_in_the_readme():
+    (told,) = re.findall(r"^Exit codes: (.*?)\n\n", README, re.MULTILINE | re.DOTALL)
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BrainbenchError)]
+    terminated = 143  # of SIGTERM, by cli.main
+    codes = {0, *(kind.exit_code for kind in kinds), cli.INTERRUPTED, terminated}
+    assert [int(code) for code in re.findall(r"\b\d+\b", told)] == sorted(codes)
+
+
 @pytest.mark.parametrize("page", TEXTS)
 def test_python_compiles_and_what_it_takes_from_us_exists(page):
     for block in blocks(TEXTS[page], "python"):
@@ -195,6 +203,6 @@ def test_python_compiles_and_what_it_takes_from_us_exists(page):
                 assert hasattr(bb if node.value.id == "bb" else api.Results, node.attr), ast.unparse(node)
             elif isinstance(node, ast.Call) and ast.unparse(node.func) == "bb.score":
                 inspect.signature(bb.score).bind(*node.args, **{word.arg: None for word in node.keywords})
-    for name in re.findall(r"`(brainbench(?:\.\w+)+)`", TEXTS[page]):
+    for name in {*re.findall(r"`(brainbench(?:\.\w+)+)`", TEXTS[page])} - {_resources.GROUP}:
         module, _, attribute = name.rpartition(".")
         assert hasattr(import_module(module), attribute) or import_module(name), name
