@@ -170,7 +170,7 @@ def test_a_run_that_could_score_nothing_is_no_success(run, features):
         (["score", "module:broken:net", "-b", V1], 3, "'broken:net' raised ValueError: my own mistake"),
         (["score", "module:unparsable:net", "-b", V1], 3, "raised SyntaxError"),
         (["score", "baseline:pixels", "-b", "cowley2023.V4-ridge", "--data-root", "cowley2023=."], 4, "lacks 22 of 22"),
-        (["score", "timm:resnet18.a1_in1k", "-b", V1], 4, "--weights FILE"),
+        (["score", "timm:resnet18.a1_in1k", "-b", V1], 4, "--weights FILE, of `score` and `query`"),
         (["score", "baseline:pixels", "-b", V1, "--out", "broken.py/results"], 6, "Give another --out folder"),
     ],
 )
