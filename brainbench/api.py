@@ -33,7 +33,7 @@ class Results:
     skipped: dict[str, str]
 
     def table(self) -> pd.DataFrame:
-        """One row a benchmark: the columns the command line prints."""
+        """One row a benchmark: what the command line prints, with status and reason."""
         import pandas as pd
 
         return pd.DataFrame([row(entry) for entry in self.entries]).set_index("benchmark")
@@ -108,9 +108,12 @@ def score(
     `preprocess` and, if the default ladder does not suit, `layers`, each "name" or "name:pooling", or a dict from name
     to pooling), an object with the `Model` protocol, a `FeatureTable`, or a dict of feature arrays (n, p) by layer
     (then `stimulus_ids`, one a row). `benchmarks` is one or more ids or globs; without it every benchmark whose
-    recording is here is run. `data_root` is a folder with one folder a dataset, or a dict from dataset id to its
-    folder. `max_memory` is how many gigabytes the run may hold beside the recording and the network (half of what is
-    free). `out` also writes each entry as a JSON file, as soon as it is whole.
+    recording is here is run. `weights` is a file of a timm or open_clip network, `name` what a module or arrays are
+    called in results. `data_root` is a folder with one folder a dataset, or a dict from dataset id to its folder.
+    `device` is auto (cuda where there is one), cpu, cuda, cuda:1, ... `max_memory` is how many gigabytes the run may
+    hold beside the recording and the network (half of what is free). `out` also writes each entry as a JSON file, as
+    soon as it is whole. `cache` is the folder where features and results are kept (`BRAINBENCH_CACHE`, else the user's
+    cache folder). `progress` makes an object with `stage(name, total)` and `step(n)`, which is told how far the run is.
 
     Raises UnknownNameError for names that do not exist, AccessError if a benchmark named without a wildcard has no
     recording here, InputError for features or networks that cannot be read as such, ResourceError where disk or
@@ -376,6 +379,7 @@ def row(entry: Entry) -> dict[str, Any]:
         "n_excluded": entry.n_excluded,
         "best_baseline": best,
         "baseline_raw": None if best is None else beside[best],
+        "difference": None if best is None else entry.baselines[best].difference,
         "difference_low": None if best is None else entry.baselines[best].difference_low,
         "difference_high": None if best is None else entry.baselines[best].difference_high,
         "reason": entry.reason,

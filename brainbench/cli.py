@@ -44,6 +44,12 @@ from brainbench.terminal import AsJson, DataRoot, MaxMemory, ProgressBars, err, 
 INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
 _MAY_BREAK = ("title", "description", "modality", "regions", "areas", "licence")  # columns of lists; names never do
 KINDS = ("datasets", "models", "scorers", "benchmarks")
+Layers = Annotated[
+    str | None,
+    typer.Option(
+        help="Layers, comma-separated: NAME or NAME:POOLING; a default ladder, if not given (docs/add_a_model.md)."
+    ),
+]
 
 app = typer.Typer(
     help="How brain-like is a vision model, where in the brain, at what depth, and how sure are we?",
@@ -122,8 +128,10 @@ def score(
         list[str] | None,
         typer.Option("--benchmarks", "-b", help="Ids or globs; may be repeated, or be followed by several."),
     ] = None,
-    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
-    layers: Annotated[str | None, typer.Option(help="Layers, comma-separated: NAME or NAME:POOLING.")] = None,
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="BENCHMARKS", help="More ids or globs, after --benchmarks.")
+    ] = None,
+    layers: Layers = None,
     weights: Annotated[Path | None, typer.Option(help="Weights for a timm or open_clip model, from a file.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     max_memory: MaxMemory = None,
@@ -131,7 +139,10 @@ def score(
     out_folder: Annotated[Path | None, typer.Option("--out", help="Write the entries as JSON files here.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score MODEL on every benchmark whose recording is here, or on those named."""
+    """Score MODEL on every benchmark whose recording is here, or on those named.
+
+    Exit code 3: an entry failed, or none has a score; 4: a recording that was named, or weights, are not here.
+    """
     from brainbench import api
     from brainbench.printing import scores_table
     from brainbench.printing_studies import at_edge, dominated
@@ -221,9 +232,9 @@ def subsample(
     benchmarks: Annotated[
         list[str], typer.Option("--benchmarks", "-b", help="Ids or globs; may be repeated, or be followed by several.")
     ],
-    draws: Annotated[int | None, typer.Option(help="Random subsets at each number [10].")] = None,
-    fractions: Annotated[str | None, typer.Option(help="Shares to keep [0.75,0.5,0.25,0.125].")] = None,
-    layers: Annotated[str | None, typer.Option(help="Layers, comma-separated: NAME or NAME:POOLING.")] = None,
+    draws: Annotated[int | None, typer.Option(help="Random subsets at each number; 10, if not given.")] = None,
+    fractions: Annotated[str | None, typer.Option(help="Shares to keep; 0.75,0.5,0.25,0.125, if not given.")] = None,
+    layers: Layers = None,
     figure: Annotated[Path | None, typer.Option(help="Write the figure to this file, .png or .svg.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     max_memory: MaxMemory = None,
@@ -275,7 +286,10 @@ def check(
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold a dataset, model or scorer to its contract: one line a check, and how to mend what is broken."""
+    """Hold a dataset, model or scorer to its contract: one line a check, and how to mend what is broken.
+
+    Exit code 5: a check fails; 4: a recording or weights are not here.
+    """
     from brainbench.checks import run_checks
     from brainbench.checks._known import KNOWN_FAILURES
     from brainbench.checks._named import named
@@ -323,12 +337,15 @@ def main() -> None:
     try:
         arguments = sorted(sys.argv[1:], key=lambda argument: argument != "--debug")  # it may stand anywhere
         # typer gives the code of an Exit back, also of the one it makes of Ctrl-C
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, prog_name="brainbench", standalone_mode=False)
         out.file.flush()
     except typer.exceptions.TyperException as error:  # a flag or argument that does not exist, or none at all
         message = error.format_message()
         if message:
-            err.print(Text(f"brainbench: {message.rstrip('.')}. `brainbench --help` lists what there is."))
+            context = getattr(error, "ctx", None)
+            of = context.command_path if context else "brainbench"
+            end = "" if message.endswith(("?", ".")) else "."
+            err.print(Text(f"brainbench: {message}{end} `{of} --help` lists what there is."))
         code = UsageError.exit_code
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED

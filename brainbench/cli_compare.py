@@ -37,7 +37,9 @@ def compare(
         Path | None,
         typer.Option(help="Write figures, PNG and SVG, to this folder: of regions, or curves of kernel_analysis."),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ..., with --regions; auto, if not given.")
+    ] = None,
     max_memory: MaxMemory = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,

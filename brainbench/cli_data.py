@@ -31,7 +31,7 @@ def list_(data_root: DataRoot = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def locate(id: Id, data_root: DataRoot = None, as_json: AsJson = False) -> None:
-    """Where ID is looked for, what is there, part by part, and what to do. Exit code 4: it is not whole anywhere."""
+    """Where ID is looked for, what is there, part by part, and what to do. Exit code 4: not enough is anywhere."""
     from brainbench.holdings import locating
 
     found = locating.locate(id, roots(data_root))

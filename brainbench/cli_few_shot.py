@@ -16,8 +16,12 @@ def few_shot(
     model: Annotated[str, typer.Argument(help="Whose features are read; in_context:NAME brings its encoder.")],
     benchmark: Annotated[str, typer.Option("--benchmark", "-b", help="Whose neuroids and stimuli.")],
     sizes: Annotated[str, typer.Option(help="Numbers of support stimuli.")] = "10,20,50,100,200",
-    subject: Annotated[str | None, typer.Option(help="Only this subject.")] = None,
-    layer: Annotated[str | None, typer.Option(help="The layer that is read: NAME or NAME:POOLING.")] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="Only this subject; needed where the benchmark has several.")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="The layer that is read: NAME or NAME:POOLING; needed where MODEL has several.")
+    ] = None,
     figure: Annotated[Path | None, typer.Option(help="Write the figure to this file, .png or .svg.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     data_root: DataRoot = None,

@@ -95,7 +95,7 @@ def verify(
     sample: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Recompute only what N cells, benchmark x subject, need.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Draws the cells and the control [a new one].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Draws the cells and the control; a new one, if not given.")] = None,
     attest: Attest = None,
     signer: Signer = "",
     device: Device = "auto",
@@ -204,7 +204,9 @@ def attest_(
     verdict: Annotated[str, typer.Option(help="spot-checked, reproduced, disputed, withdrawn or lifted.")],
     key: Annotated[Path, typer.Option(help="Your private ssh key, or the public one if an agent holds it.")],
     signer: Signer,
-    reason: Annotated[str, typer.Option(help="Why, as it shall be shown.")] = "",
+    reason: Annotated[
+        str, typer.Option(help="Why, in one line, as it shall be shown; needed for disputed, withdrawn and lifted.")
+    ] = "",
 ) -> None:
     """Sign a verdict on entries: a badge, an objection, or that an objection is lifted.
 
@@ -231,7 +233,9 @@ def build(
         list[Path] | None,
         typer.Option(help="Show your own unpublished entries beside the public ones; may be repeated."),
     ] = None,
-    to: Annotated[Path | None, typer.Option("--to", help="The file to write [LEADERBOARD/site/index.html].")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="The file to write; LEADERBOARD/site/index.html, if not given.")
+    ] = None,
 ) -> None:
     """Write the leaderboard as one static page that works offline, from disk."""
     if merge and to is None:

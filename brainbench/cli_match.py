@@ -18,7 +18,10 @@ def match(
     ],
     stimuli: Annotated[str, typer.Option(help="A dataset or benchmark, whose pictures both see.")],
     layers: Annotated[
-        str | None, typer.Option(help="Pairs A=B, comma-separated; A alone stands for the same name in MODEL_B.")
+        str | None,
+        typer.Option(
+            help="Pairs A=B, comma-separated; A alone stands for the same name in MODEL_B. All of A's, if not given."
+        ),
     ] = None,
     units: Annotated[int, typer.Option(min=2, help="Most units of a layer; of more, so many are drawn.")] = 256,
     groups: Annotated[int, typer.Option(min=1, help="Into how many groups the units of both fall.")] = 8,

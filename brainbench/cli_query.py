@@ -16,9 +16,15 @@ def query(
     prompts: Annotated[list[str], typer.Argument(metavar="PROMPT...", help="Two or more, each in quotes.")],
     benchmarks: Annotated[
         list[str] | None,
-        typer.Option("--benchmarks", "-b", help="Ids or globs: whose neuroids and stimuli; may be repeated."),
+        typer.Option(
+            "--benchmarks",
+            "-b",
+            help="Ids or globs: whose neuroids and stimuli; may be repeated. This or --region is needed.",
+        ),
     ] = None,
-    region: Annotated[list[str] | None, typer.Option(help="Only this region; may be repeated.")] = None,
+    region: Annotated[
+        list[str] | None, typer.Option(help="Only this region; may be repeated. This or --benchmarks is needed.")
+    ] = None,
     weights: Annotated[Path | None, typer.Option(help="The network's weights, from a file.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     data_root: DataRoot = None,

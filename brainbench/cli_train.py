@@ -18,7 +18,7 @@ Dataset = Annotated[str, typer.Option(help="The recording to train on.")]
 Subjects = Annotated[str, typer.Option(help="Subjects to train on, comma-separated.")]
 Network = Annotated[str, typer.Option("--model", help="The network whose features are read.")]
 Layer = Annotated[str, typer.Option(help="Its layer on a grid, NAME:grid<side>.")]
-Preset = Annotated[str, typer.Option(help="Sizes of the network: tiny, small, clip, ...")]
+Preset = Annotated[str, typer.Option(help="Sizes of the network: tiny, small, clip, dino or siglip.")]
 Components = Annotated[int, typer.Option(help="Components that features are reduced to.")]
 Steps = Annotated[str, typer.Option(help="Steps of the three stages.")]
 Seed = Annotated[int, typer.Option(help="Of all random numbers.")]
@@ -41,7 +41,10 @@ def in_context(
     layer: Layer = "blocks.4:grid4",
     unseen: Annotated[str, typer.Option(help="Benchmarks that the training may not touch, comma-separated.")] = "",
     neuroids: Annotated[
-        int | None, typer.Option(help="Learn from so many neuroids: 0 is synthetic ones alone.")
+        int | None,
+        typer.Option(
+            help="Learn from so many neuroids: 0 is synthetic ones alone; all but those held out, if not given."
+        ),
     ] = None,
     preset: Preset = "small",
     components: Components = 384,

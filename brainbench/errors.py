@@ -52,7 +52,7 @@ class AccessError(BrainbenchError):
 
 
 class VerificationError(BrainbenchError):
-    """A dataset, model or scorer breaks a check that it is held to."""
+    """Something is not what it says: a dataset, model or scorer by a check, a file by its hash, an entry recomputed."""
 
     exit_code = 5
 

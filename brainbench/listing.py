@@ -51,7 +51,7 @@ def scorers(roots: dict[str, Path]) -> Rows:
             "version": SCORERS[name].spec.version,
             "requires": SCORERS[name].spec.requires,
             "scale": SCORERS[name].spec.scale,
-            "fits to the recording": SCORERS[name].spec.trains,
+            "learns from training stimuli": SCORERS[name].spec.trains,
             "description": (SCORERS[name].__doc__ or "").split("\n")[0],
         }
         for name in SCORERS

@@ -65,7 +65,7 @@ def scores_table(model: str, entries: Sequence[Entry]) -> Table:
             name = "untrained" if "@untrained" in name else name
             beside = (
                 f"{name} {number(r['baseline_raw'])} "
-                f"({signed(entry.baselines[r['best_baseline']].difference)} "
+                f"({signed(r['difference'])} "
                 f"[{signed(r['difference_low'])}, {signed(r['difference_high'])}])"
             )
         table.add_row(

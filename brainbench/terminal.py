@@ -38,7 +38,9 @@ DataRoot = Annotated[
 ]
 MaxMemory = Annotated[
     float | None,
-    typer.Option(metavar="GB", help="Memory to hold beside the recording and the network [half of what is free]."),
+    typer.Option(
+        metavar="GB", help="Memory to hold beside the recording and the network; half of what is free, if not given."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
 

@@ -14,7 +14,7 @@ import brainbench as bb
 from brainbench import api, models, runner
 from brainbench.benchmarks import known
 from brainbench.datasets.insilico import Insilico
-from brainbench.entry import Entry
+from brainbench.entry import Baseline, Entry
 from brainbench.errors import AccessError, InputError, ResourceError, UnknownNameError, UsageError
 from brainbench.models.features_file import FeatureTable
 
@@ -81,10 +81,15 @@ def test_an_nn_module_with_its_preprocessing():
 
 
 def test_a_table_has_a_row_a_benchmark():
-    shown = bb.score({"a": FEATURES}, ["insilico.V1-ridge", "insilico.V[24]-ridge"], stimulus_ids=IDS).table()
+    found = bb.score({"a": FEATURES}, ["insilico.V1-ridge", "insilico.V[24]-ridge"], stimulus_ids=IDS)
+    shown = found.table()
     assert list(shown.index) == ["insilico.V1-ridge", "insilico.V2-ridge", "insilico.V4-ridge"]
     assert {"status", "raw", "low", "high", "ceiling", "normalized", "layer", "n_neuroids"} <= set(shown)
     assert shown["synthetic"].all() and (shown["low"] < shown["high"]).all()
+    beside = {"worse": Baseline(raw=0.1, difference=0.2), "better": Baseline(raw=0.2, difference=0.1)}
+    entries = [entry.model_copy(update={"baselines": beside}) for entry in found.entries]
+    (shown,) = api.Results(entries[:1], {}).table().to_dict("records")
+    assert [shown[name] for name in ("best_baseline", "baseline_raw", "difference")] == ["better", 0.2, 0.1]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from rich.console import Console
 
 from brainbench import __version__, api, benchmarks, cli, cli_compare, extraction, terminal
@@ -21,6 +22,7 @@ from brainbench.core.specs import fingerprint
 from brainbench.datasets.insilico import Insilico
 from brainbench.entry import Entry, read
 from brainbench.errors import UsageError
+from brainbench.in_context.network import PRESETS
 from brainbench.models.features_file import write_features
 from brainbench.printing import titled
 
@@ -168,7 +170,7 @@ def test_a_run_that_could_score_nothing_is_no_success(run, features):
         (["score", "module:broken:net", "-b", V1], 3, "'broken:net' raised ValueError: my own mistake"),
         (["score", "module:unparsable:net", "-b", V1], 3, "raised SyntaxError"),
         (["score", "baseline:pixels", "-b", "cowley2023.V4-ridge", "--data-root", "cowley2023=."], 4, "lacks 22 of 22"),
-        (["score", "timm:resnet18.a1_in1k", "-b", V1], 4, "--weights FILE"),
+        (["score", "timm:resnet18.a1_in1k", "-b", V1], 4, "--weights FILE, of `score` and `query`"),
         (["score", "baseline:pixels", "-b", V1, "--out", "broken.py/results"], 6, "Give another --out folder"),
     ],
 )
@@ -179,6 +181,44 @@ def test_mistakes_are_one_message_and_an_exit_code(run, tmp_path, monkeypatch, a
     got, out, err = run(*arguments)
     assert (got, out) == (code, "")
     assert err.startswith("brainbench: ") and says in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["scroe", "x"], "brainbench"),
+        (["score", "baseline:pixels", "--jsn"], "brainbench score"),
+        (["score"], "brainbench score"),
+        (["leaderboard", "verify", "x", "--nope"], "brainbench leaderboard verify"),
+        (["data", "loct"], "brainbench data"),
+    ],
+)
+def test_a_wrong_call_is_told_whose_help_to_ask(run, arguments, command):
+    err = run(*arguments)[2]
+    assert err.endswith(f" `{command} --help` lists what there is.") and "?." not in err
+
+
+def every_command(command, path="brainbench"):
+    yield path, command
+    for name, sub in getattr(command, "commands", {}).items():
+        yield from every_command(sub, f"{path} {name}")
+
+
+@pytest.mark.parametrize(("path", "command"), [*every_command(typer.main.get_command(cli.app))])
+def test_help_shows_every_word_of_its_texts(path, command, capsys):
+    """rich takes [half of it] for a style and shows nothing of it."""
+    command.get_help(command.make_context(path, [], resilient_parsing=True))
+    shown = re.sub(r"[\s│]+", "", capsys.readouterr().out)
+    texts = [command.help, *(getattr(parameter, "help", None) for parameter in command.params)]
+    for text in filter(None, texts):
+        for word in text.split():
+            assert word in shown, f"{path}: {text}"
+
+
+def test_help_names_every_preset():
+    gaussian = dict(every_command(typer.main.get_command(cli.app)))["brainbench train gaussian"]
+    (told,) = [parameter.help for parameter in gaussian.params if parameter.name == "preset"]
+    assert [name for name in PRESETS if not re.search(rf"\b{name}\b", told)] == []
 
 
 def test_a_cache_that_cannot_be_written_is_exit_6(run, tmp_path, monkeypatch):
@@ -559,6 +599,12 @@ def test_a_data_root_may_have_an_equals_sign(monkeypatch, tmp_path, folder):
 def test_a_data_root_with_an_equals_sign_that_is_not_there_is_named_whole():
     with pytest.raises(UsageError, match="'/nowhere/a=b', which is not a folder"):
         cli.roots(["/nowhere/a=b"])
+
+
+def test_every_scorer_is_described_in_a_whole_sentence(run):
+    for row in json.loads(run("list", "scorers", "--json")[1]):
+        text = row["description"]
+        assert text.endswith(".") and text.count("(") == text.count(")") and text.count("`") % 2 == 0, row["scorer"]
 
 
 def test_lists_say_what_is_missing_and_how_to_get_it(run, tmp_path):

@@ -1,6 +1,7 @@
 """What README and the other pages name exists: commands, options, benchmarks, datasets, models, variables, code."""
 
 import ast
+import dataclasses
 import fnmatch
 import inspect
 import re
@@ -8,15 +9,16 @@ import shlex
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
 
 import brainbench as bb
-from brainbench import api, cli, models, printing
-from brainbench.benchmarks import known
+from brainbench import _resources, api, cli, errors, models, printing
+from brainbench.benchmarks import Benchmark, SplitRule, known
 from brainbench.datasets import DATASETS
-from brainbench.errors import AccessError
+from brainbench.errors import AccessError, BrainbenchError
 from brainbench.models.bundled_optional import OPTIONAL
 from brainbench.scorers import SCORERS
 
@@ -95,6 +97,50 @@ def test_options_exist(page):
     assert {*re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)} <= ours
 
 
+def anchors(text):
+    """What links with a # may name on a page: its headings, lower-case, with hyphens, without punctuation."""
+    headings = re.findall(r"^#+ (.+)$", FENCED.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_and_images_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", TEXTS[page])):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+        assert target.exists() and target.is_relative_to(ROOT), link
+        assert not anchor or anchor in anchors(target.read_text()), link
+
+
+def rows_of(text):
+    """Tables' lines, cell by cell."""
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line[:3] == "| `"]
+
+
+def test_the_page_of_benchmarks_has_every_key_and_every_parameter_with_its_default():
+    keys, scorers = TEXTS["docs/benchmarks.md"].split("## Parameters of scorers")
+    rules = get_args(Benchmark.model_fields["ceiling"].annotation)
+    told = {name for row in rows_of(keys) for name in re.findall(r"`([a-z_]+)`", row[0])}
+    assert told == {*Benchmark.model_fields, *rules}
+    assert [rule for rule in rules if rule != "none" and f"`{rule}`" not in TEXTS["docs/methods.md"]] == []
+    assert all(name in keys for name in SplitRule.model_fields)
+    found = {
+        (scorer, parameter.strip("`")): default
+        for names, parameter, _, default in rows_of(scorers)
+        for scorer in re.findall(r"`(\w+)`", names)
+    }
+    fields = {(name, field.name): field.default for name in SCORERS for field in dataclasses.fields(SCORERS[name])}
+    assert found.keys() == fields.keys()
+    for parameter, default in found.items():
+        if default.startswith("`"):
+            real = fields[parameter]
+            assert tomllib.loads(f"x = {default.strip('`')}")["x"] == (list(real) if real == () else real), parameter
+    bare = {name for name in SCORERS if not dataclasses.fields(SCORERS[name])}
+    assert bare == {*re.findall(r"`(\w+)`", re.search(r"^(.*) have none\.", scorers, re.MULTILINE)[1])}
+
+
 @pytest.mark.parametrize("page", TEXTS)
 def test_datasets_and_benchmarks_exist(page):
     names = re.findall(r"(?<![\w/.])((?:[a-z_]+(?:19|20)\d\d|insilico)(?:\.[\w*-]+)?)(?![\w/])", TEXTS[page])
@@ -122,11 +168,29 @@ def test_tables_in_the_readme_have_the_columns_that_are_printed():
     assert headers == [columns, columns]
 
 
+def test_the_tree_of_architecture_names_every_module_once():
+    tree = next(block for block in blocks(TEXTS["docs/architecture.md"], "") if "brainbench/" in block)
+    named = re.findall(r"(?<![\w.])\w+\.py\b", tree)
+    for folder in ("", "core", "numerics"):  # of the others one file is like the next
+        modules = {path.name for path in (ROOT / "brainbench" / folder).glob("*.py")} - {"__init__.py", "__main__.py"}
+        assert sorted(modules - {*named}) == []
+    assert [name for name in named if not [*(ROOT / "brainbench").rglob(name)]] == []
+    assert [name for name in named if named.count(name) > len([*(ROOT / "brainbench").rglob(name)])] == []
+
+
 def test_variables_of_the_environment_are_in_the_readme():
     pattern = r"BRAINBENCH_[A-Z_]+"  # the variable of one dataset is BRAINBENCH_DATA_ with a name behind it
     code = "".join(path.read_text() for path in (ROOT / "brainbench").rglob("*.py"))
     table = [line.split("|")[1] for line in README.splitlines() if line.startswith("| `BRAINBENCH_")]
     assert [name for cell in table for name in re.findall(pattern, cell)] == sorted({*re.findall(pattern, code)})
+
+
+def test_exit_codes_are_in_the_readme():
+    (told,) = re.findall(r"^Exit codes: (.*?)\n\n", README, re.MULTILINE | re.DOTALL)
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BrainbenchError)]
+    terminated = 143  # of SIGTERM, by cli.main
+    codes = {0, *(kind.exit_code for kind in kinds), cli.INTERRUPTED, terminated}
+    assert [int(code) for code in re.findall(r"\b\d+\b", told)] == sorted(codes)
 
 
 @pytest.mark.parametrize("page", TEXTS)
@@ -139,6 +203,6 @@ def test_python_compiles_and_what_it_takes_from_us_exists(page):
                 assert hasattr(bb if node.value.id == "bb" else api.Results, node.attr), ast.unparse(node)
             elif isinstance(node, ast.Call) and ast.unparse(node.func) == "bb.score":
                 inspect.signature(bb.score).bind(*node.args, **{word.arg: None for word in node.keywords})
-    for name in re.findall(r"`(brainbench(?:\.\w+)+)`", TEXTS[page]):
+    for name in {*re.findall(r"`(brainbench(?:\.\w+)+)`", TEXTS[page])} - {_resources.GROUP}:
         module, _, attribute = name.rpartition(".")
         assert hasattr(import_module(module), attribute) or import_module(name), name

@@ -112,7 +112,9 @@ class Hebart2023Meg:
         try:
             import mne
         except ImportError:
-            raise UsageError("hebart2023_meg is read with mne: pip install 'brainbench[meg]'") from None
+            raise UsageError(
+                "hebart2023_meg is read with mne: pip install -c constraints-cpu.txt 'brainbench[meg]'"
+            ) from None
         try:
             with _quiet():
                 return mne.read_epochs(full, preload=False, verbose="error")

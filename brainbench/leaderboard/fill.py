@@ -129,7 +129,7 @@ def _here(asked: set[str], only: Sequence[str] | None, roots: dict[str, Path]) -
     here = [known()[name] for name in sorted(kept) if not present(known()[name].dataset, roots)]
     if kept and not here:
         raise AccessError(
-            f"no recording behind {told(sorted(kept), 3)} is here: `brainbench data list` says how to get it"
+            f"no recording behind {told(sorted(kept), 3)} is here: `brainbench data locate ID` says how to get it"
         )
     return here
 

@@ -154,6 +154,9 @@ def known() -> list[Known]:
     for pattern, counts in (("timm:NAME", timm_zoo.counts()), ("open_clip:ARCH/TAG", open_clip_zoo.counts())):
         networks, trained, cached = counts
         description = f"{networks} networks; of {trained} sets of trained weights {cached} are on this machine"
-        how = "load once online with the library itself, or HF_HOME, or --weights FILE; '@untrained' needs none"
+        how = (
+            "load once online with the library itself, or HF_HOME, or --weights FILE (of `score` and `query`); "
+            "'@untrained' needs none"
+        )
         rows.append(Known(pattern, description, cached > 0, how))
     return [*rows, *_SMALL]

@@ -63,7 +63,7 @@ def not_here(name: str, origin: str) -> AccessError:
     return AccessError(
         f"the weights of {name!r} ({origin}) are not on this machine, and brainbench does not download any. Load the "
         "network once online with its own library, or point HF_HOME to a cache that holds it, or give a file "
-        f"(--weights FILE), or take its untrained twin: {name + '@untrained'!r}"
+        f"(--weights FILE, of `score` and `query`), or take its untrained twin: {name + '@untrained'!r}"
     )
 
 

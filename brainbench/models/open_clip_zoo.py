@@ -116,8 +116,8 @@ def _whole(name: str, weights: Path | None) -> tuple[Any, str]:
         full = f"open_clip:{architecture}"
         there_is = f"Name a tag: '{full}/TAG', such as {listed(tags)}" if tags else "It has no trained version"
         raise UsageError(
-            f"{full!r} does not say which trained weights. {there_is}. Or give a file (--weights FILE), or take its "
-            f"untrained twin: '{full}@untrained'"
+            f"{full!r} does not say which trained weights. {there_is}. Or give a file "
+            f"(--weights FILE, of `score` and `query`), or take its untrained twin: '{full}@untrained'"
         )
     if tag and tag not in tags:
         raise UnknownNameError(f"trained version of open_clip's {architecture}", tag, tags)

@@ -33,7 +33,8 @@ def load(name: str, *, layers: Sequence[str] | None = None, weights: Path | None
         path = weights or cached(config)
         if path is None and not (config.hf_hub_id or config.url):
             raise AccessError(
-                f"timm has no trained weights for {base!r}: give a file (--weights FILE), or '@untrained'"
+                f"timm has no trained weights for {base!r}: give a file (--weights FILE, of `score` and `query`), or "
+                "'@untrained'"
             )
         if path is None:
             raise not_here(f"timm:{base}", config.hf_hub_id or config.url)

