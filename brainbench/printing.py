@@ -101,6 +101,8 @@ def _shares(entries: Sequence[Entry]) -> str:
         chance = " or ".join(sorted({f"{c:.3f}" for c in extras if isinstance(c, float)}))
         guessed = f"the share of stimuli put into their category, by chance {chance}"
         told.append(f"for {name} {guessed if chance else 'a share of what there is to tell of categories'}")
+    for name in sorted({e.scorer.split()[0] for e in entries if e.scale == "r2"}):
+        told.append(f"for {name} its square, less chance")
     return f" ({'; '.join(told)})" if told else ""
 
 

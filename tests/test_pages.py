@@ -15,7 +15,7 @@ import pytest
 import typer
 
 import brainbench as bb
-from brainbench import _resources, api, cli, errors, models, printing
+from brainbench import _resources, api, cli, entry, errors, models, printing
 from brainbench.benchmarks import Benchmark, SplitRule, known
 from brainbench.datasets import DATASETS
 from brainbench.errors import AccessError, BrainbenchError
@@ -166,6 +166,11 @@ def test_tables_in_the_readme_have_the_columns_that_are_printed():
     columns = [column.header for column in printing.scores_table("", []).columns]
     headers = [re.split(r"  +", line) for line in README.splitlines() if line.startswith("benchmark  ")]
     assert headers == [columns, columns]
+
+
+def test_a_score_that_is_a_square_is_called_one_under_the_table():
+    cca = entry.read(next(ROOT.glob("leaderboard/results/baseline_pixels-*/cowley2023.V4-cca.json")))
+    assert "the correlation r (for cca its square, less chance), layer" in printing.scores_table("", cca).caption
 
 
 def test_the_tree_of_architecture_names_every_module_once():

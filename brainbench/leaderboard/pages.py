@@ -8,10 +8,8 @@ which cancels in every difference. As many as fit under `PAGE_BYTES` come along,
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +19,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from brainbench.core.whole import write_whole
 from brainbench.errors import ResourceError
 from brainbench.leaderboard.board import Board, Row, recording_facts
 from brainbench.leaderboard.rules import stale
@@ -64,15 +63,11 @@ def html(board: Board) -> str:
 
 def write(board: Board, path: Path) -> Path:
     """Writes the page, whole or not at all. Raises ResourceError for a place that cannot be written."""
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(html(board), encoding="utf-8")
-        return temporary.replace(path)
+        write_whole(path, html(board))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise ResourceError(f"cannot write the page {path}: {error.strerror}. Name another file with --to.") from None
+    return path
 
 
 def payload(board: Board) -> dict[str, Any]:
