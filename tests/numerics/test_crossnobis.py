@@ -146,7 +146,7 @@ def test_precisions_that_know_the_noise_lengthen_it_and_those_of_other_repetitio
         knowing.append(upper(crossnobis(values, precision=torch.linalg.inv(noise_covariance(values)))).mean())
     folded, knowing = torch.stack(folded), torch.stack(knowing)
     assert folded.mean().abs() < 3 * folded.std() / math.sqrt(150)
-    assert knowing.mean() > 6 * knowing.std() / math.sqrt(150)  # 7.7; the more a covariance is shrunk, the less it knows
+    assert knowing.mean() > 6 * knowing.std() / math.sqrt(150)  # 7.7; what is shrunk more knows less
 
 
 def test_fold_precisions_leave_their_repetition_out():
