@@ -320,11 +320,11 @@ def test_a_tilde_is_the_users_folder(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_leaves_nothing_beside_the_entries(tmp_path, monkeypatch):
-    def full(path, text):
+    def full(path, content):
         path.touch()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(api.Path, "write_text", full)
+    monkeypatch.setattr(api.Path, "write_bytes", full)
     entry = Entry.model_construct(model="m", model_fingerprint="0" * 64, benchmark="b", status="ok")
     with pytest.raises(ResourceError, match="No space left"):
         api.save(entry, tmp_path)

@@ -75,9 +75,10 @@ def noise_ceiling(values: Float[Tensor, "n r v"]) -> tuple[Float[Tensor, " v"], 
     """Signal-to-noise ratio of each neuroid's single presentations, and the ceiling for the mean of its repetitions.
 
     Noise variance is that over repetitions (NaN where there is none), averaged over the stimuli with two or more;
-    signal variance is that of the stimuli's means less the noise that is left in them, at least 0. With s the ratio of
-    their standard deviations, s² / (s² + mean of 1/m) is the share of the variance of means of m repetitions that is
-    signal, on the r² scale (Allen et al. 2022). NaN without repeated stimuli, or where a neuroid is constant.
+    signal variance is what is left of the whole, to which each stimulus adds the mean over its presentations, at least
+    0. With s the ratio of their standard deviations, s² / (s² + mean of 1/m) is the share of the variance of means of m
+    repetitions that is signal, on the r² scale (Allen et al. 2022). NaN without repeated stimuli, or where a neuroid is
+    constant.
     """
     some = [_noise_ceiling(part) for part in values.split(_AT_A_TIME, dim=2)]
     return torch.cat([ratio for ratio, _ in some]), torch.cat([share for _, share in some])
@@ -91,10 +92,11 @@ def _noise_ceiling(values: Tensor) -> tuple[Tensor, Tensor]:
     within = (torch.where(present, filled - mean[:, None], 0.0) ** 2).sum(dim=1) / (count - 1).clamp_min(1)
     noise = _mean_where(within, count >= 2)
     seen = count > 0
-    of_means = noise * _mean_where(1 / count.clamp_min(1).double(), seen)
-    around = torch.where(seen, mean - _mean_where(mean, seen), 0.0)
+    around = torch.where(present, filled - _mean_where(mean, seen), 0.0)
     # stimulus by stimulus, as scores are: one that was shown a hundred times has no hundredfold say in what is signal
-    signal = (around.square().sum(dim=0) / (seen.sum(dim=0) - 1).clamp_min(1) - of_means).clamp_min(0)
+    whole = _mean_where(around.square().sum(dim=1) / count.clamp_min(1), seen)
+    signal = (whole - noise).clamp_min(0)
+    of_means = noise * _mean_where(1 / count.clamp_min(1).double(), seen)
     return (signal / noise).sqrt().to(values.dtype), (signal / (signal + of_means)).to(values.dtype)
 
 

@@ -77,7 +77,7 @@ def test_nobody_lets_himself_in(tmp_path, root, folder, key):
     shutil.copytree(root, before)
     signed(root, folder, key)
     report = validate(root, against=before)
-    assert "nobody's signature counts" in str(report.problems[0]) and "was changed" in str(report.notes[0])
+    assert "nobody's signature counts" in str(report.problems[0]) and "was added" in str(report.notes[0])
 
 
 def test_disputed_and_withdrawn_entries_stay_with_their_history(root, folder, key):

@@ -70,20 +70,20 @@ def test_noise_has_a_ceiling_near_zero_on_average():
 
 
 def test_noise_ceiling_by_hand():
-    """Two stimuli, repetitions (1, 3) and (5, 7): noise variance 2, means' variance 8 of which noise is 1."""
+    """Two stimuli, repetitions (1, 3) and (5, 7): noise variance 2, total variance 5, so signal 3."""
     values = torch.tensor([[[1.0], [3.0]], [[5.0], [7.0]]])
     snr, ceiling = noise_ceiling(values)
-    assert snr.item() == pytest.approx((7 / 2) ** 0.5)
-    assert ceiling.item() == pytest.approx(7 / 8)
+    assert snr.item() == pytest.approx((3 / 2) ** 0.5)
+    assert ceiling.item() == pytest.approx(1.5 / (1.5 + 0.5))
 
 
 def test_noise_ceiling_of_unequal_repetitions_by_hand():
-    """Repetitions (1, 3), (5, 7) and 8 alone: noise 2, means 2, 6 and 8, 1/m is 1/2, 1/2 and 1."""
+    """Repetitions (1, 3), (5, 7) and 8 alone, which weighs as much as both of another: noise 2, 1/m 1/2, 1/2 and 1."""
     values = torch.tensor([[[1.0], [3.0]], [[5.0], [7.0]], [[8.0], [torch.nan]]])
-    variance, of_means = np.var([2, 6, 8], ddof=1), 2 * (0.5 + 0.5 + 1) / 3
+    signal = np.var([1, 3, 5, 7, 8, 8]) - 2
     snr, ceiling = noise_ceiling(values)
-    assert snr.item() == pytest.approx(((variance - of_means) / 2) ** 0.5)
-    assert ceiling.item() == pytest.approx(1 - of_means / variance)
+    assert snr.item() == pytest.approx((signal / 2) ** 0.5)
+    assert ceiling.item() == pytest.approx(signal / (signal + 2 * (0.5 + 0.5 + 1) / 3))
 
 
 def test_a_stimulus_that_is_shown_a_hundred_times_has_no_hundredfold_say_in_the_ceiling():
