@@ -21,9 +21,10 @@ from brainbench.entry import Entry, read
 from brainbench.errors import InputError
 from brainbench.leaderboard.attestations import Attested, read_all
 from brainbench.leaderboard.cards import CARD, Card, read_cards, superseded
+from brainbench.leaderboard.reports import RESULTS, is_root
 from brainbench.leaderboard.rules import stale
 from brainbench.leaderboard.untrusted import Problem
-from brainbench.leaderboard.validate import RESULTS, is_root, validate
+from brainbench.leaderboard.validate import validate
 from brainbench.numerics.resampling import interval
 
 UNPUBLISHED = "unpublished"

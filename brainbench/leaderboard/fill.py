@@ -22,9 +22,9 @@ from brainbench.entry import folder_of, read
 from brainbench.errors import AccessError, InputError, UnknownNameError, UsageError
 from brainbench.errors import listed as told
 from brainbench.leaderboard.cards import Family, Line, Supervision
+from brainbench.leaderboard.reports import RESULTS
 from brainbench.leaderboard.submit import submit
 from brainbench.leaderboard.untrusted import first_error
-from brainbench.leaderboard.validate import RESULTS
 from brainbench.settings import Progress
 
 LIST = "models.toml"

@@ -15,8 +15,8 @@ from brainbench.core.whole import write_whole
 from brainbench.entry import Entry, read
 from brainbench.errors import InputError, ResourceError, UsageError
 from brainbench.leaderboard.cards import CARD, FEATURES, FIRM, REBUILT_FROM, Card, Line, as_toml, read_cards, superseded
+from brainbench.leaderboard.reports import RESULTS
 from brainbench.leaderboard.untrusted import FEATURES_BYTES, first_error
-from brainbench.leaderboard.validate import RESULTS
 
 # what a card's author tells, which no entry does
 DECLARED = (

@@ -6,6 +6,7 @@ open file is never a link, and what does not hold is refused, not repaired.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -111,6 +112,12 @@ def content_of(path: Path, most: int = TEXT_BYTES) -> bytes:
     """The bytes of a plain file. Raises as `opened` does."""
     with opened(path, most) as (file, _):
         return file.read(most)
+
+
+def sha256_of(path: Path, most: int = FEATURES_BYTES) -> str:
+    """The sha256 of a plain file. Raises as `opened` does."""
+    with opened(path, most) as (file, _):
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def text_of(content: bytes, what: str) -> str:

@@ -12,63 +12,30 @@ import hashlib
 import os
 import stat
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from brainbench.core.specs import fingerprint
 from brainbench.entry import Entry
-from brainbench.errors import InputError, UsageError, listed
-from brainbench.leaderboard import attestations
-from brainbench.leaderboard.cards import CARD, FEATURES, FIRM, Card, read_card, read_cards, superseded
+from brainbench.errors import InputError, UsageError
+from brainbench.leaderboard import attestations, history
+from brainbench.leaderboard.cards import CARD, FEATURES, read_card, read_cards, superseded
+from brainbench.leaderboard.reports import LIMITS, RESULTS, Report, Submission, is_root
 from brainbench.leaderboard.rules import broken, stale
 from brainbench.leaderboard.untrusted import (
-    FEATURES_BYTES,
-    TEXT_BYTES,
     Problem,
     content_of,
     files_of,
     named,
-    opened,
     parsed,
     safetensors_problem,
+    sha256_of,
     shown,
 )
 
-LIMITS = {".json": TEXT_BYTES, ".toml": TEXT_BYTES, ".safetensors": FEATURES_BYTES}
-RESULTS = "results"
 BESIDE = 5e-3  # by which machines may differ in a baseline's score
 _entry: TypeAdapter[Entry] = TypeAdapter(Entry)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """One folder of `results/`: a card, and the entries of one model by file name, with the sha256 of each file."""
-
-    folder: Path
-    card: Card
-    entries: dict[str, Entry] = field(default_factory=dict)
-    sha256: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True, kw_only=True)
-class Report:
-    """What was read, what is wrong with it, and what is worth a word."""
-
-    submissions: list[Submission] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    notes: list[Problem] = field(default_factory=list)
-
-    @property
-    def n_entries(self) -> int:
-        """Of all submissions that could be read."""
-        return sum(len(submission.entries) for submission in self.submissions)
-
-
-def is_root(path: Path) -> bool:
-    """Whether this is a whole leaderboard, not one submission. Its `results/` is a folder, not a link to one."""
-    return (path / RESULTS).is_dir() and not (path / RESULTS).is_symlink()
 
 
 def validate(path: Path, *, against: Path | None = None) -> Report:
@@ -88,7 +55,7 @@ def validate(path: Path, *, against: Path | None = None) -> Report:
     if not is_root(path):
         _submission(path, report, {}, set())
         return report
-    before = {} if against is None else _hashes(against)
+    before = {} if against is None else history.hashes(against)
     past = superseded(read_cards(path / RESULTS)) if against is None else set()  # else `before` knows what stood
     for folder in _folders(path / RESULTS, report):
         _submission(folder, report, before, past)
@@ -98,8 +65,8 @@ def validate(path: Path, *, against: Path | None = None) -> Report:
     _among_all(report, before, objected)
     _baselines(report, before, objected)
     if against is not None:
-        _since(path, against, before, report)
-        _beside_others(report, before, objected)
+        history.since(path, against, before, report)
+        history.beside_others(report, before, objected)
     report.problems += problems
     return report
 
@@ -177,8 +144,7 @@ def _features(submission: Submission, path: Path | None, report: Report) -> None
         return
     if why := safetensors_problem(path):
         report.problems.append(Problem(file=label, message=why))
-    with opened(path, FEATURES_BYTES) as (file, _):
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of(path)
     if card.features_sha256 is not None and digest != card.features_sha256:
         report.problems.append(Problem(file=label, message=f"has the sha256 {digest}, the card names another"))
 
@@ -194,7 +160,7 @@ def _among_all(report: Report, before: dict[str, str], objected: set[str]) -> No
     models: dict[tuple[str, str], dict[str, bool]] = {}  # by division and what the model is: folders, if they stood
     said: dict[tuple[str, str, str], dict[str, object]] = {}  # by division, benchmark and fact: what each entry says
     stood = _stood(report, before)
-    told = superseded(_cards(report))
+    told = superseded(report.cards)
     for submission in report.submissions:
         name = submission.folder.name
         for old in submission.card.supersedes:
@@ -245,7 +211,7 @@ def _baselines(report: Report, before: dict[str, str], objected: set[str]) -> No
     A twin is read at the layers of its model, so the entry of one that was read at others says nothing of it. Where one
     of the two stood there before, the other one is told.
     """
-    told = superseded(_cards(report))
+    told = superseded(report.cards)
     live = {
         where: entry
         for submission in report.submissions
@@ -308,121 +274,3 @@ def _odd_ones(fact: str, values: dict[str, object], sure: dict[str, object]) -> 
             why = f"is {shown(str(value))}, and {shown(str(values[other]))} in {other}: the benchmark fixes it"
             found.append(Problem(file=where, field=fact, message=why))
     return found
-
-
-def _cards(report: Report) -> dict[str, Card]:
-    return {submission.folder.name: submission.card for submission in report.submissions}
-
-
-def _hashes(root: Path) -> dict[str, str]:
-    """The sha256 of what a leaderboard may hold; files of any other kind are not opened, here neither."""
-    found = {}
-    for top, kinds in ((RESULTS, LIMITS), (attestations.FOLDER, attestations.LIMITS)):
-        for path in (path for folder in _inside(root / top) for path in _inside(folder)):
-            if stat.S_ISREG(os.lstat(path).st_mode) and path.suffix in kinds:
-                with opened(path, FEATURES_BYTES) as (file, _):
-                    found[path.relative_to(root).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
-
-
-def _inside(folder: Path) -> list[Path]:
-    """What lies in a folder, one level deep, as all of a leaderboard does; nothing for a link, or what is no folder."""
-    return sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
-
-
-def _since(root: Path, against: Path, before: dict[str, str], report: Report) -> None:
-    """What of the earlier leaderboard was changed or taken away, and what of it a maintainer should look at."""
-    now = _hashes(root)
-    told = superseded(_cards(report))
-    for file, digest in before.items():
-        if now.get(file) == digest:
-            continue
-        if file.startswith(f"{attestations.FOLDER}/"):
-            report.problems.append(Problem(file=file, message="was changed or removed: attestations are only added"))
-        elif file.endswith(f"/{FEATURES}") and (file.partition("/")[2], digest) in told:
-            continue  # superseded by others, or by scores alone
-        elif file not in now:
-            why = "was removed since it was accepted: a file is superseded under its name, or withdrawn, but stays"
-            report.problems.append(Problem(file=file, message=why))
-        elif not file.endswith(f"/{CARD}") and (file.partition("/")[2], digest) not in told:
-            report.problems.append(Problem(file=file, message=f"was changed since it was accepted: {_name_it(digest)}"))
-    for folder, card in _cards(report).items():
-        path = f"{RESULTS}/{folder}/{CARD}"
-        _card_since(card, against / path, before.get(path, ""), told, report)
-    for signers in (folder / attestations.SIGNERS for folder in (against, root)):
-        if signers.exists():
-            content_of(signers)  # refuses what is no plain file
-    old, new = (_beside_results(folder) for folder in (against, root))
-    for file in sorted(old.keys() | new.keys()):
-        if old.get(file) != new.get(file):
-            what = "was added" if file not in old else "was removed" if file not in new else "was changed"
-            report.notes.append(Problem(file=shown(file, 200), message=f"{what}: for a maintainer to decide"))
-
-
-def _beside_results(root: Path) -> dict[str, tuple[int, int, str]]:
-    """What is no part of a submission, such as the page and its list of models: kind, size and sha256, two levels deep,
-    as all of a leaderboard is. Links are not followed, nor is what is larger than any of its files opened.
-    """
-    found = {}
-    top = [path for path in _inside(root) if path.name not in (RESULTS, attestations.FOLDER)]
-    for path in [*top, *(inner for folder in top for inner in _inside(folder))]:
-        info, digest = os.lstat(path), ""
-        if stat.S_ISREG(info.st_mode) and info.st_size <= FEATURES_BYTES:
-            with opened(path, FEATURES_BYTES) as (file, _):
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if not stat.S_ISDIR(info.st_mode):
-            found[path.relative_to(root).as_posix()] = (stat.S_IFMT(info.st_mode), info.st_size, digest)
-        elif path not in top:
-            found[path.relative_to(root).as_posix()] = (stat.S_IFMT(info.st_mode), 0, "")
-    return found
-
-
-def _beside_others(report: Report, before: dict[str, str], objected: set[str]) -> None:
-    """New folders that look like what was there: a further version of their submitter's model that takes nothing's
-    place, and so sheds what was objected to the earlier one, or the title of somebody else's.
-    """
-    told = superseded(_cards(report))
-    stood = [old for old in report.submissions if f"{RESULTS}/{old.folder.name}/{CARD}" in before]
-    for new, old in ((new, old) for new in report.submissions if new not in stood for old in stood):
-        label, name = f"{new.folder.name}/{CARD}", old.folder.name
-        paths = {f"{name}/{file}": digest for file, digest in old.sha256.items() if file in new.sha256}
-        stay = sorted(path for path, digest in paths.items() if (path, digest) not in told)
-        if (old.card.model, old.card.submitter) == (new.card.model, new.card.submitter) and stay:
-            why = f"is also that of {name}, by the same submitter; {len(stay)} of its entries stay beside it"
-            if against := [path for path in stay if path in objected]:
-                why += f", and something is objected to {listed(against, 3)}"
-            report.notes.append(Problem(file=label, field="model", message=why))
-        if old.card.title.casefold() == new.card.title.casefold() and old.card.submitter != new.card.submitter:
-            why = f"is also that of {name}, by {shown(old.card.submitter)}"
-            report.notes.append(Problem(file=label, field="title", message=why))
-
-
-def _card_since(card: Card, path: Path, digest: str, told: set[tuple[str, str]], report: Report) -> None:
-    """What a card says and the earlier one at `path`, if it has a `digest`, did not."""
-    label = f"{path.parent.name}/{CARD}"
-    old = None
-    if digest:
-        try:
-            old = read_card(path)
-        except InputError as error:
-            report.notes.append(Problem(file=label, message=f"the earlier card cannot be read today: {error}"))
-    for name in Card.model_fields if old else ():
-        was, now = getattr(old, name), getattr(card, name)
-        if was == now or name == "supersedes":
-            continue
-        why = f"was {shown(str(was), 100)}, is {shown(str(now), 100)}"
-        if name in FIRM and (label, digest) not in told:
-            report.problems.append(Problem(file=label, field=name, message=f"{why}: {_name_it(digest)}"))
-        else:
-            report.notes.append(Problem(file=label, field=name, message=why))
-    earlier = old.supersedes if old else []
-    for line in (line for line in earlier if line not in card.supersedes):
-        why = f"no longer names {line.path} with its sha256 and reason: what was said stays"
-        report.problems.append(Problem(file=label, field="supersedes", message=why))
-    for line in (line for line in card.supersedes if line not in earlier):
-        why = f"takes the place of {line.path}, because: {shown(line.reason, 100)}"
-        report.notes.append(Problem(file=label, field="supersedes", message=why))
-
-
-def _name_it(digest: str) -> str:
-    return f"name it in [[supersedes]] with path, sha256 {digest} and a reason"
